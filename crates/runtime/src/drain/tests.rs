@@ -1,0 +1,75 @@
+use super::*;
+use crate::spawn;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+#[tokio::test(start_paused = true)]
+async fn nothing_held_is_over_at_once() {
+    let (trigger, drain) = new();
+    assert!(!drain.is_begun());
+    assert_eq!(trigger.run(DEADLINE).await, Outcome::Graceful);
+    assert!(drain.is_begun() && !drain.is_forced());
+    drain.begun().await;
+    drain.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_last_guard() {
+    let (trigger, drain) = new();
+    let (first, second) = (drain.guard(), drain.guard());
+    assert_eq!(drain.held(), 2);
+    let started = time::Instant::now();
+    let finish = spawn("finish", {
+        let drain = drain.clone();
+        async move {
+            drain.begun().await;
+            drop(first);
+            time::sleep(Duration::from_secs(3)).await;
+            drop(second);
+        }
+    });
+    assert_eq!(trigger.run(DEADLINE).await, Outcome::Graceful);
+    assert_eq!(started.elapsed(), Duration::from_secs(3));
+    assert_eq!(finish.await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_forced_at_the_deadline() {
+    let (trigger, drain) = new();
+    let (obeys, stuck) = (drain.guard(), drain.guard());
+    let cut = spawn("cut", {
+        let drain = drain.clone();
+        async move {
+            drain.forced().await;
+            drop(obeys);
+        }
+    });
+    let started = time::Instant::now();
+    assert_eq!(trigger.run(DEADLINE).await, Outcome::Forced { cut: 2, stuck: 1 });
+    assert_eq!(started.elapsed(), DEADLINE + FORCED_GRACE);
+    assert_eq!(cut.await, Ok(()));
+    drop(stuck);
+    drain.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_loses_patience() {
+    let (trigger, drain) = new();
+    let guard = drain.guard();
+    let started = time::Instant::now();
+    let (outcome, ()) = tokio::join!(trigger.run(DEADLINE), async {
+        time::sleep(Duration::from_secs(2)).await;
+        trigger.force();
+        drain.forced().await;
+        drop(guard);
+    });
+    assert_eq!(outcome, Outcome::Forced { cut: 1, stuck: 0 });
+    assert_eq!(started.elapsed(), Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_its_trigger_it_never_begins() {
+    let (trigger, drain) = new();
+    drop(trigger);
+    assert!(time::timeout(DEADLINE, drain.begun()).await.is_err());
+}
