@@ -1,0 +1,120 @@
+//! How traffic to a service is balanced, secured and divided into subsets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::labels::Labels;
+use crate::span::Origin;
+
+/// How an endpoint is chosen among those that may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Balancer {
+    /// The better of two drawn at random, by moving average of latency times requests under way (P2C peak-EWMA).
+    #[default]
+    PeakEwma,
+    /// Each in turn, by weight.
+    RoundRobin,
+    /// Drawn at random, by weight.
+    Random,
+}
+
+/// What a client's proxy does about TLS towards a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// Decided per endpoint: mutual TLS to one inside the mesh, plaintext to one outside.
+    #[default]
+    Auto,
+    /// Plaintext, even to one inside the mesh (its policy decides whether that is served).
+    Disable,
+    /// Mutual TLS with mesh identities; an endpoint without one fails.
+    Mesh,
+    /// TLS of the outside world.
+    External(ExternalTls),
+}
+
+/// TLS towards something outside the mesh.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ExternalTls {
+    /// Certificate and key file for client authentication.
+    pub client: Option<(Arc<str>, Arc<str>)>,
+    /// File of roots to trust; the system's where absent.
+    pub roots: Option<Arc<str>>,
+    /// Names of which the server's certificate must have one; the SNI or host where empty.
+    pub subject_alt_names: Vec<Arc<str>>,
+    /// The name asked for; the request's host where absent.
+    pub sni: Option<Arc<str>>,
+    /// No verification at all. Dangerous; only ever what the user wrote.
+    pub insecure_skip_verify: bool,
+}
+
+/// Settings for connections to a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TrafficPolicy {
+    /// How an endpoint is chosen.
+    pub balancer: Option<Balancer>,
+    /// What is done about TLS.
+    pub tls: Option<TlsMode>,
+    /// Time to make a connection.
+    pub connect_timeout: Option<Duration>,
+}
+
+impl TrafficPolicy {
+    /// These settings over `base`: what is given here wins.
+    #[must_use]
+    pub fn over(&self, base: &Self) -> Self {
+        Self {
+            balancer: self.balancer.or(base.balancer),
+            tls: self.tls.clone().or_else(|| base.tls.clone()),
+            connect_timeout: self.connect_timeout.or(base.connect_timeout),
+        }
+    }
+}
+
+/// All settings for one service host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destination {
+    /// For every port that has no settings of its own.
+    pub policy: TrafficPolicy,
+    /// By service port; these *replace* [`Destination::policy`] for the port (Istio's `portLevelSettings`).
+    pub ports: Vec<(u16, TrafficPolicy)>,
+    /// The subsets.
+    pub subsets: Vec<Subset>,
+    /// The object it comes from; `None` where nothing is configured.
+    pub origin: Option<Origin>,
+}
+
+/// The endpoints of a service that carry certain labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subset {
+    /// The name that routes use.
+    pub name: Arc<str>,
+    /// Labels an endpoint must carry.
+    pub labels: Labels,
+    /// Settings over those of the destination.
+    pub policy: TrafficPolicy,
+    /// Settings by port, over those of the destination for that port.
+    pub ports: Vec<(u16, TrafficPolicy)>,
+    /// The text it comes from.
+    pub origin: Origin,
+}
+
+impl Destination {
+    /// The settings in effect for a port and subset; without a port's own settings, the general ones.
+    #[must_use]
+    pub fn effective(&self, port: u16, subset: Option<&Subset>) -> TrafficPolicy {
+        let for_port = |ports: &[(u16, TrafficPolicy)]| {
+            ports.iter().find(|(number, _)| *number == port).map(|(_, policy)| policy.clone())
+        };
+        let base = for_port(&self.ports).unwrap_or_else(|| self.policy.clone());
+        match subset {
+            Some(subset) => for_port(&subset.ports).unwrap_or_else(|| subset.policy.clone()).over(&base),
+            None => base,
+        }
+    }
+
+    /// The subset of that name.
+    #[must_use]
+    pub fn subset(&self, name: &str) -> Option<&Subset> {
+        self.subsets.iter().find(|subset| &*subset.name == name)
+    }
+}
