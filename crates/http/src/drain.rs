@@ -1,0 +1,41 @@
+//! The wish that a connection end gracefully, shared between its owner and its codec on one core.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+/// Asks one connection to end gracefully. Cheap to clone; stays on its core.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(Rc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    begun: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Drain {
+    /// Begins: an idle connection closes now; HTTP/1 answers from now on say `Connection: close`; HTTP/2 sends
+    /// GOAWAY twice, around a round trip (RFC 9113 §6.8). Exchanges under way go on.
+    pub fn begin(&self) {
+        if !self.0.begun.replace(true)
+            && let Some(waker) = self.0.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether draining has begun.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        self.0.begun.get()
+    }
+
+    /// Lets the connection's task be woken when draining begins.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.0.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Field lines as ranges of one buffer: the head as it was read, with edits appended.
+//!
+//! Unedited lines that follow each other are written as one copy. Invariant: every range lies inside the buffer,
+//! names are tokens, and values hold no control characters but TAB, so that writing a line needs no check.
+
+use super::{InvalidField, check_name, check_value};
+
+/// A range of the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Span {
+    /// A range; positions fit since heads are limited to far below 4 GiB.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a head has at most HEAD_BYTES bytes plus bounded edits"
+    )]
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, len: end.saturating_sub(start) as u32 }
+    }
+
+    pub(crate) fn of(self, buffer: &[u8]) -> &[u8] {
+        let start = self.start as usize;
+        buffer.get(start..start + self.len as usize).unwrap_or_default()
+    }
+}
+
+/// What is known of a line besides its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An ordinary line, in the buffer exactly as it may be written.
+    Verbatim,
+    /// An ordinary line with blanks after the value; written anew.
+    Loose,
+    /// Readable, but written by the codec itself from what the head says of framing.
+    Managed,
+    /// Removed.
+    Gone,
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) name_start: u32,
+    pub(crate) name_len: u16,
+    pub(crate) kind: Kind,
+    pub(crate) value: Span,
+}
+
+impl Line {
+    fn name(self) -> Span {
+        Span { start: self.name_start, len: u32::from(self.name_len) }
+    }
+
+    /// Where a verbatim line ends, its CRLF included.
+    fn end(self) -> u32 {
+        self.value.start + self.value.len + 2
+    }
+}
+
+/// Field lines over one buffer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spans {
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Spans {
+    fn is_named(&self, line: Line, name: &str) -> bool {
+        line.kind != Kind::Gone
+            && usize::from(line.name_len) == name.len()
+            && line.name().of(&self.buffer).eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
+        self.lines.iter().find(|line| self.is_named(**line, name)).map(|line| line.value.of(&self.buffer))
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines
+            .iter()
+            .filter(move |line| self.is_named(**line, name))
+            .map(|line| line.value.of(&self.buffer))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.live().map(|line| {
+            let name = std::str::from_utf8(line.name().of(&self.buffer)).unwrap_or_default();
+            (name, line.value.of(&self.buffer))
+        })
+    }
+
+    fn live(&self) -> impl Iterator<Item = Line> + '_ {
+        self.lines.iter().copied().filter(|line| line.kind != Kind::Gone)
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let mut found = false;
+        for at in 0..self.lines.len() {
+            let Some(line) = self.lines.get(at).copied() else { break };
+            if self.is_named(line, name)
+                && let Some(line) = self.lines.get_mut(at)
+            {
+                line.kind = Kind::Gone;
+                found = true;
+            }
+        }
+        found
+    }
+
+    /// Removes ordinary lines by name.
+    pub(crate) fn remove_where(&mut self, unwanted: &mut dyn FnMut(&str) -> bool) {
+        for line in &mut self.lines {
+            let name = std::str::from_utf8(line.name().of(&self.buffer)).unwrap_or_default();
+            if matches!(line.kind, Kind::Verbatim | Kind::Loose) && unwanted(name) {
+                line.kind = Kind::Gone;
+            }
+        }
+    }
+
+    pub(crate) fn append(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
+        check_name(name)?;
+        check_value(value)?;
+        self.push(name, value, Kind::Verbatim);
+        Ok(())
+    }
+
+    /// Appends a line whose name and value are known to be well-formed.
+    pub(crate) fn push(&mut self, name: &str, value: &[u8], kind: Kind) {
+        self.buffer.reserve(name.len() + value.len() + 4);
+        let name_span = self.store(name.as_bytes());
+        self.store(b": ");
+        let value = self.store(value);
+        self.store(b"\r\n");
+        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        self.lines.push(Line { name_start: name_span.start, name_len, kind, value });
+    }
+
+    /// Puts bytes that belong to no line into the buffer.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        Span::new(start, self.buffer.len())
+    }
+
+    /// Writes every line that isn't managed; runs of verbatim neighbours in one copy.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut run: Option<(u32, u32)> = None;
+        for line in &self.lines {
+            match line.kind {
+                Kind::Verbatim => match &mut run {
+                    Some((_, end)) if *end == line.name_start => *end = line.end(),
+                    _ => {
+                        self.write_run(run.take(), out);
+                        run = Some((line.name_start, line.end()));
+                    }
+                },
+                Kind::Loose => {
+                    self.write_run(run.take(), out);
+                    out.extend_from_slice(line.name().of(&self.buffer));
+                    out.extend_from_slice(b": ");
+                    out.extend_from_slice(line.value.of(&self.buffer));
+                    out.extend_from_slice(b"\r\n");
+                }
+                Kind::Managed | Kind::Gone => {}
+            }
+        }
+        self.write_run(run, out);
+    }
+
+    fn write_run(&self, run: Option<(u32, u32)>, out: &mut Vec<u8>) {
+        if let Some((start, end)) = run {
+            out.extend_from_slice(self.buffer.get(start as usize..end as usize).unwrap_or_default());
+        }
+    }
+}

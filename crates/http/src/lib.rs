@@ -1,0 +1,22 @@
+//! Bytes and framing of HTTP, and nothing of routes or policy.
+//!
+//! The contract is [`exchange`]: one request and its answer over any version. `h1` is an own codec, `h2` sits on the
+//! crate of that name; [`server`] and [`client`] are the connections of either. [`relay`] moves bodies and bytes
+//! between halves, [`detect`] tells protocols apart, [`normalize`] and [`hygiene`] make a request's head trustworthy
+//! before anything decides on it, [`reply`] makes the proxy's own answers.
+//!
+//! Everything runs on one core: connections share state by `Rc` and are not `Send`.
+
+pub mod budget;
+pub mod client;
+mod drain;
+pub mod exchange;
+pub mod h1;
+pub mod h2;
+pub mod head;
+pub mod io;
+pub mod limits;
+mod pool;
+pub mod relay;
+pub mod reply;
+pub mod server;

@@ -1,0 +1,113 @@
+//! Every limit of this crate, each with its reason. Those that a deployment may want to change are the defaults of
+//! the configuration types; the others are fixed.
+
+use std::time::Duration;
+
+/// Bytes of a message head, request or status line included. Envoy's default (`max_request_headers_kb`: 60).
+pub const HEAD_BYTES: usize = 60 * 1024;
+
+/// Field lines of a message head or trailer section. Envoy's default (`max_headers_count`: 100).
+pub const HEAD_FIELDS: usize = 100;
+
+/// Bytes of a method. The longest registered ones (`VERSION-CONTROL`, `UPDATEREDIRECTREF`) have fewer; a longer one
+/// is more likely another protocol.
+pub const METHOD_BYTES: usize = 24;
+
+/// Bytes of an authority: a DNS name has at most 253, an address in brackets fewer, a port 6.
+pub const AUTHORITY_BYTES: usize = 512;
+
+/// Bytes of a trailer section. Trailers carry a status and a checksum, not documents.
+pub const TRAILER_BYTES: usize = 8 * 1024;
+
+/// Bytes of one chunk's size line, extensions included. Extensions are of no known use, and long ones only cost time.
+pub const CHUNK_LINE_BYTES: usize = 256;
+
+/// Hex digits of a chunk size: sizes below 2^60, so that no sum overflows.
+pub const CHUNK_SIZE_DIGITS: usize = 15;
+
+/// Chunk extension bytes allowed per body byte received, above [`CHUNK_EXTENSION_FREE`]: a sender of one-byte chunks
+/// with long extensions must not buy reads for nothing.
+pub const CHUNK_EXTENSION_RATIO: u64 = 1;
+
+/// Chunk extension bytes that a body may have before [`CHUNK_EXTENSION_RATIO`] counts.
+pub const CHUNK_EXTENSION_FREE: u64 = 16 * 1024;
+
+/// Interim (1xx) responses before a final one. One or two occur; more is a loop.
+pub const INFORMATIONAL: usize = 16;
+
+/// Size of the buffers that bytes are relayed in: half of a TLS record less than two, one jemalloc size class, and
+/// large enough that a system call's cost vanishes.
+pub const RELAY_BUFFER: usize = 16 * 1024;
+
+/// Relay buffers that one core keeps for reuse (256 KiB); beyond these they go back to the allocator.
+pub const RELAY_BUFFERS_KEPT: usize = 16;
+
+/// Bytes that a connection reads ahead of the exchange that it serves: pipelined requests wait in the kernel instead.
+pub const READ_AHEAD: usize = RELAY_BUFFER;
+
+/// Body bytes up to which a head and its body are copied into one buffer rather than written as a vector.
+pub const COALESCE: usize = 1024;
+
+/// Bytes of an unread request body that are read and dropped to keep a connection; beyond, closing is cheaper.
+pub const DRAIN_BODY: u64 = 64 * 1024;
+
+/// Time for a client to send a whole request head (Envoy's edge profile: 60 s; Apache: 20–40 s).
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time that a server connection may be without a request. Envoy's and Istio's default is one hour.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Time that a closing connection goes on reading, so that the answer isn't lost to a reset (RFC 9112 §9.6).
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Bytes that a closing connection reads and drops at most.
+pub const LINGER_BYTES: usize = 256 * 1024;
+
+/// Streams that a peer may have open on one HTTP/2 connection. RFC 9113 §6.5.2 advises no fewer than 100.
+pub const H2_STREAMS: u32 = 256;
+
+/// Receive window of one HTTP/2 stream: what one slow reader can make the proxy hold.
+pub const H2_STREAM_WINDOW: u32 = 256 * 1024;
+
+/// Receive window of one HTTP/2 connection: sixteen stalled streams before the others stall with them.
+pub const H2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Bytes that one HTTP/2 stream may queue for sending.
+pub const H2_SEND_BUFFER: usize = 64 * 1024;
+
+/// Largest HTTP/2 frame accepted; the protocol's least maximum (RFC 9113 §4.2) keeps streams fair to each other.
+pub const H2_FRAME: u32 = 16 * 1024;
+
+/// Streams that a peer reset before they were accepted, above which the connection is closed (CVE-2023-44487).
+pub const H2_PENDING_RESETS: usize = 20;
+
+/// Streams reset here because the peer broke the rules, above which the connection is closed (CVE-2025-8671).
+pub const H2_ERROR_RESETS: usize = 100;
+
+/// Streams reset here whose late frames are still ignored, and for how long.
+pub const H2_RESET_STREAMS: usize = 50;
+
+/// See [`H2_RESET_STREAMS`].
+pub const H2_RESET_TIME: Duration = Duration::from_secs(5);
+
+/// Quiet time after which an HTTP/2 connection is probed by PING.
+pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time within which a PING must be answered.
+pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes that detection looks at before it calls the stream opaque. A ClientHello with a post-quantum key share
+/// has about 1,800; 16 KiB is the largest TLS record.
+pub const DETECT_BYTES: usize = 16 * 1024 + 5;
+
+/// Buffered body bytes that one process may hold for replays, mirrors and waiting requests together.
+pub const BUFFERED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a `grpc-message` or reply body that local replies carry.
+pub const REPLY_BYTES: usize = 1024;
+
+/// Bytes of an `x-forwarded-client-cert` value that is appended to; a longer one is cut off at the front.
+pub const XFCC_BYTES: usize = 16 * 1024;
+
+/// Elements of `x-forwarded-for` read from the right to find the client.
+pub const FORWARDED_HOPS: usize = 32;

@@ -1,0 +1,96 @@
+//! Server connections of any version: what accepts exchanges.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::exchange::Exchange;
+use crate::head::Scheme;
+use crate::io::Io;
+use crate::{h1, h2, limits};
+
+/// The HTTP version that a connection speaks; detection or ALPN decides it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.0 and HTTP/1.1
+    Http1,
+    /// HTTP/2
+    Http2,
+}
+
+/// Settings of the connections of one listener.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The scheme of all requests: what the transport is, whatever the client claims.
+    pub scheme: Scheme,
+    /// See [`limits::HEAD_BYTES`].
+    pub head_bytes: usize,
+    /// See [`limits::HEAD_FIELDS`].
+    pub head_fields: usize,
+    /// See [`limits::HEADER_TIMEOUT`].
+    pub header_timeout: Duration,
+    /// See [`limits::IDLE_TIMEOUT`].
+    pub idle_timeout: Duration,
+    /// HTTP/2 settings.
+    pub h2: h2::Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::Http,
+            head_bytes: limits::HEAD_BYTES,
+            head_fields: limits::HEAD_FIELDS,
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            h2: h2::Settings::default(),
+        }
+    }
+}
+
+/// A connection that requests arrive on.
+#[derive(Debug)]
+pub enum Connection {
+    /// HTTP/1: one exchange at a time.
+    H1(h1::ServerConnection),
+    /// HTTP/2: many at a time; nothing moves unless [`Connection::accept`] is being awaited.
+    H2(Box<h2::ServerConnection>),
+}
+
+impl Connection {
+    /// Takes over a socket whose protocol is known. Bytes read already go before it by [`crate::io::Prefixed`].
+    #[must_use]
+    pub fn new(protocol: Protocol, io: Box<dyn Io>, config: Rc<Config>) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::H1(h1::ServerConnection::new(io, config)),
+            Protocol::Http2 => Self::H2(Box::new(h2::ServerConnection::new(io, config))),
+        }
+    }
+
+    /// The next request; `None` once the connection has ended in whatever way, after everything was sent and with the
+    /// socket closed. Malformed requests are answered inside.
+    ///
+    /// HTTP/1 waits until both halves of the last exchange are done. On HTTP/2 this call drives the connection, so it
+    /// must be awaited while exchanges are under way. Cancelling loses nothing.
+    pub async fn accept(&mut self) -> Option<Exchange> {
+        match self {
+            Self::H1(connection) => connection.accept().await,
+            Self::H2(connection) => connection.accept().await,
+        }
+    }
+
+    /// A handle that begins draining from elsewhere, for instance while an exchange is being served.
+    #[must_use]
+    pub fn drain_handle(&self) -> Drain {
+        match self {
+            Self::H1(connection) => connection.drain_handle(),
+            Self::H2(connection) => connection.drain_handle(),
+        }
+    }
+
+    /// Takes no further exchanges than those that are under way: see [`Drain::begin`].
+    pub fn drain(&mut self) {
+        self.drain_handle().begin();
+    }
+}
+
+pub use crate::drain::Drain;
