@@ -125,6 +125,34 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// Another process uses the state directory.
+    #[error("{} is in use by another process", path.display())]
+    StateInUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A state file has content that this version didn't write.
+    #[error("{}: {problem}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An authority was asked for an identity that it doesn't sign.
+    #[error("the authority of {trust_domain} does not sign {id}")]
+    NotOurs {
+        /// The authority's trust domain.
+        trust_domain: String,
+        /// The identity that was asked for.
+        id: SpiffeId,
+    },
+    /// The authority's root has ended, so nothing that it signs would be trusted.
+    #[error("the root of {trust_domain} has expired")]
+    RootExpired {
+        /// The authority's trust domain.
+        trust_domain: String,
+    },
     /// The cryptographic library failed: no randomness or no memory.
     #[error("cannot {operation}: the cryptographic library failed")]
     Crypto {

@@ -3,6 +3,8 @@
 //! A [`KeyPair`] is made in the process that uses it or loaded from a file, and leaves it only through
 //! [`KeyPair::to_pem`]. It prints as its kind alone, and its bytes are wiped when the last copy is dropped.
 
+mod sign;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::SigningKey;
 use zeroize::{Zeroize, Zeroizing};
+
+pub(crate) use sign::CertificateSigner;
 
 use crate::error::Error;
 use crate::pem;

@@ -7,16 +7,22 @@
 
 pub mod alpn;
 pub mod bundle;
+pub mod ca;
 pub mod credential;
 pub mod error;
 pub mod holder;
 pub mod key;
 pub mod limits;
+pub mod request;
+pub mod rotation;
+pub mod state;
 pub mod svid;
 pub mod tls;
+pub mod token;
 
 mod clock;
 mod pem;
+mod random;
 
 pub use bundle::{Bundle, Bundles};
 pub use credential::Credential;

@@ -40,13 +40,18 @@ pub(crate) fn certificates(pem: &[u8], subject: &str) -> Result<Vec<CertificateD
 /// The one private key of a text. More than one is ambiguous and refused.
 pub(crate) fn private_key(pem: &[u8], subject: &str) -> Result<PrivateKeyDer<'static>, Error> {
     let problem = |problem| Error::Pem { subject: subject.to_owned(), problem };
-    let mut keys = PrivateKeyDer::pem_slice_iter(pem);
-    let key = keys.next().ok_or_else(|| problem("no private key in it"))?;
-    let key = key.map_err(|_detail| problem("not well-formed PEM"))?;
-    match keys.next() {
-        None => Ok(key),
-        Some(_) => Err(problem("more than one private key in it")),
+    let mut keys = private_keys(pem, subject)?;
+    match (keys.pop(), keys.is_empty()) {
+        (None, _) => Err(problem("no private key in it")),
+        (Some(key), true) => Ok(key),
+        (Some(_), false) => Err(problem("more than one private key in it")),
     }
+}
+
+/// Every private key of a text, in order.
+pub(crate) fn private_keys(pem: &[u8], subject: &str) -> Result<Vec<PrivateKeyDer<'static>>, Error> {
+    let found: Result<Vec<_>, _> = PrivateKeyDer::pem_slice_iter(pem).collect();
+    found.map_err(|_detail| Error::Pem { subject: subject.to_owned(), problem: "not well-formed PEM" })
 }
 
 /// Certificates as one text, in order.

@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 pub use super::verify::{Side, trusted};
 use crate::bundle::Bundles;
 use crate::error::Error;
+use crate::random::Hex;
 use crate::svid;
 
 /// A peer, as its certificate shows it. Relying on it presumes that a mesh configuration's handshake verified the chain.
@@ -29,7 +30,7 @@ pub struct Fingerprint(pub [u8; 32]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 
