@@ -1,0 +1,81 @@
+//! Istio's default JSON keys (`EnvoyJSONLogFormatIstio`), in the order of its source.
+//!
+//! Types are Envoy's: status, bytes and duration are numbers, everything else a string or `null`; the service time too is
+//! a string, since Envoy takes it from a header.
+
+use std::fmt::Display;
+
+use super::{AccessRecord, Timestamp, field};
+
+pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+    let object = &mut Object(out, b'{');
+    object.show("start_time", Some(Timestamp(record.start_time)));
+    object.string("route_name", record.route_name);
+    object.string("method", record.method);
+    object.string("path", record.path);
+    object.string("protocol", record.protocol);
+    object.number("response_code", record.response_code);
+    object.string("response_flags", Some(record.response_flags));
+    object.string("response_code_details", record.response_code_details);
+    object.string("connection_termination_details", record.connection_termination_details);
+    object.number("bytes_received", record.bytes_received);
+    object.number("bytes_sent", record.bytes_sent);
+    object.number("duration", record.duration.as_millis());
+    object.show("upstream_service_time", record.upstream_service_time.map(|time| time.as_millis()));
+    object.string("x_forwarded_for", record.x_forwarded_for);
+    object.string("user_agent", record.user_agent);
+    object.string("request_id", record.request_id);
+    object.string("authority", record.authority);
+    object.address("upstream_host", record.upstream_host);
+    object.string("upstream_cluster", record.upstream_cluster);
+    object.address("upstream_local_address", record.upstream_local_address);
+    object.address("downstream_local_address", record.downstream_local_address);
+    object.address("downstream_remote_address", record.downstream_remote_address);
+    object.string("requested_server_name", record.requested_server_name);
+    object.string("upstream_transport_failure_reason", record.upstream_transport_failure_reason);
+    out.extend_from_slice(b"}\n");
+}
+
+/// An object under construction, and what comes before its next key.
+struct Object<'a>(&'a mut Vec<u8>, u8);
+
+impl Object<'_> {
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        self.0.push(self.1);
+        self.1 = b',';
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+        self.0
+    }
+
+    fn null(&mut self, key: &str) {
+        self.key(key).extend_from_slice(b"null");
+    }
+
+    fn number(&mut self, key: &str, value: impl Display) {
+        field::display(self.key(key), value);
+    }
+
+    /// A value whose text needs no escaping.
+    fn show(&mut self, key: &str, value: Option<impl Display>) {
+        match value {
+            Some(value) => field::display(self.key(key), format_args!("\"{value}\"")),
+            None => self.null(key),
+        }
+    }
+
+    fn string(&mut self, key: &str, value: Option<impl AsRef<[u8]>>) {
+        match value {
+            Some(value) => field::json(self.key(key), value.as_ref()),
+            None => self.null(key),
+        }
+    }
+
+    fn address(&mut self, key: &str, value: Option<super::Address<'_>>) {
+        match value {
+            Some(super::Address::Unix(path)) => self.string(key, Some(path)),
+            value => self.show(key, value),
+        }
+    }
+}

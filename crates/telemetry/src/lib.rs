@@ -1,0 +1,31 @@
+//! What a Leno process tells about itself and its traffic: metrics, access records, trace context.
+//!
+//! - [`registry`], [`metric`], [`family`], [`exposition`]: metrics and how Prometheus reads them.
+//! - [`istio`]: Istio's standard metrics with their exact names, labels and buckets.
+//! - [`access`]: one record per request or connection, as text or JSON, in Istio's default formats.
+//! - [`trace`]: W3C trace context; [`id`]: request, trace and span ids.
+//! - [`tap`]: live copies of access records for whoever watches.
+//! - [`process`]: what the process itself uses; [`reference`]: the metrics' reference page.
+//!
+//! Invariants: telemetry never delays or fails a request; what it can't keep it drops and counts. Nothing here decides
+//! where a request goes. Credentials are not fields of anything here.
+
+pub mod access;
+pub mod exposition;
+pub mod family;
+pub mod id;
+pub mod istio;
+pub mod limits;
+pub mod metric;
+pub mod process;
+pub mod reference;
+pub mod registry;
+pub mod tap;
+pub mod trace;
+
+mod labels;
+
+pub use access::AccessRecord;
+pub use family::Family;
+pub use metric::{Buckets, Counter, Gauge, Histogram};
+pub use registry::{Registry, Shard};

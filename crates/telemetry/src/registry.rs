@@ -1,0 +1,254 @@
+//! Where a process's metrics are known by name.
+//!
+//! A component registers its metrics in its `new` and keeps the handles; there are no statics. Registering a name again
+//! gives the same metric, so two instances of a component count together. A name that is malformed, or that is already
+//! used for something else, gives a handle that works and isn't shown; [`Registry::problems`] lists those, and a test of
+//! each binary keeps that list empty.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::exposition::{Encoder, Format};
+use crate::family::{Family, Series};
+use crate::metric::{Buckets, Counter, Gauge, Histogram, Kind, Metric};
+
+#[cfg(test)]
+mod tests;
+
+/// What is known of a metric before it has a value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Desc {
+    /// Its name, with `_total` for counters.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub help: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// The names of its labels, in the order in which they are shown.
+    pub labels: &'static [&'static str],
+    /// A histogram's bounds.
+    pub buckets: Option<Buckets>,
+}
+
+/// Shows the current values of one or more metrics.
+pub trait Collect: Any + Send + Sync {
+    /// Writes the series of `desc`, which is one of those that this was registered with.
+    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>);
+}
+
+/// A process's metrics. Clones are the same registry.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    entries: Mutex<Entries>,
+    shards: AtomicU32,
+    overflow: Family<Counter, 1>,
+}
+
+#[derive(Default)]
+struct Entries {
+    /// By name, which makes the exposition's order.
+    known: BTreeMap<&'static str, Entry>,
+    problems: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    desc: Desc,
+    source: Arc<dyn Collect>,
+}
+
+/// The right to write cells that have one writer. One per thread that carries traffic; it can't leave that thread.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    pub(crate) index: u32,
+    /// Neither `Send` nor `Sync`.
+    thread: PhantomData<(*const (), Cell<()>)>,
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.known.keys()).finish()
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const OVERFLOW: Desc = Desc {
+    name: "leno_metrics_overflow_total",
+    help: "Label sets that were counted in their metric's overflow series because it has too many.",
+    kind: Kind::Counter,
+    labels: &["metric"],
+    buckets: None,
+};
+
+impl Registry {
+    /// A registry that knows only its own overflow counter.
+    pub fn new() -> Self {
+        let series = Arc::new(Series::new(OVERFLOW, None));
+        let mut entries = Entries::default();
+        entries.known.insert(OVERFLOW.name, Entry { desc: OVERFLOW, source: series.clone() });
+        let overflow = Family::of(series);
+        Self(Arc::new(Shared { entries: Mutex::new(entries), shards: AtomicU32::new(0), overflow }))
+    }
+
+    /// A counter without labels.
+    pub fn counter(&self, name: &'static str, help: &'static str) -> Counter {
+        self.counters(name, help, &[]).with([])
+    }
+
+    /// Counters that differ in labels.
+    pub fn counters<const N: usize>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str; N],
+    ) -> Family<Counter, N> {
+        self.family(Desc { name, help, kind: Kind::Counter, labels, buckets: None })
+    }
+
+    /// A gauge without labels.
+    pub fn gauge(&self, name: &'static str, help: &'static str) -> Gauge {
+        self.gauges(name, help, &[]).with([])
+    }
+
+    /// Gauges that differ in labels.
+    pub fn gauges<const N: usize>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str; N],
+    ) -> Family<Gauge, N> {
+        self.family(Desc { name, help, kind: Kind::Gauge, labels, buckets: None })
+    }
+
+    /// A histogram without labels.
+    pub fn histogram(&self, name: &'static str, help: &'static str, buckets: Buckets) -> Histogram {
+        self.histograms(name, help, &[], buckets).with([])
+    }
+
+    /// Histograms that differ in labels.
+    pub fn histograms<const N: usize>(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str; N],
+        buckets: Buckets,
+    ) -> Family<Histogram, N> {
+        self.family(Desc { name, help, kind: Kind::Histogram, labels, buckets: Some(buckets) })
+    }
+
+    /// Registers metrics whose values are kept elsewhere.
+    pub fn register(&self, descs: &[Desc], source: Arc<dyn Collect>) {
+        let mut entries = self.lock();
+        for desc in descs {
+            if let Some(problem) = problem(desc) {
+                entries.problems.push(problem);
+            } else if entries.known.contains_key(desc.name) {
+                entries.problems.push(format!("{} is registered twice", desc.name));
+            } else {
+                entries.known.insert(desc.name, Entry { desc: *desc, source: source.clone() });
+            }
+        }
+    }
+
+    /// A shard for the calling thread. Each call gives another one: make it once per core and clone it.
+    pub fn shard(&self) -> Shard {
+        Shard { index: self.0.shards.fetch_add(1, Ordering::Relaxed), thread: PhantomData }
+    }
+
+    /// Everything that is registered, by name.
+    pub fn describe(&self) -> Vec<Desc> {
+        self.lock().known.values().map(|entry| entry.desc).collect()
+    }
+
+    /// What was registered wrongly and isn't shown. Empty in a program without mistakes.
+    pub fn problems(&self) -> Vec<String> {
+        self.lock().problems.clone()
+    }
+
+    /// Writes all metrics, ordered by name and labels.
+    ///
+    /// Collecting takes short locks that no request waits for; writing takes none.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn encode(&self, format: Format, out: &mut dyn io::Write) -> io::Result<()> {
+        let entries: Vec<Entry> = self.lock().known.values().cloned().collect();
+        let mut encoder = Encoder::new(format, out);
+        for entry in entries {
+            encoder.family(&entry.desc);
+            entry.source.collect(&entry.desc, &mut encoder);
+        }
+        encoder.finish()
+    }
+
+    /// All metrics as one text, for tests and small registries.
+    pub fn encode_to_string(&self, format: Format) -> String {
+        let mut text = Vec::new();
+        // Writing to memory doesn't fail, and the encoder writes whole strings.
+        let _written = self.encode(format, &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Counts label sets that a metric could not keep apart.
+    pub(crate) fn overflow(&self, name: &str) -> Counter {
+        self.0.overflow.with([name])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `desc` must have `N` labels.
+    fn family<M: Metric, const N: usize>(&self, desc: Desc) -> Family<M, N> {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.known.get(desc.name).cloned() {
+            let source: Arc<dyn Any + Send + Sync> = entry.source;
+            if let Ok(same) = source.downcast::<Series<M>>()
+                && entry.desc == desc
+            {
+                return Family::of(same);
+            }
+            entries.problems.push(format!("{} is registered twice, and differently", desc.name));
+            return Family::of(Arc::new(Series::new(desc, None)));
+        }
+        let series = Arc::new(Series::new(desc, Some(self.0.overflow.clone())));
+        match problem(&desc) {
+            Some(problem) => entries.problems.push(problem),
+            None => drop(entries.known.insert(desc.name, Entry { desc, source: series.clone() })),
+        }
+        Family::of(series)
+    }
+}
+
+/// What is wrong with a description, if anything.
+fn problem(desc: &Desc) -> Option<String> {
+    let name = desc.name;
+    let word = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && text.bytes().next().is_some_and(|b| !b.is_ascii_digit())
+    };
+    if !word(name) {
+        return Some(format!("{name} is not a metric name"));
+    }
+    if (desc.kind == Kind::Counter) != name.ends_with("_total") {
+        return Some(format!("{name} is a {}: counters and only they end in _total", desc.kind.as_str()));
+    }
+    if desc.kind == Kind::Histogram && desc.buckets.is_none() {
+        return Some(format!("{name} is a histogram without bounds"));
+    }
+    let bad = |label: &&&str| !word(label) || label.starts_with("__") || **label == "le";
+    desc.labels.iter().find(bad).map(|label| format!("{name} can't have a label {label}"))
+}

@@ -1,0 +1,1 @@
+//! Istio's metrics as a scraper sees them.
