@@ -1,0 +1,235 @@
+//! The mesh file: services, and the workloads that implement them.
+//!
+//! The types mirror the document (`kind: LocalMesh`, `apiVersion: leno.dev/v1alpha1`); unknown fields
+//! are refused. What a type can't express, [`check`] does: unique names, references that exist,
+//! settings that exclude each other.
+
+mod check;
+mod value;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use check::{Problem, check};
+pub use value::{Duration, Program, Publish};
+
+/// A mesh of processes on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LocalMesh {
+    /// Always `leno.dev/v1alpha1`.
+    pub api_version: ApiVersion,
+    /// Always `LocalMesh`.
+    pub kind: Kind,
+    /// The mesh's name.
+    pub metadata: Metadata,
+    /// Services and workloads.
+    pub spec: Spec,
+}
+
+/// The version of this document's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum ApiVersion {
+    /// The only one so far.
+    #[serde(rename = "leno.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+/// The kind of this document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Kind {
+    /// The only one.
+    LocalMesh,
+}
+
+/// What names the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// A DNS label; two running meshes of one user have different names.
+    pub name: String,
+    /// Free-form notes, kept for other tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What the mesh consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spec {
+    /// Names that can be called.
+    #[serde(default)]
+    pub services: Vec<Service>,
+    /// Processes.
+    pub workloads: Vec<Workload>,
+}
+
+/// A name with ports. Callers reach it as `NAME` and `NAME.default.svc.cluster.local`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    /// A DNS label.
+    pub name: String,
+    /// Its only port; `ports` for more.
+    pub port: Option<u16>,
+    /// What the only port speaks. Default: found out from the first bytes.
+    pub protocol: Option<Protocol>,
+    /// Where workloads listen for the only port. Default: the same number.
+    pub target_port: Option<u16>,
+    /// Opens the only port on the host, through the gateway: a port of 127.0.0.1, or `ADDRESS:PORT`.
+    pub publish: Option<Publish>,
+    /// Its ports, when there are several.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Without virtual address: the name resolves to the workloads' own addresses.
+    #[serde(default)]
+    pub headless: bool,
+}
+
+/// One of several ports of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Port {
+    /// A name, unique in the service.
+    pub name: Option<String>,
+    /// The number that callers use.
+    pub port: u16,
+    /// What it speaks. Default: found out from the first bytes.
+    pub protocol: Option<Protocol>,
+    /// Where workloads listen. Default: the same number.
+    pub target_port: Option<u16>,
+    /// Opens it on the host, through the gateway: a port of 127.0.0.1, or `ADDRESS:PORT`.
+    pub publish: Option<Publish>,
+}
+
+/// What a port speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.x, or HTTP/2 with prior knowledge.
+    Http,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// gRPC.
+    Grpc,
+    /// TLS of the application's own.
+    Tls,
+    /// Opaque bytes.
+    Tcp,
+}
+
+/// A process, or several equal ones, behind a service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Workload {
+    /// A DNS label. Default: `SERVICE-VERSION`, or `SERVICE` without version.
+    pub name: Option<String>,
+    /// The service that it implements. Without one it only calls others; then `name` is required.
+    pub service: Option<String>,
+    /// The `version` label.
+    pub version: Option<String>,
+    /// More labels, for subsets and selectors.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What to run: a list of words, or one string for `/bin/sh -c`.
+    pub command: Program,
+    /// Environment variables, beside `PATH`, `HOME`, `LANG`, `TERM`, `TZ` and `USER` of the caller.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// The working directory, relative to the mesh file's. Default: the mesh file's directory.
+    pub workdir: Option<PathBuf>,
+    /// The user to run as: a name, or `UID` or `UID:GID`. Required as root, and refused otherwise.
+    pub user: Option<String>,
+    /// When it counts as ready. Default: when the service's first port accepts a connection.
+    pub health: Option<Health>,
+    /// How many. Default: 1.
+    pub replicas: Option<u16>,
+    /// Workloads that must be ready before this one starts.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+    /// Host files, directories or sockets that it may reach although they lie where it has its own:
+    /// `/tmp`, `/run`, `/dev`.
+    #[serde(default)]
+    pub share: Vec<PathBuf>,
+    /// Ports of the host's 127.0.0.1 that it may reach as `host.leno.internal`.
+    #[serde(default)]
+    pub host_access: Vec<u16>,
+}
+
+/// A check that runs in the workload's world. Exactly one of `http`, `tcp` and `command`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Health {
+    /// Passes when a GET is answered with a status below 400.
+    pub http: Option<HttpCheck>,
+    /// Passes when this port accepts a connection.
+    pub tcp: Option<u16>,
+    /// Passes when this command exits with 0.
+    pub command: Option<Program>,
+    /// Time between two checks. Default: 1s until ready, then 5s.
+    pub interval: Option<Duration>,
+    /// How long one check may take. Default: 2s.
+    pub timeout: Option<Duration>,
+    /// Failures in a row before a ready workload counts as unhealthy. Default: 3.
+    pub failures: Option<u16>,
+}
+
+/// An HTTP GET as a check.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpCheck {
+    /// Path and query. Default: `/`.
+    pub path: Option<String>,
+    /// The port. Default: the service's first.
+    pub port: Option<u16>,
+}
+
+impl Service {
+    /// Its ports, whichever way they are written.
+    pub fn all_ports(&self) -> Vec<Port> {
+        let only = self.port.map(|port| Port {
+            name: None,
+            port,
+            protocol: self.protocol,
+            target_port: self.target_port,
+            publish: self.publish,
+        });
+        only.into_iter().chain(self.ports.iter().cloned()).collect()
+    }
+}
+
+impl Port {
+    /// Where workloads listen.
+    pub fn target(&self) -> u16 {
+        self.target_port.unwrap_or(self.port)
+    }
+}
+
+impl Workload {
+    /// Its name, given or derived.
+    pub fn name(&self) -> String {
+        match (&self.name, &self.service, &self.version) {
+            (Some(name), _, _) => name.clone(),
+            (None, Some(service), Some(version)) => format!("{service}-{version}"),
+            (None, Some(service), None) => service.clone(),
+            (None, None, _) => String::new(),
+        }
+    }
+
+    /// The name of one of its processes: its own, with `-N` from the second on.
+    pub fn replica_name(&self, number: u16) -> String {
+        if number == 0 { self.name() } else { format!("{}-{number}", self.name()) }
+    }
+
+    /// How many processes.
+    pub fn replicas(&self) -> u16 {
+        self.replicas.unwrap_or(1)
+    }
+}
+
+/// The JSON schema of the mesh file.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(LocalMesh)
+}
