@@ -1,0 +1,16 @@
+//! The control plane's side of discovery.
+//!
+//! A [`Session`] per proxy decides what it gets; [`Catalog`] is where units come from, [`Authority`] who may ask and
+//! how certificates are signed, [`Registry`] which proxies there are and what they hold.
+
+pub mod authority;
+pub mod catalog;
+pub mod hub;
+pub mod registry;
+pub mod serve;
+
+pub use authority::{Authority, Caller, Credentials, Denied, SignError};
+pub use catalog::{Catalog, Catalogs, Client};
+pub use hub::Hub;
+pub use registry::{Registry, SessionReport};
+pub use serve::{Listener, Services, serve};
