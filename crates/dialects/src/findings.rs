@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use leno_model::span::{Diagnostic, Location, ObjectRef, Origin, Severity};
 
-use crate::codes::{self, Code};
+use crate::codes::{self, Code, Effect};
 use crate::limits::MAX_FINDINGS;
 
 /// A place in a text.
@@ -41,6 +41,7 @@ pub struct Findings {
 struct Found {
     kept: Vec<Diagnostic>,
     errors: usize,
+    approximated: bool,
     dropped: usize,
 }
 
@@ -85,6 +86,12 @@ impl Findings {
         self.found.borrow().errors
     }
 
+    /// Whether anything found makes the object act differently from what its own system would do.
+    #[must_use]
+    pub fn approximated(&self) -> bool {
+        self.found.borrow().approximated
+    }
+
     /// The origin of something at `at` in the object; `None` while the object has no name.
     #[must_use]
     pub fn origin(&self, at: Position) -> Option<Origin> {
@@ -111,8 +118,10 @@ impl Findings {
 
     fn push(&self, code: &Code, at: Position, message: String, hint: Option<String>) {
         let mut found = self.found.borrow_mut();
-        if code.severity == Severity::Error {
-            found.errors += 1;
+        match code.effect {
+            Effect::Refuses => found.errors += 1,
+            Effect::Approximates => found.approximated = true,
+            Effect::Warns | Effect::Informs => {}
         }
         if found.kept.len() >= MAX_FINDINGS {
             found.dropped += 1;
@@ -120,7 +129,7 @@ impl Findings {
         }
         found.kept.push(Diagnostic {
             code: code.code,
-            severity: code.severity,
+            severity: code.severity(),
             object: self.object.clone(),
             location: at.in_file(&self.file),
             message,

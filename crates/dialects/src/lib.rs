@@ -3,9 +3,17 @@
 //! One folder per dialect. Everything here is pure: no sockets, no clients, no clock, and no panic on any input.
 //! What is not understood is said, never dropped in silence, and where security is concerned it makes the result
 //! stricter, never laxer.
+//!
+//! [`load::load`] reads texts into [`object::Object`]s, [`load::Loaded::snapshot`] joins them.
 
 pub mod codes;
+mod content;
+mod envelope;
 pub mod findings;
+pub mod kinds;
 pub mod limits;
+pub mod link;
+pub mod load;
+pub mod object;
 pub mod table;
 pub mod yaml;

@@ -482,8 +482,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Tells of fields in effect that were not taken.
+    /// Tells of fields in effect that were not taken. A parser may stop at an error, so nothing is told after one.
     pub fn finish(self) {
+        if self.findings.errors() > 0 {
+            return;
+        }
         for given in &self.given {
             if !given.taken.get() {
                 let path = self.path.field(&given.entry.key);

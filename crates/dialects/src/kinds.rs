@@ -1,0 +1,93 @@
+//! The kinds that are known: those Leno acts on, with their tables and readers, and those it only recognises.
+
+use crate::envelope::Context;
+use crate::object::Object;
+use crate::table::{Field, Shape, nearest};
+use crate::yaml::Fields;
+
+mod recognised;
+
+/// A kind that Leno acts on.
+pub struct Kind {
+    /// Its API group; empty for core Kubernetes.
+    pub group: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The versions that are read, the preferred one first. Their fields do not differ.
+    pub versions: &'static [&'static str],
+    /// Whether its objects belong to namespaces.
+    pub namespaced: bool,
+    /// Its fields.
+    pub shape: Shape,
+    /// Whether it protects something, so that a broken one counts in its strictest sense.
+    pub protects: bool,
+    /// Reads the fields. With errors among the findings the result counts only if the kind protects.
+    pub(crate) read: fn(&Context<'_>, &Fields<'_>) -> Option<Object>,
+}
+
+impl Kind {
+    /// Group and preferred version, as `apiVersion` has it.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        let version = self.versions.first().copied().unwrap_or_default();
+        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
+    }
+
+    /// Its fields.
+    #[must_use]
+    pub const fn fields(&self) -> &'static [Field] {
+        match self.shape {
+            Shape::Object(fields) => fields,
+            _ => &[],
+        }
+    }
+}
+
+/// What is known of a kind.
+pub(crate) enum Known {
+    /// Leno acts on it.
+    Supported(&'static Kind),
+    /// Leno could act on it and does not yet; the text says what to do instead.
+    Unsupported(&'static str),
+    /// It is Kubernetes's or another program's business.
+    Foreign,
+    /// The mesh file of a local mesh, which has a reader of its own.
+    LocalMesh,
+    /// Nothing.
+    Unknown {
+        /// What may have been meant.
+        hint: String,
+    },
+}
+
+/// Every kind that Leno acts on.
+pub static SUPPORTED: &[&Kind] = &[];
+
+/// What is known of a kind of a group.
+pub(crate) fn find(group: &str, kind: &str) -> Known {
+    if let Some(supported) = SUPPORTED.iter().find(|known| known.group == group && known.name == kind) {
+        return Known::Supported(supported);
+    }
+    if (group, kind) == ("leno.dev", "LocalMesh") {
+        return Known::LocalMesh;
+    }
+    if let Some(why) = recognised::unsupported(group, kind) {
+        return Known::Unsupported(why);
+    }
+    if recognised::is_foreign(group, kind) {
+        return Known::Foreign;
+    }
+    Known::Unknown { hint: hint(group, kind) }
+}
+
+fn hint(group: &str, kind: &str) -> String {
+    let nearest_kind = nearest(kind, SUPPORTED.iter().map(|known| known.name));
+    let same_group = SUPPORTED.iter().find(|known| Some(known.name) == nearest_kind && known.group == group);
+    match same_group.or_else(|| SUPPORTED.iter().find(|known| Some(known.name) == nearest_kind)) {
+        Some(known) => format!("did you mean kind: {} with apiVersion: {}?", known.name, known.api_version()),
+        None => {
+            let names: Vec<&str> = SUPPORTED.iter().map(|known| known.name).collect();
+            format!("Leno acts on {}", names.join(", "))
+        }
+    }
+}
