@@ -1,0 +1,77 @@
+//! The other reading of a path: what a lenient server may make of it.
+
+use crate::percent;
+
+/// The path percent-decoded once, with backslashes as slashes, slashes merged and dot segments resolved (RFC 3986
+/// §5.2.4). `None` where that changes nothing; then nothing is allocated. Only paths that begin with `/` have readings.
+pub(super) fn decoded(path: &str) -> Option<Vec<u8>> {
+    let bytes = path.as_bytes();
+    if !bytes.starts_with(b"/") || !is_suspicious(bytes) {
+        return None;
+    }
+    let decoded = percent::decode(bytes);
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut is_directory = false;
+    for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        is_directory = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                segments.pop();
+            }
+            _ => segments.push(segment),
+        }
+    }
+    let mut reading = Vec::with_capacity(decoded.len());
+    for segment in &segments {
+        reading.push(b'/');
+        reading.extend_from_slice(segment);
+    }
+    if is_directory || segments.is_empty() {
+        reading.push(b'/');
+    }
+    (reading != bytes).then_some(reading)
+}
+
+/// Whether anything in the path could be read in another way.
+fn is_suspicious(path: &[u8]) -> bool {
+    let mut after_slash = false;
+    path.iter().any(|byte| {
+        let suspicious = matches!(byte, b'%' | b'\\') || (after_slash && matches!(byte, b'/' | b'.'));
+        after_slash = *byte == b'/';
+        suspicious
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn paths_read_as_a_lenient_server_does() {
+        for (path, expected) in [
+            ("/", None),
+            ("/a/b", None),
+            ("/a/b/", None),
+            ("/a.b/.well-known/..x", None),
+            ("*", None),
+            ("", None),
+            ("//a", Some("/a")),
+            ("/a//b/", Some("/a/b/")),
+            ("/./a", Some("/a")),
+            ("/a/.", Some("/a/")),
+            ("/a/../b", Some("/b")),
+            ("/a/..", Some("/")),
+            ("/../../a", Some("/a")),
+            ("/a%2fb", Some("/a/b")),
+            ("/a%5Cb", Some("/a/b")),
+            ("/a\\..\\b", Some("/b")),
+            ("/public/%2e%2e/admin", Some("/admin")),
+            ("/public%2f..%2fadmin", Some("/admin")),
+            ("/%61dmin", Some("/admin")),
+            ("/%252fadmin", Some("/%2fadmin")),
+            ("/100%", None),
+        ] {
+            let reading = super::decoded(path);
+            assert_eq!(reading.as_deref(), expected.map(str::as_bytes), "{path}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Which endpoint of a cluster a request gets.
+//!
+//! Picking takes no lock and allocates nothing. It counts nothing either, except turns: the caller counts the request
+//! in and tells how it ended (see [`crate::state`]).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use leno_model::destination::Balancer;
+use leno_model::failure::Failure;
+
+use crate::destination::{Candidate, Cluster, Pick};
+use crate::explain::{EndpointOutcome, Event, Explain};
+use crate::rng::{below, mix};
+
+impl Cluster {
+    /// Picks an endpoint. `draw` is uniform over all 64-bit numbers; `tried` are uids that have failed this request
+    /// already, which are only picked again when nothing else is left.
+    ///
+    /// # Errors
+    /// [`Failure::NoEndpoint`] when none is ready, [`Failure::TlsFailed`] when mutual TLS is demanded and none has an
+    /// identity.
+    pub fn pick(
+        &self,
+        now: Instant,
+        draw: u64,
+        tried: &[Arc<str>],
+        explain: &mut impl Explain,
+    ) -> Result<Pick<'_>, Failure> {
+        let choice = self.choose(now, draw, tried);
+        self.tell(choice.as_ref(), tried, explain);
+        match choice.and_then(|choice| self.ready().get(choice.picked)) {
+            Some(candidate) => self.pick_of(candidate),
+            None => Err(self.failure()),
+        }
+    }
+
+    /// The endpoint of that uid, ready or not: a client that dials a workload by its own address means that one.
+    ///
+    /// # Errors
+    /// [`Failure::NoEndpoint`] when it is not among the cluster's, [`Failure::TlsFailed`] as for [`Cluster::pick`].
+    pub fn pick_by_uid(&self, uid: &str, explain: &mut impl Explain) -> Result<Pick<'_>, Failure> {
+        let is_wanted =
+            |candidate: &&Candidate| self.endpoint(candidate).is_some_and(|endpoint| &*endpoint.uid == uid);
+        if let Some(candidate) = self.reachable().iter().find(is_wanted) {
+            let pick = self.pick_of(candidate)?;
+            explain.tell(|| Event::Endpoint {
+                uid: Arc::clone(&pick.endpoint.uid),
+                outcome: EndpointOutcome::Picked,
+            });
+            return Ok(pick);
+        }
+        let excluded = self.excluded().find(|(endpoint, _)| &*endpoint.uid == uid);
+        let Some((endpoint, outcome)) = excluded else { return Err(Failure::NoEndpoint) };
+        let failure = match outcome {
+            EndpointOutcome::Unreachable(failure) => failure,
+            _ => Failure::NoEndpoint,
+        };
+        explain.tell(|| Event::Endpoint { uid: Arc::clone(&endpoint.uid), outcome });
+        Err(failure)
+    }
+
+    fn choose(&self, now: Instant, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
+        let choice = match self.policy().balancer.unwrap_or_default() {
+            Balancer::PeakEwma => self.better_of_two(now, draw, tried),
+            Balancer::RoundRobin => {
+                self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed)).map(Choice::alone)
+            }
+            Balancer::Random => self.slots.drawn(draw).map(Choice::alone),
+        }?;
+        if !self.was_tried(choice.picked, tried) {
+            return Some(choice);
+        }
+        // Whoever comes next on the wheel and was not tried.
+        let count = self.ready().len();
+        let next =
+            (choice.picked..count).chain(0..choice.picked).find(|index| !self.was_tried(*index, tried));
+        Some(next.map_or(choice, Choice::alone))
+    }
+
+    /// Two drawn at random, the cheaper of them picked; a tried one counts as the more costly.
+    fn better_of_two(&self, now: Instant, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
+        let count = u64::try_from(self.ready().len()).ok()?;
+        let first = usize::try_from(below(draw, count)).ok()?;
+        if count < 2 {
+            return (count == 1).then_some(Choice::alone(first));
+        }
+        let second = usize::try_from(below(mix(draw), count - 1)).ok()?;
+        let second = if second < first { second } else { second + 1 };
+        let (cost, other) = (self.cost(first, now), self.cost(second, now));
+        let rank = |index, cost| (self.was_tried(index, tried), cost);
+        Some(if rank(second, other) < rank(first, cost) {
+            Choice { picked: second, cost: other, other: Some((first, cost)) }
+        } else {
+            Choice { picked: first, cost, other: Some((second, other)) }
+        })
+    }
+
+    /// Cost of one more request to a ready candidate, by its weight.
+    fn cost(&self, index: usize, now: Instant) -> f64 {
+        let Some(candidate) = self.ready().get(index) else { return f64::INFINITY };
+        let weight = self.endpoint(candidate).map_or(1, |endpoint| endpoint.weight.max(1));
+        candidate.state.cost(now) / f64::from(weight)
+    }
+
+    fn was_tried(&self, index: usize, tried: &[Arc<str>]) -> bool {
+        !tried.is_empty()
+            && self
+                .ready()
+                .get(index)
+                .and_then(|candidate| self.endpoint(candidate))
+                .is_some_and(|endpoint| tried.contains(&endpoint.uid))
+    }
+
+    fn tell<E: Explain>(&self, choice: Option<&Choice>, tried: &[Arc<str>], explain: &mut E) {
+        if !E::LISTENS {
+            return;
+        }
+        for (endpoint, outcome) in self.excluded() {
+            explain.tell(|| Event::Endpoint { uid: Arc::clone(&endpoint.uid), outcome });
+        }
+        for (index, candidate) in self.ready().iter().enumerate() {
+            let Some(endpoint) = self.endpoint(candidate) else { continue };
+            let outcome = match choice {
+                Some(choice) if choice.picked == index => EndpointOutcome::Picked,
+                _ if self.was_tried(index, tried) => EndpointOutcome::Tried,
+                Some(Choice { cost, other: Some((other, other_cost)), .. }) if *other == index => {
+                    EndpointOutcome::Costlier { cost: nanoseconds(*other_cost), picked: nanoseconds(*cost) }
+                }
+                _ => EndpointOutcome::NotDrawn,
+            };
+            explain.tell(|| Event::Endpoint { uid: Arc::clone(&endpoint.uid), outcome });
+        }
+    }
+}
+
+/// Which ready candidate is picked, and which one it was compared with, each with its cost.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    picked: usize,
+    cost: f64,
+    other: Option<(usize, f64)>,
+}
+
+impl Choice {
+    const fn alone(picked: usize) -> Self {
+        Self { picked, cost: 0.0, other: None }
+    }
+}
+
+fn nanoseconds(cost: f64) -> u64 {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates; costs are not negative"
+    )]
+    let nanoseconds = cost as u64;
+    nanoseconds
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The endpoints that a request to one service port and subset may go to, and how each is reached.
+//!
+//! A [`Cluster`] is compiled from the units that say so and shares them. It is immutable but for the turns taken and
+//! the cells of [`crate::state`]. Which endpoint a request gets is decided in [`crate::balance`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use leno_model::destination::{ExternalTls, TlsMode, TrafficPolicy};
+use leno_model::failure::Failure;
+use leno_model::service::{Address, Endpoint, Transport};
+use leno_model::spiffe::SpiffeId;
+use leno_model::unit::{EndpointUnit, HostUnit};
+
+use crate::explain::EndpointOutcome;
+use crate::state::{EndpointState, StateTable};
+use slots::Slots;
+
+pub(crate) mod slots;
+
+/// How an endpoint is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connect<'c> {
+    /// Plaintext to the workload.
+    Plain,
+    /// `leno/1` over mutual TLS.
+    Native {
+        /// What is dialled.
+        address: &'c Address,
+        /// Whom to expect there.
+        identity: &'c SpiffeId,
+    },
+    /// HTTP/2 CONNECT over mutual TLS.
+    Hbone {
+        /// What is dialled.
+        address: &'c Address,
+        /// Whom to expect there.
+        identity: &'c SpiffeId,
+    },
+    /// Istio's classic mutual TLS to the workload's own port.
+    IstioMtls {
+        /// Whom to expect there.
+        identity: &'c SpiffeId,
+    },
+    /// TLS of the outside world, to the workload's own port.
+    External(&'c ExternalTls),
+}
+
+/// The endpoints for one service port and subset.
+#[derive(Debug)]
+pub struct Cluster {
+    host: Arc<HostUnit>,
+    unit: Arc<EndpointUnit>,
+    port: u16,
+    subset: Option<Arc<str>>,
+    policy: TrafficPolicy,
+    /// Those that can be reached; the ready ones first.
+    candidates: Vec<Candidate>,
+    /// How many of them are ready.
+    ready: usize,
+    /// Why the others are none, by position in the unit.
+    excluded: Vec<(usize, EndpointOutcome)>,
+    /// The ready ones' turns and shares.
+    pub(crate) slots: Slots,
+    pub(crate) turn: AtomicU64,
+}
+
+/// An endpoint that can be reached.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    position: usize,
+    target: SocketAddr,
+    pub(crate) state: Arc<EndpointState>,
+}
+
+/// The service port that a destination means: the one it names; else the only one the service has; else the one that
+/// was dialled, if the service has it (Istio's rule).
+#[must_use]
+pub fn service_port(host: &HostUnit, named: Option<u16>, dialled: u16) -> Option<u16> {
+    let wanted = named.unwrap_or(match host.ports.as_slice() {
+        [only] => only.port,
+        _ => dialled,
+    });
+    host.port(wanted).map(|port| port.port)
+}
+
+impl Cluster {
+    /// Compiles the endpoints of `unit` for a port and subset of `host`.
+    ///
+    /// # Errors
+    /// [`Failure::NoDestination`] when the service has no such port or subset.
+    pub fn compile(
+        host: Arc<HostUnit>,
+        unit: Arc<EndpointUnit>,
+        port: u16,
+        subset: Option<&str>,
+        states: &StateTable,
+    ) -> Result<Self, Failure> {
+        host.port(port).ok_or(Failure::NoDestination)?;
+        let subset = match subset {
+            Some(name) => Some(host.destination.subset(name).ok_or(Failure::NoDestination)?),
+            None => None,
+        };
+        let policy = host.destination.effective(port, subset);
+        let (mut candidates, mut waiting, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, endpoint) in unit.endpoints.iter().enumerate() {
+            if subset.is_some_and(|subset| !endpoint.labels.contains(&subset.labels)) {
+                excluded.push((position, EndpointOutcome::NotInSubset));
+                continue;
+            }
+            let Some(target) = endpoint.target_port(port) else {
+                excluded.push((position, EndpointOutcome::NoPort));
+                continue;
+            };
+            if let Err(failure) = connect(policy.tls.as_ref(), endpoint) {
+                excluded.push((position, EndpointOutcome::Unreachable(failure)));
+                continue;
+            }
+            let candidate = Candidate {
+                position,
+                target: SocketAddr::new(endpoint.ip, target),
+                state: states.endpoint(&host.host, port, &endpoint.uid),
+            };
+            if endpoint.ready { candidates.push(candidate) } else { waiting.push(candidate) }
+        }
+        let weights = candidates.iter().filter_map(|candidate| unit.endpoints.get(candidate.position));
+        let slots = Slots::new(weights.map(|endpoint| endpoint.weight));
+        let ready = candidates.len();
+        candidates.append(&mut waiting);
+        let turn = AtomicU64::new(states.spread(u64::from(port)));
+        let subset = subset.map(|subset| Arc::clone(&subset.name));
+        Ok(Self { host, unit, port, subset, policy, candidates, ready, excluded, slots, turn })
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn host(&self) -> &Arc<HostUnit> {
+        &self.host
+    }
+
+    /// The service port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The subset's name.
+    #[must_use]
+    pub fn subset(&self) -> Option<&str> {
+        self.subset.as_deref()
+    }
+
+    /// The settings in effect.
+    #[must_use]
+    pub const fn policy(&self) -> &TrafficPolicy {
+        &self.policy
+    }
+
+    /// Every endpoint that can be reached, ready or not, with its state.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Endpoint, &Arc<EndpointState>)> {
+        self.candidates.iter().filter_map(|candidate| Some((self.endpoint(candidate)?, &candidate.state)))
+    }
+
+    /// The candidates that are ready.
+    pub(crate) fn ready(&self) -> &[Candidate] {
+        self.candidates.get(..self.ready).unwrap_or_default()
+    }
+
+    /// All candidates.
+    pub(crate) fn reachable(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// A candidate's endpoint.
+    pub(crate) fn endpoint(&self, candidate: &Candidate) -> Option<&Endpoint> {
+        self.unit.endpoints.get(candidate.position)
+    }
+
+    /// A candidate as a result.
+    pub(crate) fn pick_of<'c>(&'c self, candidate: &'c Candidate) -> Result<Pick<'c>, Failure> {
+        let endpoint = self.endpoint(candidate).ok_or(Failure::Internal)?;
+        let connect = connect(self.policy.tls.as_ref(), endpoint)?;
+        Ok(Pick { endpoint, target: candidate.target, connect, state: &candidate.state })
+    }
+
+    /// The endpoints that are no candidates, and why; those that are merely not ready among them.
+    pub(crate) fn excluded(&self) -> impl Iterator<Item = (&Endpoint, EndpointOutcome)> {
+        let excluded = self.excluded.iter().filter_map(|(position, outcome)| {
+            self.unit.endpoints.get(*position).map(|endpoint| (endpoint, outcome.clone()))
+        });
+        let waiting = self.candidates.get(self.ready..).unwrap_or_default();
+        let waiting = waiting.iter().filter_map(|candidate| self.endpoint(candidate));
+        excluded.chain(waiting.map(|endpoint| (endpoint, EndpointOutcome::NotReady)))
+    }
+
+    /// What a request fails with when nothing is ready: that no endpoint can be reached in the way demanded, or that
+    /// there is none.
+    pub(crate) fn failure(&self) -> Failure {
+        let unreachable = self.excluded.iter().find_map(|(_, outcome)| match outcome {
+            EndpointOutcome::Unreachable(failure) => Some(*failure),
+            _ => None,
+        });
+        match unreachable {
+            Some(failure) if self.candidates.is_empty() => failure,
+            _ => Failure::NoEndpoint,
+        }
+    }
+}
+
+/// An endpoint that was picked.
+#[derive(Clone, Copy, Debug)]
+pub struct Pick<'c> {
+    /// The endpoint.
+    pub endpoint: &'c Endpoint,
+    /// The workload's own address and port: what is dialled, or what the peer's proxy is asked for.
+    pub target: SocketAddr,
+    /// How to get there.
+    pub connect: Connect<'c>,
+    /// Its state; count the request in with [`EndpointState::start`].
+    pub state: &'c Arc<EndpointState>,
+}
+
+/// How an endpoint is reached under a TLS mode.
+///
+/// # Errors
+/// [`Failure::TlsFailed`] when the way needs an identity to expect and the endpoint has none.
+fn connect<'c>(mode: Option<&'c TlsMode>, endpoint: &'c Endpoint) -> Result<Connect<'c>, Failure> {
+    match (mode.unwrap_or(&TlsMode::Auto), &endpoint.transport) {
+        (TlsMode::External(tls), _) => Ok(Connect::External(tls)),
+        (TlsMode::Disable, _) | (TlsMode::Auto, Transport::Plain) => Ok(Connect::Plain),
+        (TlsMode::Mesh, Transport::Plain) => Err(Failure::TlsFailed),
+        (TlsMode::Auto | TlsMode::Mesh, transport) => {
+            let identity = endpoint.identity.as_ref().ok_or(Failure::TlsFailed)?;
+            Ok(match transport {
+                Transport::Plain => Connect::Plain,
+                Transport::Native(address) => Connect::Native { address, identity },
+                Transport::Hbone(address) => Connect::Hbone { address, identity },
+                Transport::IstioMtls => Connect::IstioMtls { identity },
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! Decisions: which route, which backend and endpoint, allowed or denied.
+//!
+//! Every decision is a pure function of compiled tables, state cells, a request, a clock reading and a random draw.
+//! The proxy calls these functions per request and `explain` calls the same ones, so what the tool says is what the
+//! proxy does. The crate does no I/O, starts nothing, reads no clock, and cannot panic on any input. On the hot path
+//! it allocates only where a result needs new text: a rewritten path, a redirect's location, a decoded path that
+//! differs from the one sent.
+
+pub mod authorize;
+pub mod balance;
+pub mod destination;
+pub mod egress;
+pub mod explain;
+pub mod limits;
+mod percent;
+pub mod rng;
+pub mod route;
+pub mod state;
+mod text;
+pub mod vhost;
