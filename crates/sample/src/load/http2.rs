@@ -1,0 +1,142 @@
+//! The load generator's HTTP/2 side, for HTTP and unary gRPC: several workers share one connection.
+//!
+//! A request that the server says it hasn't begun (REFUSED_STREAM, or an id above GOAWAY's last; RFC 9113 §8.7) is sent
+//! again, once, on a new connection, and counted as repeated. Everything else is a failure.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderName, Request};
+use tokio::sync::Mutex;
+
+use super::dial;
+use super::tally::{Answer, Failure, Kind};
+use crate::{limits, tasks};
+
+/// What every stream of a run sends and looks for.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) address: String,
+    pub(crate) request: Request<()>,
+    pub(crate) body: Bytes,
+    pub(crate) is_grpc: bool,
+    pub(crate) version_header: HeaderName,
+}
+
+/// A connection that its workers share, dialled again whenever it was closed.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    template: Rc<Template>,
+    kept: Rc<Mutex<Option<SendRequest<Bytes>>>>,
+}
+
+/// An exchange that went wrong, and whether the server said that it hadn't begun.
+struct Broken {
+    failure: Failure,
+    not_begun: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(template: Rc<Template>) -> Self {
+        Self { template, kept: Rc::new(Mutex::new(None)) }
+    }
+
+    /// Makes sure that there is a connection; true if it had to be opened.
+    pub(crate) async fn prepare(&self) -> Result<bool, Failure> {
+        let mut kept = self.kept.lock().await;
+        if let Some(send) = kept.clone()
+            && send.ready().await.is_ok()
+        {
+            return Ok(false);
+        }
+        *kept = Some(self.dial().await?);
+        Ok(true)
+    }
+
+    async fn dial(&self) -> Result<SendRequest<Bytes>, Failure> {
+        let stream = dial(&self.template.address).await?;
+        let (send, connection) = h2::client::Builder::new()
+            .initial_window_size(limits::STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+            .enable_push(false)
+            .handshake(stream)
+            .await
+            .map_err(|error| Failure::new(Kind::Connect, error))?;
+        tasks::detach(connection);
+        Ok(send)
+    }
+
+    /// One request and its answer; the number of times that it was sent again.
+    pub(crate) async fn exchange(&self) -> (Result<Answer, Failure>, u64) {
+        match self.converse().await {
+            Err(broken) if broken.not_begun => {}
+            outcome => return (outcome.map_err(|broken| broken.failure), 0),
+        }
+        let again = match self.prepare().await {
+            Ok(_) => self.converse().await.map_err(|broken| broken.failure),
+            Err(failure) => Err(failure),
+        };
+        (again, 1)
+    }
+
+    async fn converse(&self) -> Result<Answer, Broken> {
+        let send = self.kept.lock().await.clone();
+        let send = send.ok_or_else(|| Broken {
+            failure: Failure::new(Kind::Connect, "there is no connection"),
+            not_begun: false,
+        })?;
+        // Waits for a free stream, and fails on a connection that is going away.
+        let mut send =
+            send.ready().await.map_err(|error| Broken { failure: reset(&error), not_begun: true })?;
+        let (response, mut stream) = send
+            .send_request(self.template.request.clone(), self.template.body.is_empty())
+            .map_err(broken)?;
+        if !self.template.body.is_empty() {
+            stream.send_data(self.template.body.clone(), true).map_err(broken)?;
+        }
+        let (head, mut body) = response.await.map_err(broken)?.into_parts();
+        let version = head.headers.get(&self.template.version_header);
+        let mut answer = Answer {
+            status: head.status.as_u16(),
+            version: version.map(|version| String::from_utf8_lossy(version.as_bytes()).into()),
+            ..Answer::default()
+        };
+        answer.body_bytes = drain(&mut body).await.map_err(broken)?;
+        if self.template.is_grpc && answer.status == 200 {
+            let trailers = body.trailers().await.map_err(broken)?;
+            // Without a body the status comes with the headers ("trailers only").
+            let status = trailers.as_ref().and_then(grpc_status).or_else(|| grpc_status(&head.headers));
+            let missing = || Failure::new(Kind::Protocol, "an answer without grpc-status");
+            answer.grpc_status = Some(status.ok_or_else(|| Broken { failure: missing(), not_begun: false })?);
+        }
+        Ok(answer)
+    }
+}
+
+/// Reads a body to its end; its length.
+async fn drain(body: &mut RecvStream) -> Result<u64, h2::Error> {
+    let mut length = 0;
+    while let Some(data) = body.data().await {
+        let data = data?;
+        length += data.len() as u64;
+        body.flow_control().release_capacity(data.len())?;
+    }
+    Ok(length)
+}
+
+fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+fn reset(error: &h2::Error) -> Failure {
+    Failure::new(Kind::Reset, error)
+}
+
+fn broken(error: h2::Error) -> Broken {
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    // `h2` fails a stream with GOAWAY only when its id is above the last one that the server takes.
+    let above_last = error.is_go_away() && error.is_remote();
+    Broken { failure: reset(&error), not_begun: refused || above_last }
+}
