@@ -7,6 +7,8 @@
 //! - [`clock`]: time that tests can pause.
 //! - [`process`]: file limits, core count and what the process uses.
 //!
+//! Tests that use [`spawn_local`] run on tokio's local runtime: `#[tokio::test(flavor = "local")]`.
+//!
 //! Invariant: nothing here knows what a mesh is, and no other crate calls tokio's spawn functions.
 
 pub mod clock;

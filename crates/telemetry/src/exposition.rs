@@ -11,6 +11,10 @@ use crate::limits::EXPOSITION_CHUNK;
 use crate::metric::Buckets;
 use crate::registry::Desc;
 
+mod merge;
+
+pub use merge::{Source, merge};
+
 #[cfg(test)]
 mod tests;
 

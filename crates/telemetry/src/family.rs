@@ -56,7 +56,7 @@ pub(crate) struct Series<M> {
     desc: Desc,
     /// Counts what was too much. Only the family that counts this has none.
     overflow: Option<Family<Counter, 1>>,
-    slots: Mutex<BTreeMap<Box<str>, Slot<M>>>,
+    slots: Mutex<BTreeMap<Arc<str>, Slot<M>>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl<M: Metric> Series<M> {
         Self { desc, overflow, slots: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Slot<M>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Slot<M>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -102,15 +102,15 @@ impl<M: Metric> Series<M> {
         }
     }
 
-    fn insert(&self, slots: &mut BTreeMap<Box<str>, Slot<M>>, key: String) -> M {
+    fn insert(&self, slots: &mut BTreeMap<Arc<str>, Slot<M>>, key: String) -> M {
         let metric = M::zero(&self.desc);
         let slot = Slot { metric: metric.clone(), activity: metric.activity(), changed: Instant::now() };
-        slots.insert(key.into_boxed_str(), slot);
+        slots.insert(key.into(), slot);
         metric
     }
 
     /// Drops what nobody holds and what hasn't changed for long. A family without labels always shows its series.
-    fn sweep(&self, slots: &mut BTreeMap<Box<str>, Slot<M>>) {
+    fn sweep(&self, slots: &mut BTreeMap<Arc<str>, Slot<M>>) {
         if self.desc.labels.is_empty() {
             return;
         }
@@ -130,8 +130,12 @@ impl<M: Metric> Collect for Series<M> {
     fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
         let mut slots = self.lock();
         self.sweep(&mut slots);
-        for (labels, slot) in slots.iter() {
-            slot.metric.show(desc, labels, out);
+        let shown: Vec<_> =
+            slots.iter().map(|(labels, slot)| (labels.clone(), slot.metric.clone())).collect();
+        // Writing may block, and must not do so under the lock.
+        drop(slots);
+        for (labels, metric) in shown {
+            metric.show(desc, &labels, out);
         }
     }
 }

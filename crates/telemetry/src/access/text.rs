@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{AccessRecord, Timestamp, field};
+use super::{AccessRecord, Address, Timestamp, field};
 
 pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
     let line = &mut Line(out);
@@ -16,9 +16,15 @@ pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
     line.show(record.upstream_service_time.map(|time| time.as_millis())).raw(" \"");
     line.quoted(record.x_forwarded_for).raw("\" \"").quoted(record.user_agent).raw("\" \"");
     line.quoted(record.request_id).raw("\" \"").quoted(record.authority).raw("\" \"");
-    line.show(record.upstream_host).raw("\" ").plain(record.upstream_cluster).raw(" ");
-    line.show(record.upstream_local_address).raw(" ").show(record.downstream_local_address).raw(" ");
-    line.show(record.downstream_remote_address).raw(" ").plain(record.requested_server_name).raw(" ");
+    line.address(record.upstream_host, true).raw("\" ").plain(record.upstream_cluster).raw(" ");
+    line.address(record.upstream_local_address, false)
+        .raw(" ")
+        .address(record.downstream_local_address, false)
+        .raw(" ");
+    line.address(record.downstream_remote_address, false)
+        .raw(" ")
+        .plain(record.requested_server_name)
+        .raw(" ");
     line.plain(record.route_name).raw("\n");
 }
 
@@ -36,6 +42,13 @@ impl Line<'_> {
             None => self.0.push(b'-'),
         }
         self
+    }
+
+    fn address(&mut self, value: Option<Address<'_>>, quoted: bool) -> &mut Self {
+        match value {
+            Some(Address::Unix(path)) => self.value(Some(path), quoted),
+            value => self.show(value),
+        }
     }
 
     fn quoted(&mut self, value: Option<impl AsRef<[u8]>>) -> &mut Self {

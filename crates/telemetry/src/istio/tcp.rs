@@ -12,9 +12,6 @@ use crate::registry::{Collect, Desc, Registry, Shard};
 use super::pairs::{Cells, Class, Pair, Pairs};
 use super::{Labels, PAIR, Security};
 
-#[cfg(test)]
-mod tests;
-
 /// [`PAIR`] and what an outcome adds.
 const LABELS: [&str; 23] = {
     let mut labels = [""; 23];

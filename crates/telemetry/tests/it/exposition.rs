@@ -1,6 +1,6 @@
 //! Both formats: kept as golden files, and read back.
 
-use leno_telemetry::exposition::Format;
+use leno_telemetry::exposition::{Format, Source, merge};
 use leno_telemetry::{Buckets, Registry};
 use proptest::prelude::*;
 
@@ -83,4 +83,40 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn several_processes_are_one_exposition() {
+    let (first, second) = (example(), example());
+    second.gauge("only_here", "Of the second.").set(1);
+    let texts = [&first, &second].map(|registry| registry.encode_to_string(Format::Text));
+    let sources = [Source { name: "a\"b", text: &texts[0] }, Source { name: "c", text: &texts[1] }];
+    let mut merged = Vec::new();
+    assert_eq!(merge("workload", &sources, &mut merged).unwrap(), 0);
+
+    let families = parse(&String::from_utf8(merged).unwrap(), false);
+    let alone: Vec<_> = texts.iter().map(|text| parse(text, false)).collect();
+    let names: Vec<_> = alone[1].iter().map(|family| &family.name).collect();
+    assert_eq!(families.iter().map(|family| &family.name).collect::<Vec<_>>(), names);
+    for (source, alone) in sources.iter().zip(&alone) {
+        for family in alone {
+            let merged = families.iter().find(|merged| merged.name == family.name).unwrap();
+            assert_eq!((&merged.help, &merged.kind), (&family.help, &family.kind));
+            let of_source = merged.samples.iter().filter(|s| s.label("workload") == Some(source.name));
+            let without: Vec<_> = of_source
+                .map(|sample| Sample { labels: sample.labels[1..].to_vec(), ..sample.clone() })
+                .collect();
+            assert_eq!(without, family.samples);
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_no_family_is_left_out() {
+    let text = "stray 1\n# TYPE a gauge\na 1\n\na{} 2\na{b=\"{\"} 3\n# EOF\n";
+    let mut merged = Vec::new();
+    let sources = [Source { name: "x", text }];
+    assert_eq!(merge("w", &sources, &mut merged).unwrap(), 1);
+    let merged = String::from_utf8(merged).unwrap();
+    assert_eq!(merged, "# TYPE a gauge\na{w=\"x\"} 1\na{w=\"x\"} 2\na{w=\"x\",b=\"{\"} 3\n");
 }
