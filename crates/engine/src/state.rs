@@ -132,7 +132,6 @@ impl EndpointState {
     }
 
     /// Counts a request in, until the result is finished or dropped.
-    #[must_use]
     pub fn start(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight { state: Arc::clone(self) }
@@ -143,10 +142,7 @@ impl EndpointState {
     pub fn read(&self, now: Instant) -> Reading {
         let elapsed = now.saturating_duration_since(self.epoch);
         Reading {
-            latency: self
-                .latency
-                .read(elapsed)
-                .map(|nanoseconds| Duration::from_secs_f32(nanoseconds.max(0.0) / 1e9)),
+            latency: self.latency.read(elapsed).map(duration),
             failures: self.failures.read(elapsed).unwrap_or_default(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
         }
@@ -191,6 +187,10 @@ impl EndpointState {
             }
         }
     }
+}
+
+fn duration(nanoseconds: f32) -> Duration {
+    Duration::try_from_secs_f32(nanoseconds.max(0.0) / 1e9).unwrap_or(Duration::MAX)
 }
 
 /// A request under way. Dropping it without an outcome (the client went away) says nothing about the endpoint.

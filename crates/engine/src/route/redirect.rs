@@ -26,8 +26,8 @@ pub(super) fn location(
         Some(edit) => edit.apply(request.path(), matched)?,
         None => None,
     };
-    let path = path.unwrap_or(Cow::Borrowed(request.path()));
-    let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme());
+    let path = path.unwrap_or_else(|| Cow::Borrowed(request.path()));
+    let scheme = redirect.scheme.as_deref().unwrap_or_else(|| request.scheme());
     let (request_host, request_port) = split_authority(request.authority());
     let host = redirect.host.as_deref().unwrap_or(request_host);
 
