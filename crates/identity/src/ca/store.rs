@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use crate::credential::Credential;
 use crate::error::Error;
 use crate::key::KeyPair;
-use crate::pem;
 use crate::state::StateDirectory;
+use crate::{pem, svid};
 
 const ACTIVE: &str = "active.pem";
 const NEXT: &str = "next.pem";
@@ -41,6 +41,10 @@ pub(super) fn load(directory: &StateDirectory, lost_sequence: u64) -> Result<Opt
         let problem = "expected a root and an intermediate, each a key and a certificate";
         return Err(Error::State { path: directory.file(ACTIVE), problem });
     };
+    if !signed_by(&intermediate, &root) {
+        let problem = "the intermediate is not signed by the root";
+        return Err(Error::State { path: directory.file(ACTIVE), problem });
+    }
     let next = match directory.read(NEXT)? {
         Some(bytes) => credentials(directory, NEXT, &bytes)?.into_iter().next(),
         None => None,
@@ -112,6 +116,13 @@ fn credentials(directory: &StateDirectory, name: &str, bytes: &[u8]) -> Result<V
             Credential::new(vec![certificate], KeyPair::from_der(key, &subject)?, &subject)
         })
         .collect()
+}
+
+fn signed_by(lower: &Credential, upper: &Credential) -> bool {
+    let certificate = |credential: &Credential| credential.chain().first().cloned();
+    let (Some(lower), Some(upper)) = (certificate(lower), certificate(upper)) else { return false };
+    let (Ok(lower), Ok(upper)) = (svid::parse(&lower), svid::parse(&upper)) else { return false };
+    lower.verify_signature(Some(upper.public_key())).is_ok()
 }
 
 fn text(pairs: &[&Credential]) -> Zeroizing<String> {
