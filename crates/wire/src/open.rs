@@ -12,9 +12,15 @@ use std::sync::Arc;
 use leno_model::failure::Failure;
 use leno_model::labels::Labels;
 use leno_model::name::Host;
+use prost::Message;
 
-use crate::limits::MAX_OPEN_BYTES;
+use crate::convert::read;
+use crate::limits::{MAX_OPEN_BYTES, MAX_OPEN_LABELS, MAX_OPEN_TEXT};
 use crate::malformed::Malformed;
+use crate::proto::transport;
+
+#[cfg(test)]
+mod tests;
 
 /// ALPN name of the transport. The version is in it.
 pub const ALPN: &[u8] = b"leno/1";
@@ -98,32 +104,138 @@ pub enum Refusal {
 pub enum Decoded {
     /// The beginning of an `Open`: at least this many more bytes are needed.
     NeedMore(usize),
-    /// An `Open`, and how many bytes it took; what follows is the connection's.
+    /// An `Open`, and how many bytes it took; what follows them is the connection's.
     Open(Box<Open>, usize),
     /// Not an `Open`.
     Refused(Malformed),
 }
 
-/// The `Open` does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the first flight would be {0} bytes long; the most is {MAX_OPEN_BYTES}")]
-pub struct TooLong(pub usize);
+/// The length in front of the message.
+const PREFIX_BYTES: usize = 4;
 
 impl Open {
-    /// The first flight. Texts and labels of the source beyond their limits are left out.
-    ///
-    /// # Errors
-    /// Never within the limits of `limits`; kept so that a mistake there can't send what no server takes.
-    pub fn encode(&self) -> Result<Vec<u8>, TooLong> {
-        todo!()
+    /// The first flight. What the source says of itself is only for metrics, so whatever of it breaks a limit is left
+    /// out, or it all, and the flight always fits.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut message = self.write();
+        if message.encoded_len() > MAX_OPEN_BYTES {
+            message.source = None;
+        }
+        let length = u32::try_from(message.encoded_len()).unwrap_or(u32::MAX);
+        let mut flight = Vec::with_capacity(PREFIX_BYTES + message.encoded_len());
+        flight.extend_from_slice(&length.to_be_bytes());
+        flight.extend_from_slice(&message.encode_to_vec());
+        flight
     }
 
     /// Reads a first flight from the bytes received so far.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Decoded {
-        let _ = bytes;
-        todo!()
+        let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else {
+            return Decoded::NeedMore(PREFIX_BYTES - bytes.len());
+        };
+        let length = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+        if length > MAX_OPEN_BYTES {
+            return Decoded::Refused(Malformed::new(format_args!(
+                "{length} bytes long; the most is {MAX_OPEN_BYTES}"
+            )));
+        }
+        let Some(content) = rest.get(..length) else {
+            return Decoded::NeedMore(length - rest.len());
+        };
+        match transport::Open::decode(content).map_err(Malformed::new).and_then(Self::read) {
+            Ok(open) => Decoded::Open(Box::new(open), PREFIX_BYTES + length),
+            Err(error) => Decoded::Refused(error),
+        }
     }
+
+    fn write(&self) -> transport::Open {
+        transport::Open {
+            ip: match self.ip {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            },
+            port: self.port.into(),
+            service: self.service.as_ref().map_or_else(String::new, ToString::to_string),
+            protocol: match self.protocol {
+                Protocol::Http1 => transport::Protocol::Http1,
+                Protocol::Http2 => transport::Protocol::Http2,
+                Protocol::Opaque => transport::Protocol::Opaque,
+            }
+            .into(),
+            source: Some(self.source.write()),
+        }
+    }
+
+    fn read(from: transport::Open) -> Result<Self, Malformed> {
+        let protocol = match transport::Protocol::try_from(from.protocol) {
+            Ok(transport::Protocol::Http1) => Protocol::Http1,
+            Ok(transport::Protocol::Http2) => Protocol::Http2,
+            Ok(transport::Protocol::Opaque) => Protocol::Opaque,
+            Ok(transport::Protocol::Unspecified) | Err(_) => return Err(Malformed::missing("protocol")),
+        };
+        let service = match from.service.as_str() {
+            "" => None,
+            name => Some(read::host(name).map_err(|error| error.in_field("service"))?),
+        };
+        Ok(Self {
+            ip: read::ip(&from.ip).map_err(|error| error.in_field("ip"))?,
+            port: read::port(from.port).map_err(|error| error.in_field("port"))?,
+            service,
+            protocol,
+            source: Source::read(from.source.unwrap_or_default()).map_err(|e| e.in_field("source"))?,
+        })
+    }
+}
+
+impl Source {
+    fn write(&self) -> transport::Source {
+        let fit = |text: &str| if text.len() > MAX_OPEN_TEXT { String::new() } else { text.to_owned() };
+        let labels = self.labels.0.iter().filter(|(key, value)| key.len().max(value.len()) <= MAX_OPEN_TEXT);
+        transport::Source {
+            namespace: fit(&self.namespace),
+            workload: fit(&self.workload),
+            owner: fit(&self.owner),
+            cluster: fit(&self.cluster),
+            labels: labels
+                .take(MAX_OPEN_LABELS)
+                .map(|(key, value)| transport::Label { key: key.to_string(), value: value.to_string() })
+                .collect(),
+        }
+    }
+
+    fn read(from: transport::Source) -> Result<Self, Malformed> {
+        if from.labels.len() > MAX_OPEN_LABELS {
+            return Err(Malformed::new(format_args!("more than {MAX_OPEN_LABELS}")).in_field("labels"));
+        }
+        let mut labels = Labels::default();
+        for (index, label) in from.labels.iter().enumerate() {
+            let pair = text(&label.key).and_then(|key| Ok((key, text(&label.value)?)));
+            let (key, value) = pair.map_err(|error| error.in_element("labels", index))?;
+            if labels.0.insert(key, value).is_some() {
+                return Err(Malformed::new("given twice").in_element("labels", index));
+            }
+        }
+        Ok(Self {
+            namespace: text(&from.namespace).map_err(|error| error.in_field("namespace"))?,
+            workload: text(&from.workload).map_err(|error| error.in_field("workload"))?,
+            owner: text(&from.owner).map_err(|error| error.in_field("owner"))?,
+            cluster: text(&from.cluster).map_err(|error| error.in_field("cluster"))?,
+            labels,
+        })
+    }
+}
+
+/// A text that may become a metric label: short, and printable so that it cannot break a log line.
+fn text(text: &str) -> Result<Arc<str>, Malformed> {
+    if text.len() > MAX_OPEN_TEXT {
+        return Err(Malformed::new(format_args!("longer than {MAX_OPEN_TEXT} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Malformed::new("has a control character"));
+    }
+    Ok(text.into())
 }
 
 impl Verdict {

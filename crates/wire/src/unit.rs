@@ -8,6 +8,7 @@ use leno_model::unit::{
     Answer, BundleUnit, EndpointUnit, GatewayUnit, HostUnit, MeshSettings, Question, WorkloadUnit,
 };
 
+use crate::convert::{self, Interner};
 use crate::key::Key;
 use crate::limits;
 use crate::malformed::Malformed;
@@ -69,7 +70,7 @@ impl Unit {
     /// Its canonical bytes: equal units have equal bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        crate::convert::encode(self)
+        convert::encode(self)
     }
 
     /// Reads the bytes of the unit that has this name.
@@ -77,7 +78,12 @@ impl Unit {
     /// # Errors
     /// When anything in it is malformed, unknown or out of range, or it is another unit than its name says.
     pub fn decode(key: &Key, bytes: &[u8]) -> Result<Self, Malformed> {
-        let unit = crate::convert::decode(key, bytes)?;
+        Self::decode_sharing(key, bytes, &mut Interner::default())
+    }
+
+    /// The same; texts are shared with every unit read with this interner.
+    pub(crate) fn decode_sharing(key: &Key, bytes: &[u8], texts: &mut Interner) -> Result<Self, Malformed> {
+        let unit = convert::decode(key, bytes, texts)?;
         if unit.key() == *key {
             Ok(unit)
         } else {
@@ -94,14 +100,26 @@ fn answered_host(answer: &Answer) -> Option<&Host> {
     }
 }
 
-/// A unit's bytes are more than a proxy accepts in one resource.
+/// A unit that no proxy would take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key} is {bytes} bytes long; the most is {}", limits::MAX_RESOURCE_BYTES)]
-pub struct TooLarge {
-    /// The unit.
-    pub key: Key,
-    /// Its size.
-    pub bytes: usize,
+pub enum Unsendable {
+    /// Its bytes are more than a proxy accepts in one resource.
+    #[error("{key} is {bytes} bytes long; the most is {}", limits::MAX_RESOURCE_BYTES)]
+    TooLarge {
+        /// The unit.
+        key: Key,
+        /// Its size.
+        bytes: usize,
+    },
+    /// It breaks a rule that every proxy holds it to.
+    #[error("{key} is not well-formed")]
+    Malformed {
+        /// The unit.
+        key: Key,
+        /// The field and the rule.
+        #[source]
+        source: Malformed,
+    },
 }
 
 /// A unit made ready for sending: encoded once, shared by every session that sends it.
@@ -113,14 +131,19 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Encodes a unit.
+    /// Encodes a unit, and reads it back as a proxy would: a mistake is found here, once, and not by every proxy.
     ///
     /// # Errors
-    /// When it is larger than [`limits::MAX_RESOURCE_BYTES`].
-    pub fn new(unit: &Unit) -> Result<Self, TooLarge> {
+    /// When no proxy would take it.
+    pub fn new(unit: &Unit) -> Result<Self, Unsendable> {
         let content = unit.encode();
         if content.len() > limits::MAX_RESOURCE_BYTES {
-            return Err(TooLarge { key: unit.key(), bytes: content.len() });
+            return Err(Unsendable::TooLarge { key: unit.key(), bytes: content.len() });
+        }
+        let key = unit.key();
+        let read = Key::parse(key.kind(), &key.name()).and_then(|key| Unit::decode(&key, &content));
+        if let Err(source) = read {
+            return Err(Unsendable::Malformed { key, source });
         }
         Ok(Self { version: Version::of(&content), content, references: unit.references().into_boxed_slice() })
     }

@@ -1,0 +1,32 @@
+//! Answers to questions.
+
+use leno_model::unit::Answer;
+
+use super::read::{host, optional_host, some_text};
+use super::{Interner, Within};
+use crate::malformed::Malformed;
+use crate::proto::units;
+use crate::proto::units::answer::Kind;
+
+pub(super) fn write(answer: &Answer) -> units::Answer {
+    let kind = match answer {
+        Answer::Service(host) => Kind::Service(host.to_string()),
+        Answer::Endpoint { host, uid } => Kind::Endpoint(units::EndpointAnswer {
+            host: host.as_ref().map_or_else(String::new, ToString::to_string),
+            uid: uid.to_string(),
+        }),
+        Answer::Absent { under } => Kind::Absent(under.to_string()),
+    };
+    units::Answer { kind: Some(kind) }
+}
+
+pub(super) fn read(answer: units::Answer, texts: &mut Interner) -> Result<Answer, Malformed> {
+    Ok(match answer.kind.within("kind")? {
+        Kind::Service(name) => Answer::Service(host(&name).within("service")?),
+        Kind::Endpoint(endpoint) => Answer::Endpoint {
+            host: optional_host(&endpoint.host).within("endpoint.host")?,
+            uid: some_text(&endpoint.uid, texts).within("endpoint.uid")?,
+        },
+        Kind::Absent(under) => Answer::Absent { under: some_text(&under, texts).within("absent")? },
+    })
+}
