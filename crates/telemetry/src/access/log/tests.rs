@@ -52,6 +52,14 @@ fn gated(registry: &Registry) -> (AccessLog, SyncSender<io::Result<()>>, Receive
     (AccessLog::open(target, Format::Text, registry).unwrap(), permit, written)
 }
 
+async fn written(log: &AccessLog, records: u64) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while log.0.written.value() < records {
+        assert!(std::time::Instant::now() < deadline, "nothing is written");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_survives_rotation() {
     let dir = Dir::new("rotation");
@@ -59,17 +67,18 @@ async fn a_file_survives_rotation() {
     let registry = Registry::new();
     let log = AccessLog::open(Target::File(path.clone()), Format::Json, &registry).unwrap();
     log.record(&record(200));
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while fs::read_to_string(&path).unwrap().is_empty() && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    written(&log, 1).await;
+    // By now the writer waits, and must be woken.
+    log.record(&record(404));
+    written(&log, 2).await;
     fs::rename(&path, &moved).unwrap();
     log.reopen();
     log.record(&record(503));
     assert!(log.finish(PATIENCE).await);
-    assert!(fs::read_to_string(&moved).unwrap().contains("\"response_code\":200"));
+    let before = fs::read_to_string(&moved).unwrap();
+    assert!(before.contains("\"response_code\":200") && before.contains("\"response_code\":404"));
     assert!(fs::read_to_string(&path).unwrap().contains("\"response_code\":503"));
-    assert_eq!(log.0.written.value(), 2);
+    assert_eq!(log.0.written.value(), 3);
     log.record(&record(200));
     assert_eq!(log.0.dropped.value(), 1, "after the end there is no log");
 }
