@@ -5,7 +5,7 @@
 //! - [`access`]: one record per request or connection, as text or JSON, in Istio's default formats.
 //! - [`trace`]: W3C trace context; [`id`]: request, trace and span ids.
 //! - [`tap`]: live copies of access records for whoever watches.
-//! - [`process`]: what the process itself uses; [`reference`]: the metrics' reference page.
+//! - [`process`]: what the process itself uses; [`mod@reference`]: the metrics' reference page.
 //!
 //! Invariants: telemetry never delays or fails a request; what it can't keep it drops and counts. Nothing here decides
 //! where a request goes. Credentials are not fields of anything here.
