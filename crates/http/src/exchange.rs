@@ -96,6 +96,14 @@ impl Incoming {
         Self(Source::H2(source))
     }
 
+    fn as_h1(&self) -> Option<&h1::Incoming> {
+        if let Source::H1(source) = &self.0 { Some(source) } else { None }
+    }
+
+    fn as_h1_mut(&mut self) -> Option<&mut h1::Incoming> {
+        if let Source::H1(source) = &mut self.0 { Some(source) } else { None }
+    }
+
     /// Whether it is certain, without waiting, that nothing more comes: the next frame is [`Frame::End`].
     #[must_use]
     pub fn is_ended(&self) -> bool {

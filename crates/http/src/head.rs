@@ -22,6 +22,7 @@ use http::{Method, StatusCode};
 use leno_model::request::RequestView;
 
 pub use fields::Fields;
+pub(crate) use fields::Repr;
 pub(crate) use fields::{check_name, check_value, is_token_byte};
 use spans::Span;
 
@@ -375,6 +376,8 @@ pub struct ResponseHead {
     pub(crate) fields: Fields,
     pub(crate) framing: Framing,
     pub(crate) version: Version,
+    /// The protocol that a 101 switches to.
+    pub(crate) upgrade: Option<Box<str>>,
 }
 
 impl ResponseHead {
@@ -387,7 +390,17 @@ impl ResponseHead {
             fields: Fields::empty(),
             framing: Framing::None,
             version: Version::Http11,
+            upgrade: None,
         }
+    }
+
+    /// A `101 Switching Protocols`.
+    #[must_use]
+    pub fn switching(protocol: &str) -> Self {
+        let mut head = Self::new(StatusCode::SWITCHING_PROTOCOLS);
+        head.upgrade = (check_value(protocol.as_bytes()).is_ok()).then(|| protocol.into());
+        head.framing = Framing::Stream;
+        head
     }
 
     /// The status.

@@ -89,6 +89,10 @@ pub fn poll_body(
                 if let Err(failure) = to.data(data) {
                     return Poll::Ready(BodyEnd::Stopped(failure));
                 }
+                // Lets the end go out together with the last bytes.
+                if from.is_ended() {
+                    to.finish();
+                }
             }
             Poll::Ready(Frame::Trailers(trailers)) => {
                 tally.moved(0);

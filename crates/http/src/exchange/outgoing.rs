@@ -30,6 +30,14 @@ impl Outgoing {
         Self(Sink::H2(sink))
     }
 
+    pub(super) fn as_h1(&self) -> Option<&h1::Outgoing> {
+        if let Sink::H1(sink) = &self.0 { Some(sink) } else { None }
+    }
+
+    pub(super) fn as_h1_mut(&mut self) -> Option<&mut h1::Outgoing> {
+        if let Sink::H1(sink) = &mut self.0 { Some(sink) } else { None }
+    }
+
     /// Whether the message is complete already, as one without a body is; nothing more may be given.
     #[must_use]
     pub fn is_finished(&self) -> bool {

@@ -22,7 +22,11 @@ pub(crate) enum Repr {
 
 impl Fields {
     pub(crate) fn empty() -> Self {
-        Self(Repr::Spans(Spans::default()))
+        Self::spans(Spans::default())
+    }
+
+    pub(crate) fn spans(spans: Spans) -> Self {
+        Self(Repr::Spans(spans))
     }
 
     /// The first value of a field.

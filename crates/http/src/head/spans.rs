@@ -51,7 +51,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    fn name(self) -> Span {
+    pub(crate) fn name(self) -> Span {
         Span { start: self.name_start, len: u32::from(self.name_len) }
     }
 

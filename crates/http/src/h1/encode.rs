@@ -1,0 +1,241 @@
+//! Writing heads, chunks and trailers (RFC 9112 §3, §4, §7.1).
+//!
+//! The codec alone writes the fields that decide framing and connection, from what the head says; see
+//! [`crate::head::is_managed`]. Field values were checked when they entered the head.
+
+use std::io::Write as _;
+
+use http::{HeaderMap, Method, StatusCode};
+use leno_model::request::RequestView;
+
+use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Version};
+
+/// How a body is to be written after a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// No body.
+    None,
+    /// So many bytes more.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// Plain bytes until the connection is closed, or a tunnel.
+    Plain,
+}
+
+/// Writes a request head and says how its body follows.
+pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
+    let (method, target) = match &head.connect {
+        Connect::Connect => (Method::CONNECT.as_str(), head.authority()),
+        // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a GET there.
+        Connect::Extended(_) => (Method::GET.as_str(), head.target()),
+        Connect::None | Connect::Upgrade(_) => (head.method(), head.target()),
+    };
+    put(
+        out,
+        &[
+            method.as_bytes(),
+            b" ",
+            target.as_bytes(),
+            b" HTTP/1.1\r\nhost: ",
+            head.authority().as_bytes(),
+            b"\r\n",
+        ],
+    );
+    fields(&head.fields, out);
+    match &head.connect {
+        Connect::Upgrade(protocol) | Connect::Extended(protocol) => {
+            put(out, &[b"connection: upgrade\r\nupgrade: ", protocol.as_bytes(), b"\r\n\r\n"]);
+            return Encoding::None;
+        }
+        Connect::Connect => {
+            out.extend_from_slice(b"\r\n");
+            return Encoding::None;
+        }
+        Connect::None => {}
+    }
+    if head.te_trailers {
+        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    }
+    let encoding = match head.framing {
+        // RFC 9110 §8.6: methods that anticipate a body say that there is none.
+        Framing::None if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+            Encoding::None
+        }
+        Framing::None => Encoding::None,
+        Framing::Length(length) => {
+            content_length(length, out);
+            if length == 0 { Encoding::None } else { Encoding::Length(length) }
+        }
+        Framing::Stream => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Encoding::Chunked
+        }
+    };
+    out.extend_from_slice(b"\r\n");
+    encoding
+}
+
+/// What of the request decides how its response is written.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    pub(super) connect: Connect,
+    /// Whether the connection is to go on afterwards.
+    pub(super) persistent: bool,
+}
+
+/// Writes a response head and says how its body follows, and whether the connection may go on after it.
+pub(super) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8>) -> (Encoding, bool) {
+    let (status, tunnel) = tunnel_status(head.status, &request.connect);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    match head.fields.slice(head.reason) {
+        [] => out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
+        reason => out.extend_from_slice(reason),
+    }
+    out.extend_from_slice(b"\r\n");
+    fields(&head.fields, out);
+    if tunnel {
+        if let (StatusCode::SWITCHING_PROTOCOLS, Connect::Upgrade(asked)) = (status, &request.connect) {
+            let protocol = head.upgrade.as_deref().unwrap_or(asked);
+            put(out, &[b"connection: upgrade\r\nupgrade: ", protocol.as_bytes(), b"\r\n"]);
+        }
+        out.extend_from_slice(b"\r\n");
+        return (Encoding::Plain, false);
+    }
+    let encoding = response_framing(head, status, request, out);
+    let persistent = request.persistent && encoding != Encoding::Plain;
+    if status.is_informational() {
+        // An interim response says nothing of the connection.
+    } else if !persistent {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if request.version == Version::Http10 {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    (encoding, persistent)
+}
+
+/// The status to send, and whether a tunnel begins. RFC 8441 answers 200 where HTTP/1.1 answers 101.
+fn tunnel_status(status: StatusCode, connect: &Connect) -> (StatusCode, bool) {
+    match connect {
+        Connect::Upgrade(_) if status == StatusCode::SWITCHING_PROTOCOLS => (status, true),
+        Connect::Connect | Connect::Extended(_) if status.is_success() => (status, true),
+        _ => (status, false),
+    }
+}
+
+/// Writes the length field that belongs to the response (RFC 9110 §8.6, RFC 9112 §6).
+fn response_framing(
+    head: &ResponseHead,
+    status: StatusCode,
+    request: &Answered,
+    out: &mut Vec<u8>,
+) -> Encoding {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return Encoding::None;
+    }
+    if request.is_head || status == StatusCode::NOT_MODIFIED {
+        let announced =
+            head.fields.get("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+        if let Some(length) = announced {
+            content_length(length, out);
+        }
+        return Encoding::None;
+    }
+    match head.framing {
+        Framing::None => {
+            content_length(0, out);
+            Encoding::None
+        }
+        Framing::Length(length) => {
+            content_length(length, out);
+            if length == 0 { Encoding::None } else { Encoding::Length(length) }
+        }
+        Framing::Stream if request.version == Version::Http10 => Encoding::Plain,
+        Framing::Stream => {
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            Encoding::Chunked
+        }
+    }
+}
+
+/// Writes the fields that aren't the codec's own.
+fn fields(fields: &Fields, out: &mut Vec<u8>) {
+    match &fields.0 {
+        Repr::Spans(spans) => spans.write(out),
+        Repr::Map(map) => map_fields(map, out),
+    }
+}
+
+/// Writes the fields of a map; cookie crumbs become one line (RFC 9113 §8.2.3).
+fn map_fields(map: &HeaderMap, out: &mut Vec<u8>) {
+    let mut crumbs = false;
+    for (name, value) in map {
+        let name = name.as_str();
+        if crate::head::is_managed(name) {
+            continue;
+        }
+        if name == "cookie" {
+            crumbs = true;
+            continue;
+        }
+        put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    if crumbs {
+        out.extend_from_slice(b"cookie: ");
+        for (at, crumb) in map.get_all("cookie").iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b"; ");
+            }
+            out.extend_from_slice(crumb.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Writes the line before a chunk's data.
+pub(super) fn chunk_size(size: usize, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut line = [0_u8; 18];
+    let mut at = 16;
+    let mut rest = size;
+    loop {
+        at -= 1;
+        if let (Some(place), Some(digit)) = (line.get_mut(at), DIGITS.get(rest & 15)) {
+            *place = *digit;
+        }
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(line.get(at..16).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the last chunk and the trailers, without those that can't be any.
+pub(super) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers.into_iter().flatten() {
+        if !super::parse::is_forbidden_trailer(name.as_str()) {
+            put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn content_length(length: u64, out: &mut Vec<u8>) {
+    let _infallible = write!(out, "content-length: {length}\r\n");
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    out.reserve(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

@@ -1,0 +1,127 @@
+//! One field line (RFC 9112 §5): name, colon, value, CRLF.
+
+use super::{Refusal, Stop};
+use crate::head::is_token_byte;
+
+/// Ranges of a field line in the bytes it was parsed from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FieldLine {
+    pub(super) name_start: usize,
+    pub(super) name_end: usize,
+    /// The value without surrounding blanks.
+    pub(super) value_start: usize,
+    pub(super) value_end: usize,
+    /// The first byte after the line.
+    pub(super) next: usize,
+}
+
+impl FieldLine {
+    /// Whether the line is `value CRLF` without blanks between.
+    pub(super) fn is_tight(&self) -> bool {
+        self.value_end + 2 == self.next
+    }
+
+    pub(super) fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.name_start..self.name_end).unwrap_or_default()
+    }
+
+    pub(super) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        bytes.get(self.value_start..self.value_end).unwrap_or_default()
+    }
+}
+
+/// What stands at the beginning of a line of a field section.
+pub(super) enum Next {
+    Field(FieldLine),
+    /// The empty line; the position after it.
+    End(usize),
+}
+
+/// Reads the line that begins at `start`.
+pub(super) fn field_line(bytes: &[u8], start: usize) -> Result<Next, Stop> {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let Some(name_len) = rest.iter().position(|b| !is_token_byte(*b)) else { return Err(Stop::NeedMore) };
+    let name_end = start + name_len;
+    match rest.get(name_len) {
+        Some(b':') if name_len > 0 => {}
+        Some(b'\r') if name_len == 0 => {
+            return match rest.get(1) {
+                Some(b'\n') => Ok(Next::End(start + 2)),
+                Some(_) => Err(Refusal::BareCr.into()),
+                None => Err(Stop::NeedMore),
+            };
+        }
+        Some(b' ' | b'\t') if name_len == 0 => return Err(Refusal::Fold.into()),
+        Some(b' ' | b'\t') => return Err(Refusal::BlankBeforeColon.into()),
+        Some(b'\n') if name_len == 0 => return Err(Refusal::BareLf.into()),
+        _ => return Err(Refusal::FieldName.into()),
+    }
+    let mut value_start = name_end + 1;
+    while let Some(b' ' | b'\t') = bytes.get(value_start) {
+        value_start += 1;
+    }
+    let cr = line_end(bytes, value_start)?;
+    let mut value_end = cr;
+    while value_end > value_start && matches!(bytes.get(value_end - 1), Some(b' ' | b'\t')) {
+        value_end -= 1;
+    }
+    Ok(Next::Field(FieldLine { name_start: start, name_end, value_start, value_end, next: cr + 2 }))
+}
+
+/// The position of the CR of the CRLF that ends the line at `start`, if no other control character than TAB comes
+/// before it.
+pub(super) fn line_end(bytes: &[u8], start: usize) -> Result<usize, Stop> {
+    let mut at = start;
+    loop {
+        at = match next_control(bytes, at) {
+            Some(found) => found,
+            None => return Err(Stop::NeedMore),
+        };
+        match (bytes.get(at), bytes.get(at + 1)) {
+            (Some(b'\t'), _) => at += 1,
+            (Some(b'\r'), Some(b'\n')) => return Ok(at),
+            (Some(b'\r'), None) => return Err(Stop::NeedMore),
+            (Some(b'\r'), Some(_)) => return Err(Refusal::BareCr.into()),
+            (Some(b'\n'), _) => return Err(Refusal::BareLf.into()),
+            _ => return Err(Refusal::Control.into()),
+        }
+    }
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The position of the first control character (below 0x20, or DEL) from `start` on, eight bytes at a time.
+fn next_control(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    let rest = bytes.get(start..)?;
+    let (words, tail) = rest.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // A byte's high bit is set where the byte is below 0x20, or equals 0x7f; borrows can set it only above
+        // (in text order: after) a byte that truly is one, so the first is exact.
+        let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let del = word ^ (ONES * 0x7f);
+        let del = del.wrapping_sub(ONES) & !del & HIGH;
+        let hits = low | del;
+        if hits != 0 {
+            return Some(at + (hits.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    tail.iter().position(|b| *b < 0x20 || *b == 0x7f).map(|found| at + found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_find_what_bytes_find(bytes: Vec<u8>, start in 0_usize..4) {
+            let slow = bytes.iter().enumerate().skip(start).find(|(_, b)| **b < 0x20 || **b == 0x7f).map(|(at, _)| at);
+            prop_assert_eq!(next_control(&bytes, start.min(bytes.len())), slow);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The accepting end of an HTTP/1 connection: one exchange after the other.
+//!
+//! The next head is read only when both halves of the last exchange are done and its answer was written, so
+//! pipelined requests wait and their order is kept. Malformed requests are answered here, and the connection closes;
+//! it goes on reading for a short while, so that the answer isn't lost to a reset (RFC 9112 §9.6).
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use http::Method;
+use leno_model::failure::Failure;
+
+use super::body::Decoder;
+use super::conn::{Conn, HeadRead, Reading, Shared, Side, Writing};
+use super::encode::{self, Answered, Encoding};
+use super::halves::{Incoming, Outgoing};
+use super::parse::{Limits, ParsedRequest, request};
+use super::refusal::Refusal;
+use super::timer::{Timer, Wait};
+use crate::drain::Drain;
+use crate::exchange::{self, Exchange, Frame};
+use crate::head::{Connect, Framing, ResponseHead, Version};
+use crate::io::Io;
+use crate::limits;
+use crate::reply::LocalReply;
+use crate::server::Config;
+
+/// An HTTP/1 connection that requests arrive on.
+#[derive(Debug)]
+pub struct ServerConnection {
+    conn: Shared,
+    config: Rc<Config>,
+    drain: Drain,
+    timer: Timer,
+    stage: Stage,
+    refusal: Option<Refusal>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Open,
+    /// Reading so many bytes more of a body that nobody wants, to keep the connection.
+    Draining {
+        left: u64,
+    },
+    /// Shutting the sending direction, then perhaps reading so many bytes more.
+    Closing {
+        left: usize,
+    },
+    Lingering {
+        left: usize,
+    },
+    Closed,
+}
+
+impl ServerConnection {
+    /// Takes over a socket.
+    #[must_use]
+    pub fn new(io: Box<dyn Io>, config: Rc<Config>) -> Self {
+        let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: config.scheme };
+        let conn = Conn::new(io, Side::Server, limits);
+        let drain = conn.drain.clone();
+        let conn = Rc::new(RefCell::new(conn));
+        Self { conn, config, drain, timer: Timer::default(), stage: Stage::Open, refusal: None }
+    }
+
+    /// See [`crate::server::Connection::accept`].
+    pub async fn accept(&mut self) -> Option<Exchange> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// See [`crate::server::Connection::drain_handle`].
+    #[must_use]
+    pub fn drain_handle(&self) -> Drain {
+        self.drain.clone()
+    }
+
+    /// Why the connection's last bytes were refused, once [`Self::accept`] has said `None`.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// See [`Self::accept`].
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
+        loop {
+            match self.stage {
+                Stage::Open => {
+                    if let Some(exchange) = ready!(self.poll_open(cx)) {
+                        return Poll::Ready(Some(exchange));
+                    }
+                }
+                Stage::Draining { left } => ready!(self.poll_draining(left, cx)),
+                Stage::Closing { left } => ready!(self.poll_closing(left, cx)),
+                Stage::Lingering { left } => ready!(self.poll_lingering(left, cx)),
+                Stage::Closed => {
+                    self.conn.borrow_mut().close();
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// Ends the last exchange and waits for the next one; `None` when the stage has changed.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
+        let mut conn = self.conn.borrow_mut();
+        if conn.is_busy() {
+            conn.watch(cx);
+            // An answer that is complete goes out even while the request's body is still arriving.
+            if matches!(conn.writing, Writing::Idle | Writing::Failed(_)) && conn.has_output() {
+                let _flushed = conn.poll_flush_io(cx);
+            }
+            return Poll::Pending;
+        }
+        if conn.has_output() {
+            match conn.poll_flush_io(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    self.stage = Stage::Closed;
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    if self.timer.is_over(Wait::Flush, self.config.header_timeout, cx) {
+                        self.stage = Stage::Closed;
+                        return Poll::Ready(None);
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        if let Some(stage) = next_stage(&conn) {
+            self.stage = stage;
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(read) = conn.poll_head(&mut request, cx) else {
+            let partial = conn.has_partial_head();
+            drop(conn);
+            return self.poll_silence(partial, cx);
+        };
+        drop(conn);
+        self.timer.clear();
+        match read {
+            HeadRead::Complete(parsed) => return Poll::Ready(Some(self.begin(parsed))),
+            HeadRead::Refused(refusal) => {
+                self.refusal = Some(refusal);
+                self.turn_away(refusal.of_client());
+            }
+            HeadRead::Gone(_) => self.stage = Stage::Closed,
+        }
+        Poll::Ready(None)
+    }
+
+    /// Nothing to read: closes when draining or when the time is over.
+    fn poll_silence(&mut self, partial: bool, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
+        if self.drain.is_begun() && !partial {
+            self.stage = Stage::Closing { left: 0 };
+            return Poll::Ready(None);
+        }
+        self.drain.register(cx);
+        let (wait, limit) = if partial {
+            (Wait::Head, self.config.header_timeout)
+        } else {
+            (Wait::Request, self.config.idle_timeout)
+        };
+        if !self.timer.is_over(wait, limit, cx) {
+            return Poll::Pending;
+        }
+        if partial {
+            self.turn_away(Failure::RequestTimeout);
+        } else {
+            self.stage = Stage::Closing { left: 0 };
+        }
+        Poll::Ready(None)
+    }
+
+    /// Makes an exchange of a head.
+    fn begin(&mut self, parsed: ParsedRequest) -> Exchange {
+        let ParsedRequest { head, persistent } = parsed;
+        let mut conn = self.conn.borrow_mut();
+        conn.persistent = persistent;
+        conn.expecting = head.expect_continue;
+        conn.writing = Writing::Head;
+        conn.reading = match (&head.connect, head.framing) {
+            (Connect::Connect | Connect::Upgrade(_), _) => Reading::Switch { dropped: false },
+            (_, Framing::Stream) => Reading::Body(Decoder::chunked()),
+            (_, Framing::Length(length @ 1..)) => Reading::Body(Decoder::length(length)),
+            _ => Reading::Idle,
+        };
+        conn.answered = Answered {
+            version: head.version,
+            is_head: head.method == Method::HEAD,
+            connect: head.connect.clone(),
+            persistent,
+        };
+        drop(conn);
+        let body = exchange::Incoming::h1(Incoming::new(&self.conn));
+        let reply = exchange::Reply::h1(Reply { conn: Rc::clone(&self.conn), open: true });
+        Exchange { head, body, reply }
+    }
+
+    /// Answers what can't become an exchange, and closes.
+    fn turn_away(&mut self, failure: Failure) {
+        let mut conn = self.conn.borrow_mut();
+        if let Some(LocalReply { head, body }) = LocalReply::of(failure, false) {
+            let request = Answered {
+                version: Version::Http11,
+                is_head: false,
+                connect: Connect::None,
+                persistent: false,
+            };
+            let text = conn.text();
+            encode::response(&head, &request, text);
+            text.extend_from_slice(&body);
+        }
+        conn.persistent = false;
+        self.stage = Stage::Closing { left: limits::LINGER_BYTES };
+    }
+
+    /// Reads the rest of an unwanted body, to find the next request behind it.
+    fn poll_draining(&mut self, left: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let mut conn = self.conn.borrow_mut();
+        let close = match conn.poll_frame(cx) {
+            Poll::Ready(Frame::Data(data)) => match left.checked_sub(data.len() as u64) {
+                Some(left) => {
+                    self.stage = Stage::Draining { left };
+                    if matches!(conn.reading, Reading::Idle) {
+                        self.stage = Stage::Open;
+                    }
+                    false
+                }
+                None => true,
+            },
+            Poll::Ready(Frame::Trailers(_) | Frame::End) => {
+                self.stage = Stage::Open;
+                false
+            }
+            Poll::Ready(Frame::Abort(_)) => true,
+            Poll::Pending => {
+                if !self.timer.is_over(Wait::Drain, limits::LINGER_TIME, cx) {
+                    return Poll::Pending;
+                }
+                true
+            }
+        };
+        if close {
+            conn.persistent = false;
+            self.stage = Stage::Closing { left: limits::LINGER_BYTES };
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_closing(&mut self, left: usize, cx: &mut Context<'_>) -> Poll<()> {
+        self.stage = match self.conn.borrow_mut().poll_shutdown(cx) {
+            Poll::Ready(Ok(())) if left > 0 => Stage::Lingering { left },
+            Poll::Ready(_) => Stage::Closed,
+            Poll::Pending if self.timer.is_over(Wait::Flush, limits::LINGER_TIME, cx) => Stage::Closed,
+            Poll::Pending => return Poll::Pending,
+        };
+        Poll::Ready(())
+    }
+
+    fn poll_lingering(&mut self, left: usize, cx: &mut Context<'_>) -> Poll<()> {
+        self.stage = match self.conn.borrow_mut().poll_discard(cx) {
+            Poll::Ready(Ok(n @ 1..)) if n < left => Stage::Lingering { left: left - n },
+            Poll::Ready(_) => Stage::Closed,
+            Poll::Pending if self.timer.is_over(Wait::Linger, limits::LINGER_TIME, cx) => Stage::Closed,
+            Poll::Pending => return Poll::Pending,
+        };
+        Poll::Ready(())
+    }
+}
+
+/// Where a connection goes whose last exchange is over and written; `None` to the next request.
+fn next_stage(conn: &Conn) -> Option<Stage> {
+    let unread = conn.has_input() || matches!(conn.reading, Reading::Abandoned(_));
+    let closing = Stage::Closing { left: if unread { limits::LINGER_BYTES } else { 0 } };
+    match (&conn.writing, &conn.reading) {
+        // Cut short: the sooner and harder the end, the plainer.
+        (Writing::Failed(_), _) => Some(Stage::Closed),
+        (Writing::Shut, _) | (_, Reading::Failed(_)) => Some(closing),
+        _ if !conn.persistent => Some(closing),
+        // A client that wasn't told to go on may send its body or not: what comes next can't be told apart.
+        (_, Reading::Abandoned(_)) if conn.expecting => Some(closing),
+        (_, Reading::Abandoned(decoder)) if decoder.at_most().is_none_or(|n| n <= limits::DRAIN_BODY) => {
+            Some(Stage::Draining { left: limits::DRAIN_BODY })
+        }
+        (_, Reading::Abandoned(_)) => Some(closing),
+        _ => None,
+    }
+}
+
+/// The send half of a response before its head.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    conn: Shared,
+    open: bool,
+}
+
+impl Reply {
+    pub(crate) async fn informational(&mut self, head: &ResponseHead) -> Result<(), Failure> {
+        {
+            let mut conn = self.conn.borrow_mut();
+            if conn.answered.version == Version::Http10 || !head.is_informational() {
+                return Ok(());
+            }
+            if head.status() == http::StatusCode::CONTINUE {
+                conn.expecting = false;
+            }
+            let request = conn.answered.clone();
+            encode::response(head, &request, conn.text());
+        }
+        poll_fn(|cx| self.conn.borrow_mut().poll_flush(cx)).await
+    }
+
+    pub(crate) fn head(mut self, head: &ResponseHead) -> Outgoing {
+        self.open = false;
+        let mut conn = self.conn.borrow_mut();
+        if head.is_informational() || matches!(conn.writing, Writing::Failed(_)) {
+            conn.break_off(Failure::Internal);
+            drop(conn);
+            return Outgoing::new(&self.conn);
+        }
+        let mut request = conn.answered.clone();
+        // A client that wasn't told to go on may send its body or not; one whose CONNECT is refused may have sent
+        // tunnel bytes. Neither must be taken for a request.
+        let unclear = match request.connect {
+            Connect::Connect => !head.status().is_success(),
+            _ => conn.expecting && matches!(conn.reading, Reading::Body(_) | Reading::Abandoned(_)),
+        };
+        request.persistent = conn.persistent && !unclear && !conn.drain.is_begun();
+        let (encoding, persistent) = encode::response(head, &request, conn.text());
+        conn.persistent = persistent;
+        let tunnel = encoding == Encoding::Plain
+            && match &request.connect {
+                Connect::None => false,
+                Connect::Connect | Connect::Extended(_) => head.status().is_success(),
+                Connect::Upgrade(_) => head.status() == http::StatusCode::SWITCHING_PROTOCOLS,
+            };
+        conn.writing = match encoding {
+            Encoding::None => Writing::Idle,
+            Encoding::Plain if tunnel => Writing::Tunnel,
+            encoding => Writing::Body(encoding),
+        };
+        if let Reading::Switch { dropped } = conn.reading {
+            conn.reading = match (tunnel, dropped) {
+                (true, false) => Reading::Body(Decoder::until_close()),
+                (true, true) => Reading::Abandoned(Decoder::until_close()),
+                (false, _) => Reading::Idle,
+            };
+        }
+        let [receiver, sender] = conn.take_halves();
+        let owner = conn.take_owner();
+        drop(conn);
+        for waker in [receiver, sender, owner].into_iter().flatten() {
+            waker.wake();
+        }
+        Outgoing::new(&self.conn)
+    }
+
+    pub(crate) fn abort(mut self, failure: Failure) {
+        self.break_off(failure);
+    }
+
+    pub(crate) fn close_after(&mut self) {
+        self.conn.borrow_mut().persistent = false;
+    }
+
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let mut conn = self.conn.borrow_mut();
+        match conn.writing {
+            Writing::Failed(failure) => Poll::Ready(failure),
+            _ => conn.poll_gone(cx),
+        }
+    }
+
+    fn break_off(&mut self, failure: Failure) {
+        if !std::mem::replace(&mut self.open, false) {
+            return;
+        }
+        let mut conn = self.conn.borrow_mut();
+        conn.break_off(failure);
+        let owner = conn.take_owner();
+        drop(conn);
+        if let Some(owner) = owner {
+            owner.wake();
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.break_off(Failure::Internal);
+    }
+}

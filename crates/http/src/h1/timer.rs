@@ -1,0 +1,64 @@
+//! The one timer of a server connection.
+//!
+//! A connection waits for one thing at a time, each with a time of its own. Beginning a wait only notes its deadline;
+//! a timer that was set earlier for another fires early, sees that, and is set again. So requests that come quickly
+//! don't touch the runtime's timers.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The first byte of a request.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The peer to take what is queued.
+    Flush,
+    /// The rest of a body that nobody wants.
+    Drain,
+    /// The peer to close.
+    Linger,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    wait: Option<(Wait, Instant)>,
+}
+
+impl Timer {
+    /// Ends the current wait.
+    pub(super) fn clear(&mut self) {
+        self.wait = None;
+    }
+
+    /// Goes on with waiting, or begins if this is another thing; whether its time is over.
+    pub(super) fn is_over(&mut self, wait: Wait, limit: Duration, cx: &mut Context<'_>) -> bool {
+        let deadline = match self.wait {
+            Some((current, deadline)) if current == wait => deadline,
+            _ => {
+                // Far beyond any limit, where adding would overflow.
+                let now = Instant::now();
+                let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400 * 365));
+                self.wait = Some((wait, deadline));
+                deadline
+            }
+        };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
+            if Instant::now() >= deadline {
+                return true;
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        false
+    }
+}
