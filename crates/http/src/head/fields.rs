@@ -202,10 +202,11 @@ pub(crate) fn has_control(value: &[u8]) -> bool {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-pub(crate) const fn is_token_byte(byte: u8) -> bool {
-    TOKEN[byte as usize]
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
+#[allow(clippy::indexing_slicing, reason = "in a constant, an index out of range doesn't compile")]
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let text = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

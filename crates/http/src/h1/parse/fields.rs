@@ -64,7 +64,8 @@ impl Section {
                 return Ok(Kind::Gone);
             }
             6 if is(b"expect") => {
-                if self.expect.replace(span).is_some() || !value.eq_ignore_ascii_case(b"100-continue") {
+                let repeated = self.expect.replace(span).is_some();
+                if repeated || !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
                 }
             }

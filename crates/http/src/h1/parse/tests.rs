@@ -71,7 +71,7 @@ fn requests_that_are_refused() {
         ("GET / HTTP/1.1a\r\nHost: a\r\n\r\n", R::Version),
         ("GET / HTTP/1.01\r\nHost: a\r\n\r\n", R::Version),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", R::Version),
-        ("\x16\x03\x01\x02\0\x01\0\x01\x03\x03", R::Method),
+        ("\x16\x03\x01\x02\0\x01", R::Control),
         // Targets.
         ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", R::Target),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", R::Target),
