@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use leno_model::spiffe::{self, SpiffeId};
+use leno_model::spiffe::SpiffeId;
 
 use crate::svid::Violation;
 
@@ -83,14 +83,6 @@ pub enum Error {
     DuplicateTrustDomain {
         /// The trust domain's name.
         trust_domain: String,
-    },
-    /// A text that should be a SPIFFE id or trust domain is not.
-    #[error("{subject}")]
-    SpiffeId {
-        /// The text.
-        subject: String,
-        /// What is wrong with it.
-        source: spiffe::ParseError,
     },
     /// The peer showed no certificate.
     #[error("the peer has no mesh identity")]

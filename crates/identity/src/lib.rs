@@ -21,8 +21,8 @@ pub mod tls;
 pub mod token;
 
 mod clock;
+mod octets;
 mod pem;
-mod random;
 
 pub use bundle::{Bundle, Bundles};
 pub use credential::Credential;

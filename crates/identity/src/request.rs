@@ -33,6 +33,7 @@ pub enum Refusal {
 /// A public key whose holder has proved possession.
 #[derive(Clone, Debug)]
 pub struct SigningRequest {
+    der: Vec<u8>,
     public: SubjectPublicKeyInfo,
 }
 
@@ -83,7 +84,13 @@ impl SigningRequest {
             return Err(Refusal::Signature);
         }
         request.verify_signature().map_err(|_detail| Refusal::Signature)?;
-        Ok(Self { public })
+        Ok(Self { der: der.to_vec(), public })
+    }
+
+    /// The request as it came, for authorities elsewhere that want the proof themselves.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// The key to certify.

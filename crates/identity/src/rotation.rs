@@ -128,7 +128,8 @@ impl Rotation {
             latest: now,
         };
         if let Some(validity) = held {
-            rotation.plan_renewal(validity, now);
+            let wait = rotation.renewal_wait(validity, now);
+            rotation.phase = Phase::Waiting(now + wait);
         }
         rotation
     }
@@ -160,9 +161,12 @@ impl Rotation {
                 }
             }
             Event::Renew => {
-                if let Phase::Waiting(at) = self.phase {
-                    self.phase = Phase::Waiting(at.min(now + self.spread(FIRST_RETRY)));
-                }
+                let soon = now + self.spread(FIRST_RETRY);
+                self.phase = match self.phase {
+                    Phase::Waiting(at) => Phase::Waiting(at.min(soon)),
+                    // What is under way may be answered as things were before.
+                    Phase::Asking(_) => Phase::Waiting(soon),
+                };
             }
         }
         self.advance(now, &mut actions);
@@ -217,18 +221,24 @@ impl Rotation {
         self.latest = now;
     }
 
-    /// The share of its life counts from the SVID's own beginning, but never so little of what remains that a signer
-    /// who backdates much, or whose clock is far behind, is asked in a loop.
+    /// Never so soon after an answer that a signer who backdates much, or whose clock is far behind, is asked in a loop.
     fn plan_renewal(&mut self, validity: Validity, now: SystemTime) {
-        let share = clamp(self.settings.renew_after, 0.05, 0.9);
-        let life = validity.not_after.duration_since(validity.not_before).unwrap_or_default();
         let remaining = validity.not_after.duration_since(now).unwrap_or_default();
-        let at = validity.not_before.checked_add(life.mul_f64(share)).unwrap_or(now);
-        let wait =
-            at.duration_since(now).unwrap_or_default().max(remaining.mul_f64(share / 2.0)).min(remaining);
+        let shortest = remaining.mul_f64(self.share() / 2.0).max(SHORTEST_RENEWAL);
+        self.phase = Phase::Waiting(now + self.renewal_wait(validity, now).max(shortest));
+    }
+
+    /// The time until the share of an SVID's life is over, counted from its own beginning; none when that is past.
+    fn renewal_wait(&mut self, validity: Validity, now: SystemTime) -> Duration {
+        let life = validity.not_after.duration_since(validity.not_before).unwrap_or_default();
+        let at = validity.not_before.checked_add(life.mul_f64(self.share())).unwrap_or(now);
+        let remaining = validity.not_after.duration_since(now).unwrap_or_default();
         let jitter = clamp(self.settings.jitter, 0.0, 0.5) * (2.0 * self.random.f64() - 1.0);
-        let wait = wait.mul_f64(1.0 + jitter).max(SHORTEST_RENEWAL);
-        self.phase = Phase::Waiting(now + wait);
+        at.duration_since(now).unwrap_or_default().min(remaining).mul_f64(1.0 + jitter)
+    }
+
+    fn share(&self) -> f64 {
+        clamp(self.settings.renew_after, 0.05, 0.9)
     }
 
     /// Doubles the wait with every failure, as far as what remains of the SVID allows.

@@ -14,7 +14,6 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use leno_model::spiffe::SpiffeId;
@@ -22,8 +21,8 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::limits::{MAX_TOKEN_LIFE, MAX_TOKENS};
-use crate::random::Hex;
-use crate::{clock, random};
+use crate::octets::Hex;
+use crate::{clock, octets};
 
 const PREFIX: &str = "leno-join-";
 const SELECTOR_BYTES: usize = 12;
@@ -43,7 +42,7 @@ pub struct NotToken;
 
 impl JoinToken {
     fn generate() -> Result<Self, Error> {
-        Ok(Self(Zeroizing::new(random::bytes()?)))
+        Ok(Self(Zeroizing::new(octets::random()?)))
     }
 
     /// The token as text, wiped when dropped: whoever copies it owns a secret.
@@ -63,9 +62,7 @@ impl JoinToken {
     }
 
     fn digest(&self) -> [u8; 32] {
-        let mut out = [0; 32];
-        out.iter_mut().zip(digest(&SHA256, self.0.as_ref()).as_ref()).for_each(|(to, from)| *to = *from);
-        out
+        octets::sha256(self.0.as_ref())
     }
 }
 

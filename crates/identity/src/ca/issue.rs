@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 
 use crate::error::Error;
 use crate::key::{CertificateSigner, KeyPair};
-use crate::random::Hex;
-use crate::{clock, random};
+use crate::octets::Hex;
+use crate::{clock, octets};
 
 /// First and last second of a certificate.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ fn authority(
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Subjects must differ between authorities, or path builders try the wrong one first.
     params.distinguished_name.push(DnType::OrganizationName, "Leno");
-    let name = format!("{kind} {}", Hex(&random::bytes::<8>()?));
+    let name = format!("{kind} {}", Hex(&octets::random::<8>()?));
     params.distinguished_name.push(DnType::CommonName, name);
     let uri = format!("spiffe://{trust_domain}");
     let uri = uri.as_str().try_into().map_err(|source| Error::Sign { subject: uri.clone(), source })?;
@@ -105,9 +105,9 @@ fn date(time: SystemTime) -> Result<OffsetDateTime, Error> {
     })
 }
 
-/// A random positive serial number of 127 bits, never 0 (RFC 5280 §4.1.2.2).
+/// A random positive serial number of 16 bytes (RFC 5280 §4.1.2.2).
 fn serial() -> Result<SerialNumber, Error> {
-    let mut bytes = random::bytes::<16>()?;
+    let mut bytes = octets::random::<16>()?;
     if let Some(first) = bytes.first_mut() {
         *first = *first & 0x7f | 0x40;
     }

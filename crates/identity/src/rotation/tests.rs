@@ -42,11 +42,14 @@ fn the_first_request_comes_at_once_and_the_next_after_a_sixth_of_life() {
 
 #[test]
 fn a_held_svid_is_renewed_by_its_own_dates() {
-    for (age, due) in [(Duration::ZERO, HOUR), (HOUR / 2, HOUR / 2)] {
+    for (age, due) in [(Duration::ZERO, HOUR), (HOUR / 2, HOUR / 2), (5 * HOUR, Duration::ZERO)] {
         let not_before = start() - age;
         let held = Validity { not_before, not_after: not_before + 6 * HOUR };
         let mut rotation = rotation(settings(), Some(held));
-        assert_eq!(rotation.handle(Event::Tick, start() + due - SECOND), [], "{age:?}");
+        assert_eq!(rotation.nap(start()), due.min(LONGEST_NAP), "{age:?}");
+        if let Some(before) = due.checked_sub(SECOND) {
+            assert_eq!(rotation.handle(Event::Tick, start() + before), [], "{age:?}");
+        }
         assert!(requested(&rotation.handle(Event::Tick, start() + due)).is_some(), "{age:?}");
     }
 }
@@ -115,6 +118,20 @@ fn a_reachable_signer_ends_the_wait_and_a_renewal_can_be_forced() {
     assert_eq!(rotation.nap(now), LONGEST_NAP, "nothing failed, nothing to hurry");
     rotation.handle(Event::Renew, now);
     assert!(rotation.nap(now) <= SECOND);
+    let attempt = requested(&rotation.handle(Event::Tick, now + SECOND)).expect("a request");
+    rotation.handle(Event::Renew, now + SECOND);
+    let old = Event::Issued(attempt, signed(now, HOUR));
+    assert_eq!(rotation.handle(old, now + SECOND), [], "asked for before the change");
+    assert!(requested(&rotation.handle(Event::Tick, now + 2 * SECOND)).is_some());
+}
+
+#[test]
+fn one_that_ended_before_the_start_is_told_and_replaced_at_once() {
+    let held = signed(start() - HOUR, MINUTE);
+    let mut rotation = rotation(settings(), Some(held));
+    assert_eq!(rotation.nap(start()), Duration::ZERO);
+    let actions = rotation.handle(Event::Tick, start());
+    assert!(matches!(actions[..], [Action::Request { .. }, Action::Expired]), "{actions:?}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use rustls::KeyLog;
 
 use crate::error::Error;
-use crate::random::Hex;
+use crate::octets::Hex;
 
 /// A key log file.
 pub struct KeyLogFile(Mutex<File>);

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::CertificateDer;
 
 pub use super::verify::{Side, trusted};
 use crate::bundle::Bundles;
 use crate::error::Error;
-use crate::random::Hex;
+use crate::octets::{self, Hex};
 use crate::svid;
 
 /// A peer, as its certificate shows it. Relying on it presumes that a mesh configuration's handshake verified the chain.
@@ -28,6 +27,14 @@ pub struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
+impl Fingerprint {
+    /// Of any certificate.
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Self {
+        Self(octets::sha256(certificate))
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Hex(&self.0).fmt(f)
@@ -43,9 +50,7 @@ impl Peer {
         let leaf = certificates.and_then(<[_]>::first).ok_or(Error::NoPeerIdentity)?;
         let not_svid = |source| Error::NotSvid { subject: "the peer's certificate".to_owned(), source };
         let found = svid::leaf(leaf).map_err(not_svid)?;
-        let mut fingerprint = [0; 32];
-        fingerprint.iter_mut().zip(digest(&SHA256, leaf).as_ref()).for_each(|(to, from)| *to = *from);
-        Ok(Self { id: found.id, not_after: found.not_after, fingerprint: Fingerprint(fingerprint) })
+        Ok(Self { id: found.id, not_after: found.not_after, fingerprint: Fingerprint::of(leaf) })
     }
 
     /// Requires the peer to be one of these. Compare before the first byte of a new connection.

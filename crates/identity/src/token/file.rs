@@ -6,7 +6,7 @@ use super::{Record, Selector, Tokens, Uses};
 use crate::clock;
 use crate::error::Error;
 use crate::limits::MAX_TOKENS;
-use crate::random::{Hex, from_hex};
+use crate::octets::{Hex, from_hex};
 use crate::state::StateDirectory;
 
 const FILE: &str = "tokens";

@@ -59,12 +59,19 @@ pub(crate) struct Forger {
 
 impl Forger {
     pub(crate) fn new() -> Self {
+        Self::until(now() + HOUR)
+    }
+
+    /// With a root that ends then.
+    pub(crate) fn until(end: SystemTime) -> Self {
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, format!("forger {}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.not_before = date(end - 2 * HOUR);
+        params.not_after = date(end);
         let root = params.self_signed(&key).expect("a root").der().clone();
         Self { issuer: Issuer::new(params, key), root }
     }

@@ -132,6 +132,23 @@ async fn time_is_judged_by_the_verifiers_clock() {
     }
 }
 
+#[test]
+fn a_root_that_has_ended_is_no_root() {
+    for (end, valid) in [(now() + SECOND, true), (now() - SECOND, false)] {
+        let forger = Forger::until(end);
+        let credential = forger.sign(&svid_params(&["spiffe://td/web"]));
+        let verdict = still_trusted(&forger.bundles("td"), Some(credential.chain()), Side::Client, now());
+        assert_eq!(verdict.is_ok(), valid, "{verdict:?}");
+    }
+}
+
+#[test]
+fn identities_can_be_shared_between_cores() {
+    fn shareable<T: Send + Sync + 'static>() {}
+    shareable::<Identities>();
+    shareable::<Arc<leno_identity::Current>>();
+}
+
 /// Configurations that show a credential whatever it is.
 struct Impostor(Arc<ClientConfig>, Arc<ServerConfig>);
 

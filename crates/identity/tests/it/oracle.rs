@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use leno_identity::svid;
+use leno_identity::tls::peer::Fingerprint;
 use spiffe::{TrustDomain, X509Bundle, X509Svid};
 
 use crate::forge::{Forger, authority, now, svid, svid_params};
@@ -84,6 +85,9 @@ fn openssl_verifies_our_chains_strictly() {
     ] {
         assert!(shown.contains(expected), "{expected} is not in {shown}");
     }
+    let fingerprint = Fingerprint::of(&svid.credential().chain()[0]).to_string();
+    let theirs = text(&run(&["x509", "-in", chain, "-noout", "-fingerprint", "-sha256"]));
+    assert!(theirs.to_lowercase().replace(':', "").contains(&format!("={fingerprint}")), "{theirs}");
     let public = run(&["pkey", "-in", key, "-pubout"]);
     assert_eq!(text(&public), text(&run(&["x509", "-in", chain, "-noout", "-pubkey"])));
 }

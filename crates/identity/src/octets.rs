@@ -1,15 +1,24 @@
-//! Randomness for secrets and serial numbers, and the hexadecimal that bytes are written in.
+//! Byte strings: random ones for secrets and serial numbers, their hashes, and the hexadecimal they are written in.
 
 use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::error::Error;
 
 /// Bytes that nobody can guess.
-pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], Error> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_unspecified| Error::Crypto { operation: "draw a random number" })?;
     Ok(bytes)
+}
+
+/// SHA-256.
+pub(crate) fn sha256(content: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.iter_mut().zip(digest(&SHA256, content).as_ref()).for_each(|(to, from)| *to = *from);
+    out
 }
 
 /// Prints bytes as lower-case hexadecimal.
