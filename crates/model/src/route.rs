@@ -252,9 +252,10 @@ pub enum RedirectPort {
     /// With a new scheme its well-known port (not written out), else the listener's (Gateway API).
     #[default]
     Derived,
-    /// The port of the request.
+    /// The port that was dialled, or the listener's (Istio's `FROM_REQUEST_PORT`).
     Request,
-    /// None written: the scheme's default (Istio's default).
+    /// None of its own: a new host gets the scheme's default; the request's host keeps the port it was written with,
+    /// unless that was only the old scheme's default (Istio's default, as Envoy does it).
     SchemeDefault,
     /// This one; left out where it is the scheme's default.
     Fixed(u16),
