@@ -16,5 +16,17 @@ mod percent;
 pub mod rng;
 pub mod route;
 pub mod state;
+#[cfg(test)]
+mod testing;
 mod text;
 pub mod vhost;
+
+/// Compiled tables and state are shared by all cores.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<route::Router>();
+    shared::<authorize::Authorizer>();
+    shared::<destination::Cluster>();
+    shared::<state::StateTable>();
+    shared::<vhost::HostMap<route::Router>>();
+};

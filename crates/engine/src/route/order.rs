@@ -31,7 +31,7 @@ pub(super) fn sort(order: MatchOrder, rules: &[Rule], candidates: &mut [Candidat
 fn specificity(from: &Match) -> (bool, (u8, usize), bool, usize, usize) {
     let conditional = from.method.is_some() || !from.headers.is_empty() || !from.query.is_empty();
     let rank = path_rank(from);
-    let matches_all = rank.1 == 0 && !conditional;
+    let matches_all = rank == (2, 0) && !conditional;
     (!matches_all, rank, from.method.is_some(), from.headers.len(), from.query.len())
 }
 
@@ -43,13 +43,12 @@ fn prefix_length(from: &Match) -> usize {
     }
 }
 
-/// Kind and length of the path's condition; more is more specific.
+/// Kind and length of the path's condition; more is more specific. The prefix `/` is no condition.
 fn path_rank(from: &Match) -> (u8, usize) {
     match &from.path {
+        Some(PathMatch::Prefix(text)) if &**text == "/" => (2, 0),
+        Some(PathMatch::Prefix(text) | PathMatch::Segments(text)) => (2, text.len()),
         Some(PathMatch::Exact(text)) => (3, text.len()),
-        Some(PathMatch::Prefix(text) | PathMatch::Segments(text)) => {
-            (2, text.strip_suffix('/').unwrap_or(text).len())
-        }
         Some(PathMatch::Regex(pattern)) => (1, pattern.as_str().len()),
         Some(PathMatch::Suffix(text) | PathMatch::Template(text)) => (1, text.len()),
         Some(PathMatch::Any) | None => (2, 0),
