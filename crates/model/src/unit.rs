@@ -15,7 +15,7 @@ use crate::name::{Host, WorkloadName};
 use crate::policy::{Mtls, Policy};
 use crate::route::{Action, RouteTable, Target};
 use crate::secret::TlsSecret;
-use crate::service::{Endpoint, Protocol, ServicePort};
+use crate::service::{Address, Endpoint, Protocol, ServicePort};
 use crate::spiffe::{SpiffeId, TrustDomain};
 
 /// Everything needed to send requests to one service host, except its endpoints.
@@ -203,6 +203,17 @@ pub struct MeshSettings {
     pub wildcard_hosts: Vec<Host>,
     /// What happens to external traffic.
     pub outbound: OutboundMode,
+    /// The proxy through which external traffic leaves; `None` where every proxy dials the outside itself.
+    pub egress: Option<Egress>,
+}
+
+/// The one proxy through which traffic for addresses outside the mesh leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Egress {
+    /// Where other proxies reach it, over `leno/1` with mutual TLS.
+    pub address: Address,
+    /// Whom to expect there.
+    pub identity: SpiffeId,
 }
 
 impl MeshSettings {
@@ -216,6 +227,7 @@ impl MeshSettings {
             ranges: Vec::new(),
             wildcard_hosts: Vec::new(),
             outbound: OutboundMode::default(),
+            egress: None,
         }
     }
 }

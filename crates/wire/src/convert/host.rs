@@ -219,7 +219,7 @@ fn read_transport(from: units::Transport) -> Result<Transport, Malformed> {
     })
 }
 
-fn write_address(address: &Address) -> units::Address {
+pub(super) fn write_address(address: &Address) -> units::Address {
     let kind = match address {
         Address::Tcp(address) => address::Kind::Tcp(address.to_string()),
         Address::Unix(path) => address::Kind::Unix(path.as_os_str().as_bytes().to_vec()),
@@ -227,7 +227,7 @@ fn write_address(address: &Address) -> units::Address {
     units::Address { kind: Some(kind) }
 }
 
-fn read_address(from: units::Address) -> Result<Address, Malformed> {
+pub(super) fn read_address(from: units::Address) -> Result<Address, Malformed> {
     match from.kind.within("kind")? {
         address::Kind::Tcp(text) => match text.parse::<SocketAddr>() {
             Ok(address) if address.port() != 0 => Ok(Address::Tcp(address)),

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use leno_model::unit::{BundleUnit, MeshSettings, OutboundMode};
+use leno_model::unit::{BundleUnit, Egress, MeshSettings, OutboundMode};
 
-use super::read::{host, net, some_text};
+use super::host::{read_address, write_address};
+use super::read::{host, identity, net, some_text};
 use super::{Interner, Within, each};
 use crate::malformed::Malformed;
 use crate::proto::units;
@@ -21,6 +22,10 @@ pub(super) fn write_settings(unit: &MeshSettings) -> units::MeshSettings {
         ranges: unit.ranges.iter().map(ToString::to_string).collect(),
         wildcard_hosts: unit.wildcard_hosts.iter().map(ToString::to_string).collect(),
         outbound: outbound.into(),
+        egress: unit.egress.as_ref().map(|egress| units::Egress {
+            address: Some(write_address(&egress.address)),
+            identity: egress.identity.as_str().to_owned(),
+        }),
     }
 }
 
@@ -44,6 +49,14 @@ pub(super) fn read_settings(
         ranges: each("ranges", unit.ranges, |text| net(&text))?,
         wildcard_hosts,
         outbound,
+        egress: unit.egress.map(read_egress).transpose().within("egress")?,
+    })
+}
+
+fn read_egress(from: units::Egress) -> Result<Egress, Malformed> {
+    Ok(Egress {
+        address: read_address(from.address.within("address")?).within("address")?,
+        identity: identity(&from.identity).within("identity")?,
     })
 }
 

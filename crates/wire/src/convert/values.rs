@@ -24,7 +24,7 @@ use leno_model::span::{Location, ObjectRef, Origin};
 use leno_model::spiffe::{SpiffeId, TrustDomain};
 use leno_model::text::{PathMatch, Pattern, TextMatch};
 use leno_model::unit::{
-    Answer, BundleUnit, EndpointUnit, GatewayUnit, HostUnit, InboundPort, ListenerUnit, MeshSettings,
+    Answer, BundleUnit, Egress, EndpointUnit, GatewayUnit, HostUnit, InboundPort, ListenerUnit, MeshSettings,
     OutboundMode, Question, WorkloadUnit,
 };
 use proptest::collection::{btree_map, btree_set, vec};
@@ -149,10 +149,21 @@ fn protocol() -> BoxedStrategy<Protocol> {
 fn settings() -> BoxedStrategy<MeshSettings> {
     let wildcard = host().prop_filter("a wildcard", Host::is_wildcard);
     let outbound = prop_oneof![Just(OutboundMode::AllowAny), Just(OutboundMode::RegistryOnly)];
-    (trust_domain(), word(), word(), vec(net(), 0..4), vec(wildcard, 0..2), outbound)
-        .prop_map(|(trust_domain, cluster_domain, root_namespace, ranges, wildcard_hosts, outbound)| {
-            MeshSettings { trust_domain, cluster_domain, root_namespace, ranges, wildcard_hosts, outbound }
-        })
+    let egress = of((address(), identity()).prop_map(|(address, identity)| Egress { address, identity }));
+    (trust_domain(), word(), word(), vec(net(), 0..4), vec(wildcard, 0..2), outbound, egress)
+        .prop_map(
+            |(trust_domain, cluster_domain, root_namespace, ranges, wildcard_hosts, outbound, egress)| {
+                MeshSettings {
+                    trust_domain,
+                    cluster_domain,
+                    root_namespace,
+                    ranges,
+                    wildcard_hosts,
+                    outbound,
+                    egress,
+                }
+            },
+        )
         .boxed()
 }
 
@@ -166,13 +177,15 @@ fn bundle() -> BoxedStrategy<BundleUnit> {
         .boxed()
 }
 
+fn address() -> BoxedStrategy<Address> {
+    prop_oneof![
+        (ip(), port()).prop_map(|(ip, port)| Address::Tcp(SocketAddr::new(ip, port))),
+        "(/[a-z.]{1,10}){1,4}".prop_map(|path| Address::Unix(PathBuf::from(path))),
+    ]
+    .boxed()
+}
+
 fn transport() -> BoxedStrategy<Transport> {
-    let address = || {
-        prop_oneof![
-            (ip(), port()).prop_map(|(ip, port)| Address::Tcp(SocketAddr::new(ip, port))),
-            "(/[a-z.]{1,10}){1,4}".prop_map(|path| Address::Unix(PathBuf::from(path))),
-        ]
-    };
     prop_oneof![
         Just(Transport::Plain),
         address().prop_map(Transport::Native),
