@@ -19,6 +19,7 @@ pub mod limits;
 pub mod malformed;
 pub mod open;
 pub mod proto;
+mod protocol;
 pub mod question;
 pub mod server;
 pub mod state;
@@ -28,8 +29,11 @@ pub mod unit;
 pub mod version;
 
 mod convert;
+#[cfg(test)]
+mod simulation;
 
 pub use key::{Key, Kind, Subject};
 pub use malformed::{Malformed, Rejection};
+pub use protocol::ProtocolError;
 pub use unit::{Encoded, Unit};
 pub use version::Version;

@@ -8,6 +8,9 @@ pub const MAX_RESOURCE_BYTES: usize = 4 << 20;
 /// A response is cut here and continued in another one, so that a large batch flows in pieces.
 pub const RESPONSE_BYTES: usize = 256 << 10;
 
+/// Counted for a resource beside its content: its name, version and type.
+pub const RESOURCE_FRAME_BYTES: usize = 256;
+
 /// Largest message accepted on a stream: one resource of the largest size, and its frame.
 pub const MAX_MESSAGE_BYTES: usize = MAX_RESOURCE_BYTES + RESPONSE_BYTES;
 
@@ -16,6 +19,15 @@ pub const MAX_BATCH_BYTES: usize = 64 << 20;
 
 /// Most resources that one proxy holds, and that a session tracks.
 pub const MAX_HELD: usize = 65_536;
+
+/// Most hosts that do not exist although one proxy's routes name them. They are listed in one commit.
+pub const MAX_ABSENT_REFERENCES: usize = 16_384;
+
+/// Largest message that the control plane accepts: a request of [`REQUEST_NAMES`] names, or a refusal.
+pub const MAX_REQUEST_BYTES: usize = 1 << 20;
+
+/// Time in which a proxy must have said what it holds, from the beginning of its stream.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most questions that one proxy has open at a time, answered ones included. A proxy asks for what its workload calls.
 pub const MAX_QUESTIONS: usize = 16_384;
@@ -32,8 +44,8 @@ pub const REQUEST_NAMES: usize = 1_000;
 /// "Nothing has that name" answers that are kept: enough for a resolver's search list over a workload's names.
 pub const MAX_ABSENT: usize = 1_024;
 
-/// How long such an answer is kept without being pushed anew. While it is kept, its question stays subscribed, so it
-/// is also corrected as soon as it stops being true; the limit bounds what a lost control plane can make stale.
+/// How long such an answer is kept unused. While it is kept its question stays subscribed, so it is corrected as soon
+/// as it stops being true. Without a control plane to ask again nothing expires.
 pub const ABSENT_TTL: Duration = Duration::from_secs(60);
 
 /// Commands from data cores to the control task that wait. Senders wait when it is full.
@@ -95,3 +107,6 @@ pub const MAX_OPEN_TEXT: usize = 253;
 
 /// Longest path of a Unix socket (`sun_path` without its end mark).
 pub const MAX_UNIX_PATH: usize = 107;
+
+/// How long a question without an answer is kept after its last caller gave up: a late answer still serves the next.
+pub const PENDING_TTL: Duration = Duration::from_secs(30);

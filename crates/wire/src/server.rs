@@ -4,10 +4,13 @@
 //! how certificates are signed, [`Registry`] which proxies there are and what they hold.
 
 pub mod authority;
+mod batch;
 pub mod catalog;
+mod closure;
 pub mod hub;
 pub mod registry;
 pub mod serve;
+pub mod session;
 
 pub use authority::{Authority, Caller, Credentials, Denied, SignError};
 pub use catalog::{Catalog, Catalogs, Client};

@@ -1,0 +1,432 @@
+//! Both machines against each other, under everything that can happen to them: changes, lost connections, slow and
+//! refusing proxies, questions that come and go. Whatever the order, the proxy ends up with exactly what the newest
+//! catalog says, and on the way the two sides never disagree about what it has. Every run is its seed.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leno_model::unit::{Answer, Question};
+
+use crate::client::machine::{Action, Event, Machine};
+use crate::client::{AskError, Update, Waiter};
+use crate::key::Key;
+use crate::limits;
+use crate::malformed::Rejection;
+use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
+use crate::server::Catalog;
+use crate::server::session::{self, Session};
+use crate::state::State;
+use crate::unit::Unit;
+use crate::version::Version;
+
+pub(crate) mod world;
+
+use world::{World, client, question};
+
+/// Prints the seed of a run that fails.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the failing seed is {}", self.0);
+        }
+    }
+}
+
+/// What may happen in a run.
+#[derive(Clone, Copy)]
+struct Faults {
+    disconnects: bool,
+    rejections: bool,
+}
+
+struct Run {
+    random: fastrand::Rng,
+    faults: Faults,
+    now: Instant,
+    world: World,
+    catalog: Arc<dyn Catalog>,
+    machine: Machine,
+    /// A session with what is under way in both directions, while a stream is open.
+    stream: Option<Stream>,
+    /// The update that the proxy is taking into effect.
+    update: Option<Update>,
+    /// What the proxy has in effect, from updates alone.
+    proxy: BTreeMap<Key, Unit>,
+    waiting: BTreeMap<Waiter, Question>,
+    next_waiter: u64,
+    applied: usize,
+    acked: usize,
+}
+
+struct Stream {
+    session: Session,
+    up: VecDeque<DeltaDiscoveryRequest>,
+    down: VecDeque<DeltaDiscoveryResponse>,
+}
+
+impl Run {
+    fn new(seed: u64, faults: Faults) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let world = World::new(&mut random);
+        let now = Instant::now();
+        let (machine, actions) = Machine::new(client().subject, "1".into(), None, now);
+        assert!(actions.is_empty());
+        Self {
+            catalog: world.catalog(),
+            random,
+            faults,
+            now,
+            world,
+            machine,
+            stream: None,
+            update: None,
+            proxy: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_waiter: 0,
+            applied: 0,
+            acked: 0,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.u32(0..100) {
+            0..8 => self.change(),
+            8..28 => self.send_up(),
+            28..48 => self.send_down(),
+            48..60 => self.deliver_up(),
+            60..72 => self.deliver_down(),
+            72..82 => self.proxy_answers(),
+            82..91 => self.ask(),
+            91..94 => {
+                let question = question(&mut self.random);
+                self.event(Event::Forget(question));
+            }
+            94..97 => {
+                self.now += Duration::from_secs(self.random.u64(0..40));
+                self.event(Event::Tick);
+            }
+            _ if self.stream.is_none() => self.connect(),
+            _ if self.faults.disconnects => self.disconnect(),
+            _ => {}
+        }
+    }
+
+    fn change(&mut self) {
+        self.world.change(&mut self.random);
+        self.catalog = self.world.catalog();
+        if let Some(stream) = &mut self.stream {
+            assert_eq!(stream.session.handle(session::Event::Changed), []);
+        }
+    }
+
+    fn connect(&mut self) {
+        let session = Session::new(client());
+        self.stream = Some(Stream { session, up: VecDeque::new(), down: VecDeque::new() });
+        self.event(Event::Connected);
+    }
+
+    fn disconnect(&mut self) {
+        self.stream = None;
+        self.event(Event::Disconnected);
+    }
+
+    fn send_up(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        if stream.up.len() < 2 {
+            assert_eq!(self.machine.has_request(), {
+                let request = self.machine.next_request();
+                stream.up.extend(request.clone());
+                request.is_some()
+            });
+        }
+    }
+
+    fn send_down(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        if stream.down.len() < 2 {
+            let (response, actions) = stream.session.next_response(&*self.catalog);
+            stream.down.extend(response);
+            self.server_actions(actions, false);
+        }
+    }
+
+    fn deliver_up(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        if let Some(request) = stream.up.pop_front() {
+            let actions = stream.session.handle(session::Event::Request(request));
+            self.server_actions(actions, true);
+        }
+    }
+
+    fn deliver_down(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        if let Some(response) = stream.down.pop_front() {
+            self.event(Event::Response(response));
+        }
+    }
+
+    fn server_actions(&mut self, actions: Vec<session::Action>, by_client: bool) {
+        for action in actions {
+            match action {
+                session::Action::Acked(_) => {
+                    self.acked += usize::from(by_client);
+                    let stream = self.stream.as_ref().unwrap();
+                    assert_eq!(stream.session.held(), versions(&self.machine.state()));
+                }
+                session::Action::Refused(..) => assert!(self.faults.rejections),
+                session::Action::Close(error) => panic!("the server gave up: {error}"),
+            }
+        }
+    }
+
+    fn proxy_answers(&mut self) {
+        let Some(update) = self.update.take() else { return };
+        let keys = update.changed.iter().map(Unit::key).chain(update.removed.iter().cloned());
+        let answers = update.answers.iter().map(|(question, _)| Key::Answer(question.clone()));
+        let mut keys: Vec<Key> = keys.chain(answers).collect();
+        self.random.shuffle(&mut keys);
+        match self.random.u32(0..20) {
+            0 if self.faults.disconnects => self.event(Event::Abandoned),
+            0..4 if self.faults.rejections => {
+                keys.truncate(self.random.usize(1..4));
+                let refuse = |key| Rejection { key, reason: "not today".into() };
+                self.event(Event::Rejected(keys.into_iter().map(refuse).collect()));
+            }
+            _ => {
+                self.applied += 1;
+                self.proxy.extend(update.changed.into_iter().map(|unit| (unit.key(), unit)));
+                for (question, answer) in update.answers {
+                    let key = Key::Answer(question.clone());
+                    match answer {
+                        Some(answer) => self.proxy.insert(key, Unit::Answer(question, answer)),
+                        None => self.proxy.remove(&key),
+                    };
+                }
+                for key in update.removed {
+                    assert!(self.proxy.remove(&key).is_some(), "{key} was not there to be removed");
+                }
+                self.event(Event::Applied);
+            }
+        }
+        let state = self.machine.state();
+        let held: BTreeMap<Key, Unit> = state.units.into_iter().map(|(_, unit)| (unit.key(), unit)).collect();
+        assert_eq!(self.proxy, held);
+    }
+
+    fn ask(&mut self) {
+        let question = question(&mut self.random);
+        let waiter = Waiter(self.next_waiter);
+        self.next_waiter += 1;
+        self.waiting.insert(waiter, question.clone());
+        let deadline = self.now + Duration::from_secs(self.random.u64(1..20));
+        self.event(Event::Ask(waiter, question, deadline));
+    }
+
+    fn event(&mut self, event: Event) {
+        for action in self.machine.handle(event, self.now) {
+            match action {
+                Action::Apply(update) => assert_eq!(self.update.replace(update), None),
+                Action::Reply(waiter, reply) => self.replied(waiter, reply),
+                Action::Close(error) => {
+                    assert!(self.faults.disconnects, "the client gave up: {error}");
+                    self.stream = None;
+                }
+            }
+        }
+    }
+
+    fn replied(&mut self, waiter: Waiter, reply: Result<Answer, AskError>) {
+        let question = self.waiting.remove(&waiter).expect("a second reply");
+        let key = Key::Answer(question.clone());
+        match reply {
+            Err(AskError::TimedOut) => {}
+            Ok(Answer::Absent { .. }) => {}
+            Ok(answer) => assert_eq!(self.proxy.get(&key), Some(&Unit::Answer(question, answer))),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Lets everything that is under way come to its end.
+    fn settle(&mut self) {
+        self.faults = Faults { disconnects: false, rejections: false };
+        if self.stream.is_none() {
+            self.connect();
+        }
+        for _ in 0..10_000 {
+            self.proxy_answers();
+            self.send_up();
+            self.deliver_up();
+            self.send_down();
+            self.deliver_down();
+            let stream = self.stream.as_ref().unwrap();
+            let is_idle = stream.up.is_empty() && stream.down.is_empty() && self.update.is_none();
+            if is_idle && !self.machine.has_request() && stream.session.pending().is_none() {
+                return;
+            }
+        }
+        panic!("it does not settle");
+    }
+
+    fn assert_converged(&mut self) {
+        self.settle();
+        let wanted: BTreeSet<Question> = self.machine.questions().cloned().collect();
+        let whole = self.world.whole(&wanted);
+        let held = versions(&self.machine.state());
+        assert_eq!(held, whole);
+        let session = &self.stream.as_ref().unwrap().session;
+        assert_eq!((session.held(), session.acked()), (whole, Some(self.catalog.snapshot())));
+        assert_eq!(session.rejections(), []);
+    }
+}
+
+fn versions(state: &State) -> BTreeMap<Key, Version> {
+    state.units.iter().map(|(version, unit)| (unit.key(), *version)).collect()
+}
+
+fn run(seed: u64, faults: Faults, steps: usize) -> Run {
+    let seed = Seed(seed);
+    let mut run = Run::new(seed.0, faults);
+    for _ in 0..steps {
+        run.step();
+    }
+    run.settle();
+    // What was refused comes again when it changes.
+    run.world.change_all();
+    run.catalog = run.world.catalog();
+    run.stream.as_mut().unwrap().session.handle(session::Event::Changed);
+    run.assert_converged();
+    run
+}
+
+/// The same seeds every time, and some new ones.
+fn seeds() -> impl Iterator<Item = u64> {
+    (0..100).chain(std::iter::repeat_with(|| fastrand::u64(..)).take(50))
+}
+
+#[test]
+fn deltas_lead_to_the_whole() {
+    for seed in seeds() {
+        let run = run(seed, Faults { disconnects: false, rejections: false }, 1_500);
+        assert!(run.applied > 3, "seed {seed}");
+    }
+}
+
+#[test]
+fn every_update_is_acknowledged_once() {
+    for seed in seeds() {
+        let run = run(seed, Faults { disconnects: false, rejections: false }, 1_000);
+        assert_eq!(run.acked, run.applied, "seed {seed}");
+    }
+}
+
+#[test]
+fn lost_streams_lead_to_the_whole() {
+    for seed in seeds() {
+        run(seed, Faults { disconnects: true, rejections: false }, 1_500);
+    }
+}
+
+#[test]
+fn refusals_hold_up_only_what_they_name() {
+    for seed in seeds() {
+        run(seed, Faults { disconnects: true, rejections: true }, 1_500);
+    }
+}
+
+#[test]
+fn a_proxy_starts_from_what_it_kept_and_gets_only_the_difference() {
+    for seed in seeds() {
+        let mut run = run(seed, Faults { disconnects: false, rejections: false }, 800);
+        let state = State::decode(&run.machine.state().encode()).unwrap();
+        let (machine, actions) = Machine::new(client().subject, "1".into(), Some(state.clone()), run.now);
+        run.machine = machine;
+        (run.stream, run.proxy) = (None, BTreeMap::new());
+        let [Action::Apply(update)] = <[Action; 1]>::try_from(actions).unwrap() else { panic!() };
+        run.update = Some(update);
+        run.waiting.clear();
+        run.proxy_answers();
+        assert_eq!(versions(&run.machine.state()), versions(&state));
+        run.change();
+        let before = run.applied;
+        run.assert_converged();
+        assert!(run.applied <= before + 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_slow_proxy_gets_only_the_newest() {
+    let mut run = Run::new(7, Faults { disconnects: false, rejections: false });
+    run.ask();
+    run.connect();
+    while run.update.is_none() {
+        (run.send_up(), run.deliver_up(), run.send_down(), run.deliver_down());
+    }
+    for _ in 0..50 {
+        run.change();
+        run.send_down();
+        assert!(run.stream.as_ref().unwrap().down.is_empty(), "a batch before the last is answered");
+    }
+    run.assert_converged();
+    assert!(run.applied <= 3, "{}", run.applied);
+}
+
+/// A client that breaks the rules is cut off, with a reason; it costs nobody else anything.
+#[test]
+fn a_server_refuses_what_no_client_sends() {
+    let commit = || DeltaDiscoveryRequest { type_url: crate::protocol::COMMIT.into(), ..Default::default() };
+    let of = |kind: crate::Kind| DeltaDiscoveryRequest { type_url: kind.type_url(), ..Default::default() };
+    let answer = || of(crate::Kind::Answer);
+    let nonce =
+        |request: DeltaDiscoveryRequest| DeltaDiscoveryRequest { response_nonce: "1.1".into(), ..request };
+    let versions = |name: &str, version: &str| DeltaDiscoveryRequest {
+        initial_resource_versions: [(name.to_owned(), version.to_owned())].into(),
+        ..of(crate::Kind::Host)
+    };
+    let hash = Version::of(b"").to_string();
+    let cases = [
+        (vec![DeltaDiscoveryRequest::default()], "a request of a type unknown here"),
+        (vec![commit(), commit()], "a second end of the opening"),
+        (vec![nonce(commit())], "an answer to no batch"),
+        (vec![nonce(answer())], "an answer to something else than a commit"),
+        (vec![commit(), versions("a", &hash)], "initial versions after the opening"),
+        (
+            vec![versions("A", &hash)],
+            "a type.googleapis.com/leno.discovery.v1alpha1.HostUnit message is malformed",
+        ),
+        (
+            vec![versions("a", "7")],
+            "a type.googleapis.com/leno.discovery.v1alpha1.HostUnit message is malformed",
+        ),
+        (
+            vec![DeltaDiscoveryRequest {
+                resource_names_subscribe: vec!["a".into()],
+                ..of(crate::Kind::Host)
+            }],
+            "a subscription to something else than an answer",
+        ),
+        (
+            vec![DeltaDiscoveryRequest { resource_names_subscribe: vec!["name:A".into()], ..answer() }],
+            "a type.googleapis.com/leno.discovery.v1alpha1.Answer message is malformed",
+        ),
+        (
+            vec![DeltaDiscoveryRequest {
+                resource_names_subscribe: (0..=limits::MAX_QUESTIONS).map(|i| format!("name:n{i}")).collect(),
+                ..answer()
+            }],
+            "more than 16384 questions",
+        ),
+    ];
+    for (requests, expected) in cases {
+        let mut session = Session::new(client());
+        let mut actions = Vec::new();
+        for request in requests {
+            assert_eq!(actions, []);
+            actions = session.handle(session::Event::Request(request));
+        }
+        let [session::Action::Close(error)] = actions.as_slice() else { panic!("{expected}: {actions:?}") };
+        assert_eq!(error.to_string(), expected);
+    }
+}
