@@ -90,6 +90,36 @@ codes! {
         "use lower-case letters, digits, '-' and '.', beginning and ending with a letter or digit";
     DUPLICATE_OBJECT = "LENO0036", Refuses, "The same object is written down twice.",
         "remove or rename one of the two";
+    ANNOTATION = "IST0108", Warns, "An annotation of Leno's own is not known.", "remove it";
+    UNDECLARED_PORT = "IST0118", Informs, "A port's name does not say its protocol, which is then detected.",
+        "begin the name with http-, grpc- or tcp-, or set appProtocol";
+    UNSUPPORTED = "LENO0026", Refuses, "The object depends on something that Leno does not do yet.", "";
+    APPROXIMATED = "LENO0027", Approximates, "A setting is in effect in another way than its own system's.", "";
+    INEFFECTIVE = "LENO0028", Warns, "A setting has no effect where it stands.", "remove it";
+    LEFT_OUT = "LENO0029", Approximates, "A part that Leno does not do yet is left out.", "";
+    NOT_TCP = "LENO0040", Informs, "A port is not TCP, and the mesh carries only TCP.",
+        "its traffic is neither secured nor seen";
+    ORPHANED_ENDPOINTS = "LENO0041", Approximates, "Endpoints belong to no service or to none of its ports.",
+        "label the slice kubernetes.io/service-name with the name of a Service whose ports have the same names";
+    LISTENER_LEFT_OUT = "LENO0042", Approximates, "A gateway's listener is not served.", "";
+    INVALID_BACKEND = "LENO0043", Warns, "A route's backend cannot be used; requests for it get status 500.", "";
+    NOT_GRANTED = "LENO0044", Warns, "A reference to another namespace is not granted there.",
+        "add a ReferenceGrant in the namespace referred to";
+    FILTER_FAILS = "LENO0045", Approximates,
+        "A filter that Leno does not do must not be skipped; requests of the rule get status 500.", "";
+    INCOMPLETE_RULE = "LENO0050", Approximates,
+        "A policy rule has a part that Leno cannot check, and so allows nothing or denies by its other parts.", "";
+    CUSTOM_DENIES = "LENO0051", Approximates,
+        "Requests that a CUSTOM policy would hand to an external authorizer are denied.",
+        "Leno does not ask external authorizers yet";
+    AUDIT_IGNORED = "LENO0052", Approximates, "An AUDIT policy has no effect.",
+        "Leno writes no audit log yet; requests are neither allowed nor denied by it";
+    STRICTEST = "LENO0053", Informs, "A refused policy counts in its strictest sense.",
+        "mend the policy; until then it allows nothing, or denies everything that it may be about";
+    UNVERIFIED = "IST0128", Warns, "A destination's certificate is not verified.",
+        "remove insecureSkipVerify; name roots in caCertificates if the system's are not enough";
+    UNVERIFIED_PORT = "IST0129", Warns, "A destination's certificate is not verified on one port.",
+        "remove insecureSkipVerify; name roots in caCertificates if the system's are not enough";
     DEPRECATED = "IST0002", Warns, "The field is deprecated.", "";
 }
 

@@ -10,7 +10,8 @@ use crate::content;
 use crate::findings::{Findings, Position};
 use crate::kinds::{self, Kind, Known};
 use crate::load::{LoadOptions, Outcome, Parsed};
-use crate::table::Field;
+use crate::object::Object;
+use crate::table::{Field, State, nearest};
 use crate::yaml::{self, Entry, Fields, Kind as NodeKind, Node, Value};
 
 mod salvage;
@@ -33,6 +34,15 @@ pub(crate) const METADATA: &[Field] = &[
     Field::any("deletionTimestamp").irrelevant(),
     Field::any("deletionGracePeriodSeconds").irrelevant(),
 ];
+
+/// `apiVersion`.
+pub(crate) const API_VERSION: Field = Field::text("apiVersion");
+/// `kind`.
+pub(crate) const KIND: Field = Field::text("kind");
+/// `metadata`.
+pub(crate) const META: Field = Field::object("metadata", METADATA);
+/// `status`, which controllers write.
+pub(crate) const STATUS: Field = Field::any("status").irrelevant();
 
 /// What a kind's reader knows of the object besides its own fields.
 pub(crate) struct Context<'a> {
@@ -205,6 +215,7 @@ impl Parsed {
         let object = (kind.read)(&context.0, &fields);
         fields.finish();
         self.outcome = match object {
+            Some(Object::Foreign) => Outcome::Skipped,
             Some(object) if !damaged && findings.errors() == 0 && findings.approximated() => {
                 Outcome::Approximated(object)
             }
@@ -244,8 +255,40 @@ fn read_metadata<'a>(
     });
     let labels = metadata.labels("labels");
     let annotations = metadata.value("annotations").map(|value| value.entries()).unwrap_or_default();
+    check_annotations(&annotations, kind);
     metadata.finish();
     (Context { options, findings, object, labels, annotations, at, damaged }, created)
+}
+
+/// Tells of annotations that would mean something to a mesh and do not to Leno, and of misspelt ones of its own.
+/// All others are other programs' business.
+fn check_annotations(annotations: &[(&Entry, Value<'_>)], kind: &Kind) {
+    for (entry, value) in annotations {
+        let known = kind.annotations.iter().find(|known| known.name == &*entry.key);
+        match known.map(|known| known.state) {
+            Some(State::NotInEffect(why)) => {
+                value.report(codes::NOT_IN_EFFECT, format_args!("the annotation has no effect: {why}"));
+            }
+            Some(State::Deprecated(instead)) => {
+                value.report_with(
+                    codes::DEPRECATED,
+                    "the annotation is deprecated",
+                    format!("use {instead}"),
+                );
+            }
+            None if entry.key.starts_with("leno.dev/") => {
+                let names = kind.annotations.iter().map(|known| known.name);
+                let hint = nearest(&entry.key, names).map(|name| format!("did you mean {name}?"));
+                let hint = hint.unwrap_or_else(|| codes::ANNOTATION.help.to_owned());
+                value.report_with(
+                    codes::ANNOTATION,
+                    format_args!("a {} has no such annotation", kind.name),
+                    hint,
+                );
+            }
+            Some(State::InEffect | State::Irrelevant) | None => {}
+        }
+    }
 }
 
 /// A DNS sub-domain of lower-case labels (RFC 1123), what Kubernetes demands of most names.

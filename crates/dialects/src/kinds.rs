@@ -4,6 +4,7 @@ use crate::envelope::Context;
 use crate::object::Object;
 use crate::table::{Field, Shape, nearest};
 use crate::yaml::Fields;
+use crate::{gateway_api, istio, kubernetes};
 
 mod recognised;
 
@@ -19,6 +20,8 @@ pub struct Kind {
     pub namespaced: bool,
     /// Its fields.
     pub shape: Shape,
+    /// The annotations that mean something to a mesh.
+    pub annotations: &'static [Field],
     /// Whether it protects something, so that a broken one counts in its strictest sense.
     pub protects: bool,
     /// Reads the fields. With errors among the findings the result counts only if the kind protects.
@@ -61,7 +64,21 @@ pub(crate) enum Known {
 }
 
 /// Every kind that Leno acts on.
-pub static SUPPORTED: &[&Kind] = &[];
+pub static SUPPORTED: &[&Kind] = &[
+    &kubernetes::NAMESPACE,
+    &kubernetes::SERVICE,
+    &kubernetes::ENDPOINT_SLICE,
+    &kubernetes::SERVICE_ACCOUNT,
+    &kubernetes::SECRET,
+    &gateway_api::GATEWAY,
+    &gateway_api::HTTP_ROUTE,
+    &gateway_api::REFERENCE_GRANT,
+    &istio::VIRTUAL_SERVICE,
+    &istio::DESTINATION_RULE,
+    &istio::PEER_AUTHENTICATION,
+    &istio::AUTHORIZATION_POLICY,
+    &istio::WORKLOAD_ENTRY,
+];
 
 /// What is known of a kind of a group.
 pub(crate) fn find(group: &str, kind: &str) -> Known {

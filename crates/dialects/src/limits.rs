@@ -28,3 +28,6 @@ pub const MAX_SHOWN: usize = 60;
 
 /// Longest duration accepted, in seconds (a year): far from where sums of durations overflow.
 pub const MAX_DURATION_SECS: u64 = 366 * 24 * 3600;
+
+/// Largest body of a fixed response, in bytes: Istio's limit.
+pub const MAX_RESPONSE_BYTES: usize = 1 << 20;

@@ -27,6 +27,8 @@ pub enum Object {
     Endpoints(Endpoints),
     /// Something valid that changes nothing (a service account, an audit policy).
     Inert,
+    /// Something of a known kind that another program acts on; it is skipped.
+    Foreign,
     /// A TLS secret.
     Secret(Arc<TlsSecret>),
     /// A workload.

@@ -12,6 +12,8 @@ pub struct Field {
     pub shape: Shape,
     /// Whether Leno acts on it.
     pub state: State,
+    /// For one without effect: the value that asks for nothing, and so needs no warning; empty for none.
+    pub harmless: &'static str,
 }
 
 /// Whether Leno acts on a field.
@@ -60,7 +62,7 @@ impl Field {
     /// A field that is in effect.
     #[must_use]
     pub const fn new(name: &'static str, shape: Shape) -> Self {
-        Self { name, shape, state: State::InEffect }
+        Self { name, shape, state: State::InEffect, harmless: "" }
     }
 
     /// A text.
@@ -133,6 +135,13 @@ impl Field {
     #[must_use]
     pub const fn not_in_effect(mut self, why: &'static str) -> Self {
         self.state = State::NotInEffect(why);
+        self
+    }
+
+    /// The same field, whose value `value` asks for nothing.
+    #[must_use]
+    pub const fn unless(mut self, value: &'static str) -> Self {
+        self.harmless = value;
         self
     }
 

@@ -522,13 +522,17 @@ fn check<'a>(
                 findings.report_with(codes::DEPRECATED, entry.at, message, format!("use {instead}"));
                 in_effect(entry, field);
             }
-            State::NotInEffect(why) if !entry.value.is_null() => {
+            State::NotInEffect(_) if entry.value.is_null() || is_harmless(field, &entry.value) => {}
+            State::NotInEffect(why) => {
                 findings.report(codes::NOT_IN_EFFECT, entry.at, format_args!("{path} has no effect: {why}"));
                 check_below(findings, &path, &field.shape, &entry.value);
             }
-            State::NotInEffect(_) => {}
         }
     }
+}
+
+fn is_harmless(field: &Field, value: &Node) -> bool {
+    !field.harmless.is_empty() && value.text() == Some(field.harmless)
 }
 
 /// Tells of unknown fields inside of one that has no effect; nothing more is said about its parts.

@@ -1,1 +1,4 @@
-//! Tests over the public API.
+//! Tests over the public API: golden pairs, properties, generated documents.
+
+mod dump;
+mod golden;

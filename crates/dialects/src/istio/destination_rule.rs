@@ -1,0 +1,169 @@
+//! DestinationRule.
+
+mod fields;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_model::destination::{Balancer, Destination, Subset, TlsMode, TrafficPolicy};
+
+use super::host::{export_to, service_host};
+use crate::codes;
+use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
+use crate::kinds::Kind;
+use crate::object::{DestinationSettings, Object};
+use crate::table::{Field, Shape};
+use crate::yaml::{Fields, Value};
+
+/// Destination settings.
+pub(crate) static DESTINATION_RULE: Kind = Kind {
+    group: "networking.istio.io",
+    name: "DestinationRule",
+    versions: &["v1", "v1beta1", "v1alpha3"],
+    namespaced: true,
+    shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", fields::SPEC), STATUS]),
+    annotations: &[],
+    protects: true,
+    read,
+};
+
+fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
+    let spec = fields.required("spec")?.fields()?;
+    let host = spec.required("host").and_then(|host| service_host(&host, context));
+    if let Some(selector) = spec.value("workloadSelector") {
+        let message = "settings for some clients only are not supported yet";
+        selector.report_with(
+            codes::UNSUPPORTED,
+            message,
+            "remove it to make the settings hold for all clients",
+        );
+        let _understood = selector.fields().map(|selector| selector.labels("matchLabels"));
+    }
+    let (mut policy, ports) = policy_with_ports(&spec);
+    let subsets = subsets(&spec, context);
+    let visible_in = export_to(&spec, context);
+    spec.finish();
+    if context.damaged {
+        policy.tls = Some(TlsMode::Mesh);
+    }
+    Some(Object::Destination(DestinationSettings {
+        namespace: context.namespace().clone(),
+        host: host?,
+        visible_in,
+        destination: Destination { policy, ports, subsets, origin: Some(context.origin(context.at)) },
+    }))
+}
+
+type PolicyWithPorts = (TrafficPolicy, Vec<(u16, TrafficPolicy)>);
+
+fn policy_with_ports(holder: &Fields<'_>) -> PolicyWithPorts {
+    let Some(fields) = holder.object("trafficPolicy") else { return PolicyWithPorts::default() };
+    let policy = policy(&fields);
+    let mut ports: PolicyPorts = Vec::new();
+    for item in fields.items("portLevelSettings") {
+        let Some((port, policy)) = port_policy(&item) else { continue };
+        if ports.iter().any(|(known, _)| *known == port) {
+            item.report(
+                codes::INEFFECTIVE,
+                format_args!("port {port} already has settings above, which count"),
+            );
+        } else {
+            ports.push((port, policy));
+        }
+    }
+    ports.sort_by_key(|(port, _)| *port);
+    fields.finish();
+    (policy, ports)
+}
+
+type PolicyPorts = Vec<(u16, TrafficPolicy)>;
+
+fn port_policy(item: &Value<'_>) -> Option<(u16, TrafficPolicy)> {
+    let fields = item.fields()?;
+    let port = fields.required("port").and_then(|port| port.fields()).and_then(|port| {
+        let number = port.required("number").and_then(|number| number.port());
+        port.finish();
+        number
+    });
+    let policy = policy(&fields);
+    fields.finish();
+    Some((port?, policy))
+}
+
+fn policy(fields: &Fields<'_>) -> TrafficPolicy {
+    TrafficPolicy {
+        balancer: fields.object("loadBalancer").and_then(balancer),
+        tls: fields.value("tls").as_ref().map(tls::read),
+        connect_timeout: fields.object("connectionPool").and_then(connect_timeout),
+    }
+}
+
+fn balancer(fields: Fields<'_>) -> Option<Balancer> {
+    let simple = fields.value("simple");
+    let word = simple.as_ref().and_then(|simple| simple.choice());
+    let approximated = |message: &str| {
+        if let Some(simple) = &simple {
+            simple.report_with(
+                codes::APPROXIMATED,
+                format_args!("{} is done as {message}", simple.shown()),
+                "nothing to do; ROUND_ROBIN and RANDOM are exact",
+            );
+        }
+    };
+    let balancer = match word? {
+        "ROUND_ROBIN" => Balancer::RoundRobin,
+        "RANDOM" => Balancer::Random,
+        "PASSTHROUGH" => {
+            approximated("balancing over the known endpoints; the address dialled does not count");
+            Balancer::PeakEwma
+        }
+        _ => {
+            approximated("the better of two by latency and requests under way");
+            Balancer::PeakEwma
+        }
+    };
+    fields.finish();
+    Some(balancer)
+}
+
+fn connect_timeout(fields: Fields<'_>) -> Option<Duration> {
+    let tcp = fields.object("tcp");
+    let _nothing_in_effect = fields.object("http").map(Fields::finish);
+    fields.finish();
+    let tcp = tcp?;
+    let value = tcp.value("connectTimeout");
+    tcp.finish();
+    let value = value?;
+    let timeout = value.duration()?;
+    if timeout < Duration::from_millis(1) {
+        value.invalid("is shorter than a millisecond", "write a longer time");
+        return None;
+    }
+    Some(timeout)
+}
+
+fn subsets(spec: &Fields<'_>, context: &Context<'_>) -> Vec<Subset> {
+    let mut subsets: Vec<Subset> = Vec::new();
+    for item in spec.items("subsets") {
+        let Some(subset) = subset(&item, context) else { continue };
+        if subsets.iter().any(|known| known.name == subset.name) {
+            item.invalid(
+                format_args!("has the name {} of a subset above", subset.name),
+                "give each subset its own name",
+            );
+        } else {
+            subsets.push(subset);
+        }
+    }
+    subsets
+}
+
+fn subset(item: &Value<'_>, context: &Context<'_>) -> Option<Subset> {
+    let fields = item.fields()?;
+    let name = fields.required("name").and_then(|name| name.text()).filter(|name| !name.is_empty());
+    let labels = fields.labels("labels");
+    let (policy, ports) = policy_with_ports(&fields);
+    fields.finish();
+    Some(Subset { name: Arc::from(name?), labels, policy, ports, origin: context.origin(item.at()) })
+}

@@ -1,0 +1,182 @@
+//! The fields of DestinationRule.
+
+use crate::istio::selector::SELECTOR;
+use crate::table::{Field, Shape};
+
+const HASH: &str = "requests with the same key may go to different endpoints";
+const LOCALITY: &str = "endpoints are not preferred by where they run";
+const WARMUP: &str = "new endpoints get their full share at once";
+const POOL: &str = "the limit is not kept yet";
+const IDLE: &str = "connections are kept as long as Leno's own settings say";
+const HTTP2: &str = "the destination is spoken to as the port's protocol says";
+const OUTLIER: &str = "endpoints that fail are avoided by their latency only, not ejected";
+
+pub(super) const SPEC: &[Field] = &[
+    Field::text("host"),
+    Field::object("trafficPolicy", POLICY_WITH_PORTS),
+    Field::list("subsets", &Shape::Object(SUBSET)),
+    Field::texts("exportTo"),
+    Field::object("workloadSelector", SELECTOR),
+];
+
+const SUBSET: &[Field] =
+    &[Field::text("name"), Field::labels("labels"), Field::object("trafficPolicy", POLICY_WITH_PORTS)];
+
+const POLICY_WITH_PORTS: &[Field] = &[
+    LOAD_BALANCER,
+    CONNECTION_POOL,
+    OUTLIER_DETECTION,
+    TLS,
+    Field::list(
+        "portLevelSettings",
+        &Shape::Object(&[
+            Field::object("port", &[Field::integer("number")]),
+            LOAD_BALANCER,
+            CONNECTION_POOL,
+            OUTLIER_DETECTION,
+            TLS,
+        ]),
+    ),
+    Field::object(
+        "tunnel",
+        &[Field::text("protocol"), Field::text("targetHost"), Field::integer("targetPort")],
+    )
+    .not_in_effect("traffic is not tunnelled through the destination"),
+    Field::object("proxyProtocol", &[Field::choice("version", &["V1", "V2"])])
+        .not_in_effect("no PROXY header is sent"),
+    Field::object(
+        "retryBudget",
+        &[
+            Field::new("percent", Shape::Number),
+            Field::integer("minRetryConcurrency"),
+            Field::duration("budgetInterval"),
+        ],
+    )
+    .not_in_effect("requests are not retried yet"),
+];
+
+const LOAD_BALANCER: Field = Field::object(
+    "loadBalancer",
+    &[
+        Field::choice(
+            "simple",
+            &["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"],
+        ),
+        Field::object("consistentHash", CONSISTENT_HASH).not_in_effect(HASH),
+        Field::object("localityLbSetting", LOCALITY_LB).not_in_effect(LOCALITY),
+        Field::object("zoneAwareLbSetting", ZONE_AWARE).not_in_effect(LOCALITY),
+        Field::object(
+            "warmup",
+            &[
+                Field::duration("duration"),
+                Field::new("minimumPercent", Shape::Number),
+                Field::new("aggression", Shape::Number),
+            ],
+        )
+        .not_in_effect(WARMUP),
+        Field::duration("warmupDurationSecs").not_in_effect(WARMUP),
+    ],
+);
+
+const CONSISTENT_HASH: &[Field] = &[
+    Field::text("httpHeaderName"),
+    Field::object(
+        "httpCookie",
+        &[
+            Field::text("name"),
+            Field::text("path"),
+            Field::duration("ttl"),
+            Field::list("attributes", &Shape::Object(&[Field::text("name"), Field::text("value")])),
+        ],
+    ),
+    Field::boolean("useSourceIp"),
+    Field::text("httpQueryParameterName"),
+    Field::object("ringHash", &[Field::integer("minimumRingSize")]),
+    Field::object("maglev", &[Field::integer("tableSize")]),
+    Field::integer("minimumRingSize"),
+];
+
+const FAILOVER: Field = Field::list("failover", &Shape::Object(&[Field::text("from"), Field::text("to")]));
+
+const LOCALITY_LB: &[Field] = &[
+    Field::boolean("enabled"),
+    Field::list("distribute", &Shape::Object(&[Field::text("from"), Field::map("to", &Shape::Integer)])),
+    FAILOVER,
+    Field::texts("failoverPriority"),
+];
+
+const ZONE_AWARE: &[Field] = &[
+    Field::boolean("enabled"),
+    FAILOVER,
+    Field::texts("failoverPriority"),
+    Field::integer("minClusterSize"),
+];
+
+const CONNECTION_POOL: Field = Field::object(
+    "connectionPool",
+    &[
+        Field::object(
+            "tcp",
+            &[
+                Field::duration("connectTimeout"),
+                Field::integer("maxConnections").not_in_effect(POOL),
+                Field::duration("idleTimeout").not_in_effect(IDLE),
+                Field::duration("maxConnectionDuration").not_in_effect(IDLE),
+                Field::object(
+                    "tcpKeepalive",
+                    &[Field::integer("probes"), Field::duration("time"), Field::duration("interval")],
+                )
+                .not_in_effect(IDLE),
+            ],
+        ),
+        Field::object(
+            "http",
+            &[
+                Field::integer("http1MaxPendingRequests").not_in_effect(POOL),
+                Field::integer("http2MaxRequests").not_in_effect(POOL),
+                Field::integer("maxRequestsPerConnection").not_in_effect(POOL).unless("0"),
+                Field::integer("maxRetries").not_in_effect(POOL),
+                Field::integer("maxConcurrentStreams").not_in_effect(POOL),
+                Field::duration("idleTimeout").not_in_effect(IDLE),
+                Field::choice("h2UpgradePolicy", &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"])
+                    .not_in_effect(HTTP2)
+                    .unless("DEFAULT"),
+                Field::boolean("useClientProtocol").not_in_effect(HTTP2).unless("false"),
+                Field::object("http2KeepAlive", &[Field::duration("interval"), Field::duration("timeout")])
+                    .not_in_effect(IDLE),
+            ],
+        ),
+    ],
+);
+
+const OUTLIER_DETECTION: Field = Field::object(
+    "outlierDetection",
+    &[
+        Field::integer("consecutiveErrors"),
+        Field::integer("consecutive5xxErrors"),
+        Field::integer("consecutiveGatewayErrors"),
+        Field::integer("consecutiveLocalOriginFailures"),
+        Field::boolean("splitExternalLocalOriginErrors"),
+        Field::duration("interval"),
+        Field::duration("baseEjectionTime"),
+        Field::integer("maxEjectionPercent"),
+        Field::integer("minHealthPercent"),
+        Field::list("outlierDetectionHttpErrorCodes", &Shape::Integer),
+    ],
+)
+.not_in_effect(OUTLIER);
+
+const TLS: Field = Field::object(
+    "tls",
+    &[
+        Field::choice("mode", &["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]),
+        Field::text("clientCertificate"),
+        Field::text("privateKey"),
+        Field::text("caCertificates"),
+        Field::text("caCrl"),
+        Field::text("credentialName"),
+        Field::texts("subjectAltNames"),
+        Field::text("sni"),
+        Field::boolean("insecureSkipVerify"),
+    ],
+);

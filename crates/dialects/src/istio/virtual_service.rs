@@ -1,0 +1,143 @@
+//! VirtualService, as far as it routes HTTP.
+
+mod action;
+mod fields;
+mod headers;
+mod matches;
+
+use std::sync::Arc;
+
+use leno_model::name::Host;
+use leno_model::route::{Action, Match, MatchOrder, Rule, Scope};
+use leno_model::snapshot::{Attachment, RouteDialect, RouteObject};
+
+use super::host::{export_to, service_host};
+use crate::codes;
+use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
+use crate::kinds::Kind;
+use crate::object::{Object, Routes};
+use crate::table::{Field, Shape};
+use crate::yaml::{Fields, Value};
+
+/// Routes.
+pub(crate) static VIRTUAL_SERVICE: Kind = Kind {
+    group: "networking.istio.io",
+    name: "VirtualService",
+    versions: &["v1", "v1beta1", "v1alpha3"],
+    namespaced: true,
+    shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", fields::SPEC), STATUS]),
+    annotations: &[],
+    protects: false,
+    read,
+};
+
+/// The name that stands for all sidecars among `gateways`.
+const MESH: &str = "mesh";
+
+fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
+    let spec = fields.required("spec")?.fields()?;
+    let host_values = spec.required("hosts").map(|hosts| hosts.items()).unwrap_or_default();
+    let hosts: Vec<Host> = host_values.iter().filter_map(|value| service_host(value, context)).collect();
+    if host_values.is_empty() && spec.has("hosts") {
+        context.findings.report(codes::REQUIRED, spec.at(), "spec.hosts names no host");
+    }
+    let scopes = match spec.value("gateways") {
+        Some(gateways) => gateways.items().iter().filter_map(|value| scope(value, context)).collect(),
+        None => vec![Scope::Mesh],
+    };
+    let visible_in = export_to(&spec, context);
+    let items = spec.items("http");
+    if items.is_empty() {
+        let message = "spec.http is missing, and Leno routes only HTTP";
+        context.findings.report_with(
+            codes::UNSUPPORTED,
+            spec.at(),
+            message,
+            "add routes under http, or remove the object",
+        );
+    }
+    let rules = items.iter().filter_map(|item| rule(item, context, &scopes)).collect();
+    spec.finish();
+    Some(Object::Routes(Routes {
+        route: RouteObject {
+            origin: context.origin(context.at),
+            dialect: RouteDialect::Istio,
+            namespace: context.namespace().clone(),
+            attachments: attachments(&hosts, &scopes),
+            hosts,
+            visible_in,
+            order: MatchOrder::FirstMatch,
+            rules,
+            age: 0,
+        },
+        references: Vec::new(),
+    }))
+}
+
+fn attachments(hosts: &[Host], scopes: &[Scope]) -> Vec<Attachment> {
+    let mut attachments = Vec::new();
+    for scope in scopes {
+        match scope {
+            Scope::Mesh => attachments.extend(hosts.iter().map(|host| Attachment::Mesh {
+                host: host.clone(),
+                port: None,
+                consumer: None,
+            })),
+            Scope::Gateway { .. } => {
+                attachments.push(Attachment::Gateway { scope: scope.clone(), section: None, port: None });
+            }
+        }
+    }
+    attachments
+}
+
+/// `mesh`, or a gateway as `namespace/name` or just its name.
+fn scope(value: &Value<'_>, context: &Context<'_>) -> Option<Scope> {
+    let text = value.text()?;
+    if text == MESH {
+        return Some(Scope::Mesh);
+    }
+    let (namespace, name) = match text.split_once('/') {
+        Some((".", name)) => (context.namespace().clone(), name),
+        Some((namespace, name)) => (Arc::from(namespace), name),
+        None => (context.namespace().clone(), text),
+    };
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        value.invalid("is not the name of a gateway", "write mesh, <name> or <namespace>/<name>");
+        return None;
+    }
+    Some(Scope::Gateway { namespace, name: name.into() })
+}
+
+/// One entry of `http`. `None` when it is wrong, or when none of its matches can ever hold.
+fn rule(item: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) -> Option<Rule> {
+    let fields = item.fields()?;
+    let name = fields.text("name").filter(|name| !name.is_empty()).map(Arc::from);
+    let given = fields.items("match");
+    let matches: Vec<Match> = given.iter().filter_map(|item| matches::read(item, context, scopes)).collect();
+    let headers = headers::read(fields.value("headers"));
+    let action = action::read(&fields, context, headers.authority);
+    fields.finish();
+    if matches.is_empty() && !given.is_empty() {
+        return None;
+    }
+    Some(Rule {
+        name,
+        origin: context.origin(item.at()),
+        matches,
+        priority: 0,
+        action: action.unwrap_or_else(nothing),
+        request_headers: headers.request,
+        response_headers: headers.response,
+    })
+}
+
+/// Stands for an action that was refused; the object is refused with it.
+fn nothing() -> Action {
+    Action::Forward(leno_model::route::Forward {
+        backends: Vec::new(),
+        rewrite: leno_model::route::Rewrite::default(),
+        timeout: None,
+        per_try_timeout: None,
+    })
+}
