@@ -63,6 +63,13 @@ pub(crate) fn certificates_text<'a>(chain: impl IntoIterator<Item = &'a Certific
     out
 }
 
+/// One block that is no secret, as text.
+pub(crate) fn text(label: &str, der: &[u8]) -> String {
+    let mut out = String::new();
+    write(&mut out, label, &STANDARD.encode(der));
+    out
+}
+
 /// A private key as text, wiped when dropped.
 pub(crate) fn private_key_text(key: &PrivateKeyDer<'_>) -> Zeroizing<String> {
     let label = match key {

@@ -12,6 +12,7 @@ use x509_parser::public_key::PublicKey;
 use crate::error::Error;
 use crate::key::{CertificateSigner, KeyPair};
 use crate::limits::{MAX_CSR_BYTES, RSA_BITS};
+use crate::pem;
 
 /// Why a signing request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,14 @@ impl SigningRequest {
             .serialize_request(&signer)
             .map_err(|source| Error::Sign { subject: SUBJECT.to_owned(), source })?;
         Ok(request.der().to_vec())
+    }
+
+    /// [`Self::make`] as PEM.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn make_pem(key: &KeyPair) -> Result<String, Error> {
+        Ok(pem::text("CERTIFICATE REQUEST", &Self::make(key)?))
     }
 
     /// Checks a request from outside.

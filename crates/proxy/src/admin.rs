@@ -1,0 +1,120 @@
+//! The admin interface: a Unix socket that only the operator reaches. It shows and never changes configuration.
+
+use std::io;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use leno_http::exchange::Exchange;
+use leno_http::head::ResponseHead;
+use leno_http::server::{Config, Connection, Protocol};
+use leno_model::request::RequestView;
+use leno_runtime::task::{self, Task};
+use leno_telemetry::exposition::Format;
+use serde_json::json;
+use tokio::net::UnixListener;
+use tokio::sync::Semaphore;
+
+use crate::core::Shared;
+use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS};
+use crate::local::Local;
+
+/// Serves the admin interface for as long as the task is kept.
+pub(crate) fn serve(
+    shared: Arc<Shared>,
+    local: Arc<Local>,
+    listener: StdUnixListener,
+) -> io::Result<Task<()>> {
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    let places = Rc::new(Semaphore::new(ADMIN_CONNECTIONS));
+    Ok(task::spawn_local("admin", async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (shared, local, places) = (Arc::clone(&shared), Arc::clone(&local), Rc::clone(&places));
+            task::spawn_local("admin", async move {
+                let Ok(_place) = places.try_acquire() else { return };
+                let mut connection =
+                    Connection::new(Protocol::Http1, Box::new(stream), Rc::new(Config::default()));
+                while let Some(exchange) = connection.accept().await {
+                    answer(&shared, &local, exchange);
+                }
+            })
+            .detach();
+        }
+    }))
+}
+
+fn answer(shared: &Shared, local: &Local, exchange: Exchange) {
+    let Exchange { head, reply, .. } = exchange;
+    let (status, kind, body) = match (head.method(), head.path()) {
+        ("GET", "/stats/prometheus") => {
+            let accept = head.fields().joined("accept").unwrap_or_default();
+            let format = Format::accepted(&String::from_utf8_lossy(&accept));
+            (StatusCode::OK, format.content_type(), shared.registry.encode_to_string(format))
+        }
+        ("GET", "/healthz/ready") => ready(shared, local),
+        ("GET", "/config") => (StatusCode::OK, JSON, config(shared, local)),
+        ("GET", _) => (
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "there are /stats/prometheus, /healthz/ready and /config\n".to_owned(),
+        ),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned()),
+    };
+    let mut head = ResponseHead::new(status);
+    let _managed = head.fields_mut().set("content-type", kind.as_bytes());
+    reply.whole(head, Bytes::from(body));
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn ready(shared: &Shared, local: &Local) -> (StatusCode, &'static str, String) {
+    let mut missing = shared.lifecycle.readiness().missing();
+    if local.identities.usable(local.wall()).is_err() {
+        missing.push("certificate");
+    }
+    if missing.is_empty() {
+        (StatusCode::OK, TEXT, "ready\n".to_owned())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("waiting for {}\n", missing.join(", ")))
+    }
+}
+
+/// What is in effect, without any secret.
+fn config(shared: &Shared, local: &Local) -> String {
+    let view = shared.view.load();
+    let identity = local.identities.current();
+    let hosts: Vec<_> = view
+        .hosts
+        .values()
+        .map(|tables| {
+            json!({
+                "host": tables.unit.host.as_str(),
+                "vips": tables.unit.vips,
+                "ports": tables.unit.ports.iter().map(|port| json!({
+                    "port": port.port, "name": &*port.name, "protocol": port.protocol.as_str(),
+                })).collect::<Vec<_>>(),
+                "endpoints": tables.endpoints.endpoints.iter().map(|endpoint| json!({
+                    "uid": &*endpoint.uid, "ip": endpoint.ip, "ready": endpoint.ready,
+                    "identity": endpoint.identity.as_ref().map(|id| id.as_str()),
+                })).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let document = json!({
+        "workload": local.name.to_string(),
+        "snapshot": view.snapshot,
+        "identity": identity.as_ref().map(|current| current.id().as_str()),
+        "hosts": hosts,
+        "policies": view.inbound.as_deref().map(|tables| tables.unit.policies.iter().map(|policy| policy.origin.to_string()).collect::<Vec<_>>()),
+        "mtls": view.inbound.as_deref().map(|tables| tables.unit.mtls.mode.as_str()),
+    });
+    format!("{document:#}\n")
+}

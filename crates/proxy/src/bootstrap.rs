@@ -1,0 +1,209 @@
+//! What a proxy is told when it starts: who it is, where its control plane is, which sockets it serves.
+//!
+//! A supervisor hands this over as JSON in an inherited, sealed file ([`Handoff`]); `leno proxy` builds it from its
+//! arguments. Nothing here changes while the proxy runs.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use leno_identity::{Identities, tls};
+use leno_model::labels::Labels;
+use leno_model::name::WorkloadName;
+use leno_model::secret::SecretBytes;
+use leno_runtime::clock::Clock;
+use leno_wire::transport::{self, Remote};
+use serde::{Deserialize, Serialize};
+
+use crate::local::Local;
+
+/// The workload that a sidecar stands beside.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// The instance's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its service account.
+    pub service_account: String,
+    /// The deployment that it is an instance of, for metrics; its own name where absent.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its addresses.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+}
+
+/// How the control plane is reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ControlAddress {
+    /// Over a Unix socket of this machine.
+    Unix(PathBuf),
+}
+
+/// A token that proves who the proxy is until it has a certificate. Never printed.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct JoinToken(pub String);
+
+impl std::fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Descriptors of a sidecar's listening sockets, opened by its supervisor.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SidecarSockets {
+    /// TCP listeners that captured connections arrive at (port 15001, IPv4 and IPv6).
+    pub outbound: Vec<RawFd>,
+    /// The Unix listener that other proxies dial.
+    pub inbound: RawFd,
+    /// UDP sockets of mesh DNS.
+    #[serde(default)]
+    pub dns_udp: Vec<RawFd>,
+    /// TCP listeners of mesh DNS.
+    #[serde(default)]
+    pub dns_tcp: Vec<RawFd>,
+    /// The Unix listener of the admin interface.
+    pub admin: RawFd,
+}
+
+/// What a supervisor hands to a sidecar.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Handoff {
+    /// The mesh's name.
+    pub mesh: String,
+    /// Its trust domain.
+    pub trust_domain: String,
+    /// Whom the sidecar stands beside.
+    pub workload: WorkloadIdentity,
+    /// Where the control plane is.
+    pub control: ControlAddress,
+    /// The token to join with.
+    pub join_token: JoinToken,
+    /// Data cores; 0 chooses by the machine.
+    #[serde(default)]
+    pub threads: usize,
+    /// The sockets.
+    pub sockets: SidecarSockets,
+    /// The stream on which the supervisor keeps what outlives a restart.
+    #[serde(default)]
+    pub vault: Option<RawFd>,
+    /// The socket mark that capture lets pass; 0 for none.
+    #[serde(default)]
+    pub mark: u32,
+}
+
+/// A host port that leads to a service of the mesh.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Published {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// The service host.
+    pub host: String,
+    /// The service port.
+    pub port: u16,
+}
+
+/// What `leno up` hands to a gateway.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GatewayHandoff {
+    /// The mesh's name.
+    pub mesh: String,
+    /// Its trust domain.
+    pub trust_domain: String,
+    /// The gateway: namespace, name and service account.
+    pub workload: WorkloadIdentity,
+    /// Where the control plane is.
+    pub control: ControlAddress,
+    /// The token to join with.
+    pub join_token: JoinToken,
+    /// Data cores; 0 chooses by the machine.
+    #[serde(default)]
+    pub threads: usize,
+    /// The address that listeners bind to.
+    pub bind: IpAddr,
+    /// Host ports that lead straight to services.
+    #[serde(default)]
+    pub published: Vec<Published>,
+    /// The Unix listener of the egress service, for traffic that leaves the mesh.
+    #[serde(default)]
+    pub egress: Option<RawFd>,
+    /// The Unix listener of the admin interface.
+    pub admin: RawFd,
+    /// The stream on which the parent keeps what outlives a restart.
+    #[serde(default)]
+    pub vault: Option<RawFd>,
+}
+
+/// Why a handoff is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoffError {
+    /// The trust domain.
+    #[error("the trust domain in the handoff is not valid")]
+    TrustDomain(#[source] leno_model::spiffe::ParseError),
+    /// A published service.
+    #[error("a published service in the handoff is not a host name")]
+    Host(#[source] leno_model::name::HostError),
+    /// A descriptor.
+    #[error("{what} was not inherited")]
+    Descriptor {
+        /// What it should be.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A port of the host.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl WorkloadIdentity {
+    /// The workload as the data path knows it.
+    #[must_use]
+    pub fn local(&self, cluster: &str, mark: u32) -> Local {
+        let labels: Labels = self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        Local {
+            name: WorkloadName { namespace: self.namespace.as_str().into(), name: self.name.as_str().into() },
+            service_account: self.service_account.as_str().into(),
+            owner: self.owner.as_deref().unwrap_or(&self.name).into(),
+            cluster: cluster.into(),
+            identities: Arc::new(Identities::new(tls::Options::default())),
+            mark,
+            clock: Clock::system(),
+            labels,
+        }
+    }
+}
+
+impl ControlAddress {
+    /// The control plane with the token to join by.
+    #[must_use]
+    pub fn remote(&self, token: &JoinToken) -> Remote {
+        let Self::Unix(path) = self;
+        Remote {
+            address: transport::Address::Unix(path.clone()),
+            tls: None,
+            token: Some(SecretBytes::new(token.0.as_bytes())),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What one core has to itself, and what all cores share.
+//!
+//! Connections, pools and metric handles never leave their core. Only what is in [`Shared`] crosses threads: the
+//! view, the engine's state cells, limits that hold for the whole process, and watches.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use leno_engine::rng::Rng;
+use leno_engine::state::StateTable;
+use leno_http::budget::Budget;
+use leno_runtime::lifecycle::Lifecycle;
+use leno_telemetry::access::AccessLog;
+use leno_telemetry::id::Ids;
+use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
+use leno_telemetry::{Registry, Shard};
+use leno_wire::client::Discovery;
+use tokio::sync::{Semaphore, watch};
+
+use leno_model::name::WorkloadName;
+
+use crate::limits::{CONNECTIONS, HANDSHAKES_PER_CORE, LEARNT_PORTS, METRIC_HANDLES};
+use crate::outside::Outside;
+use crate::pool::Pool;
+use crate::view::View;
+
+/// What all cores share.
+pub struct Shared {
+    /// The configuration in effect.
+    pub view: ArcSwap<View>,
+    /// Counts up with every view, so that open streams can be judged again.
+    pub changed: watch::Sender<u64>,
+    /// Questions to the control plane.
+    pub discovery: Discovery,
+    /// Latencies and failures of endpoints.
+    pub states: StateTable,
+    /// Bytes that may be buffered.
+    pub budget: Budget,
+    /// TLS towards the outside world.
+    pub outside: Outside,
+    /// Metrics of requests.
+    pub http: HttpMetrics,
+    /// Metrics of opaque connections.
+    pub tcp: TcpMetrics,
+    /// All metrics.
+    pub registry: Registry,
+    /// The access log, if there is one.
+    pub access: Option<AccessLog>,
+    /// Phases of the process.
+    pub lifecycle: Lifecycle,
+    /// Ports whose application has answered in HTTP. They never fall back to opaque bytes.
+    pub(crate) learnt: Mutex<HashSet<(WorkloadName, u16)>>,
+    /// Connections alive, over all cores.
+    pub(crate) connections: AtomicUsize,
+    /// When the process began; idleness is counted in seconds from here.
+    pub(crate) began: Instant,
+}
+
+impl Shared {
+    /// Whether the application on this port of this workload has answered in HTTP.
+    pub(crate) fn has_learnt(&self, workload: &WorkloadName, port: u16) -> bool {
+        let learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        learnt.contains(&(workload.clone(), port))
+    }
+
+    /// The application on this port has answered in HTTP.
+    pub(crate) fn learn(&self, workload: &WorkloadName, port: u16) {
+        let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        if learnt.len() < LEARNT_PORTS {
+            learnt.insert((workload.clone(), port));
+        }
+    }
+}
+
+/// What one core has to itself.
+pub struct Core {
+    /// What all cores share.
+    pub shared: Arc<Shared>,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) handshakes: Semaphore,
+    view: RefCell<Rc<Held>>,
+    rng: RefCell<Rng>,
+    ids: RefCell<Ids>,
+    shard: Shard,
+    handles: RefCell<HashMap<HandleKey, Handles>>,
+}
+
+/// Whom a metric handle is about, as far as it differs within one core.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct HandleKey {
+    /// Ourselves.
+    pub(crate) local: Arc<str>,
+    /// The other end: an endpoint's uid, or a caller's name.
+    pub(crate) remote: Arc<str>,
+    /// The service.
+    pub(crate) service: Arc<str>,
+    /// The rest: reporter, security, principal.
+    pub(crate) kind: u64,
+}
+
+#[derive(Clone, Default)]
+struct Handles {
+    http: Option<HttpHandle>,
+    tcp: Option<TcpHandle>,
+}
+
+impl Core {
+    /// A core with nothing under way.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+        let view = RefCell::new(Rc::new(Held(shared.view.load_full())));
+        Rc::new(Self {
+            pool: Pool::new(leno_http::client::Config::default()),
+            handshakes: Semaphore::new(HANDSHAKES_PER_CORE),
+            view,
+            rng: RefCell::new(Rng::new(seed)),
+            ids: RefCell::new(Ids::seeded(seed)),
+            shard: shared.registry.shard(),
+            handles: RefCell::default(),
+            shared,
+        })
+    }
+
+    /// The configuration in effect now. A request takes it once.
+    pub(crate) fn view(&self) -> Rc<Held> {
+        let mut held = self.view.borrow_mut();
+        let newest = self.shared.view.load();
+        if !Arc::ptr_eq(&held.0, &newest) {
+            *held = Rc::new(Held(Arc::clone(&newest)));
+        }
+        Rc::clone(&held)
+    }
+
+    /// A number uniform over 64 bits.
+    pub(crate) fn draw(&self) -> u64 {
+        self.rng.borrow_mut().draw()
+    }
+
+    /// Calls `f` with a new request id.
+    pub(crate) fn with_request_id<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+        let id = self.ids.borrow_mut().request_id();
+        f(id.as_bytes())
+    }
+
+    /// Seconds since the process began.
+    pub(crate) fn seconds(&self) -> u64 {
+        self.shared.began.elapsed().as_secs()
+    }
+
+    /// The metric handle of a key, resolved by `labels` the first time.
+    pub(crate) fn http_handle(
+        &self,
+        key: &HandleKey,
+        resolve: impl FnOnce(&HttpMetrics, &Shard) -> HttpHandle,
+    ) -> HttpHandle {
+        if let Some(handle) = self.handles.borrow().get(key).and_then(|handles| handles.http.clone()) {
+            return handle;
+        }
+        let handle = resolve(&self.shared.http, &self.shard);
+        self.remember(key).http = Some(handle.clone());
+        handle
+    }
+
+    /// See [`Self::http_handle`].
+    pub(crate) fn tcp_handle(
+        &self,
+        key: &HandleKey,
+        resolve: impl FnOnce(&TcpMetrics, &Shard) -> TcpHandle,
+    ) -> TcpHandle {
+        if let Some(handle) = self.handles.borrow().get(key).and_then(|handles| handles.tcp.clone()) {
+            return handle;
+        }
+        let handle = resolve(&self.shared.tcp, &self.shard);
+        self.remember(key).tcp = Some(handle.clone());
+        handle
+    }
+
+    fn remember(&self, key: &HandleKey) -> std::cell::RefMut<'_, Handles> {
+        let mut handles = self.handles.borrow_mut();
+        if handles.len() >= METRIC_HANDLES {
+            handles.clear();
+        }
+        std::cell::RefMut::map(handles, |handles| handles.entry(key.clone()).or_default())
+    }
+
+    /// Counts a connection in; `None` when the process has as many as it may.
+    pub(crate) fn admit(&self) -> Option<Admitted> {
+        let admitted = Admitted(Arc::clone(&self.shared));
+        let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
+        (before < CONNECTIONS).then_some(admitted)
+    }
+}
+
+/// A view, counted by one core alone: taking it costs nothing that cores contend for.
+#[derive(Debug)]
+pub(crate) struct Held(Arc<View>);
+
+impl Deref for Held {
+    type Target = View;
+
+    fn deref(&self) -> &View {
+        &self.0
+    }
+}
+
+/// A connection that counts towards the process's limit until this is dropped.
+pub(crate) struct Admitted(Arc<Shared>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a connection speaks, found out without guessing.
+//!
+//! Silence decides nothing: after a short wait the destination is dialled as well, and whoever speaks first decides
+//! (a server that speaks first is not HTTP). A port that is declared HTTP never falls back to opaque bytes.
+
+use std::sync::Arc;
+
+use crate::sniff::{self as detect, Detection};
+use bytes::BytesMut;
+use leno_http::io::{Io, Prefixed};
+use leno_http::server::Protocol;
+use leno_model::failure::Failure;
+use tokio::io::AsyncReadExt;
+
+use crate::core::Core;
+use crate::dial::{Dialled, dial};
+use crate::limits::{DETECT_BYTES, DETECT_SILENCE, HANDSHAKE};
+use crate::local::Local;
+use crate::upstream::{self, Chosen, Spoken, To};
+
+/// What was found.
+pub(crate) enum Detected {
+    /// Requests.
+    Http(Protocol, Box<dyn Io>),
+    /// Something else; nothing is dialled yet.
+    Opaque(Box<dyn Io>),
+    /// The server spoke first, or was dialled when the client turned out to be opaque.
+    Spoke {
+        /// The client.
+        client: Box<dyn Io>,
+        /// Which server it is.
+        chosen: Box<Chosen>,
+        /// The server, with what it said.
+        upstream: Dialled,
+    },
+    /// The destination could not be reached.
+    Failed(Failure),
+    /// The client went away first.
+    Gone,
+}
+
+/// The bytes read so far, and what they are.
+struct Peeked {
+    io: Box<dyn Io>,
+    bytes: BytesMut,
+    found: Option<Detection>,
+}
+
+impl Peeked {
+    fn new(io: Box<dyn Io>) -> Self {
+        Self { io, bytes: BytesMut::new(), found: None }
+    }
+
+    /// Reads until the bytes say what they are; false when the client ends first. Cancelling loses nothing.
+    async fn read(&mut self) -> bool {
+        loop {
+            match detect::detect(&self.bytes) {
+                Detection::NeedMore if self.bytes.len() < DETECT_BYTES => {}
+                Detection::NeedMore => {
+                    self.found = Some(Detection::Opaque);
+                    return true;
+                }
+                found => {
+                    self.found = Some(found);
+                    return true;
+                }
+            }
+            self.bytes.reserve(1024);
+            match self.io.read_buf(&mut self.bytes).await {
+                Ok(0) | Err(_) => return false,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn into_io(self) -> Box<dyn Io> {
+        Prefixed::boxed(self.bytes.freeze(), self.io)
+    }
+}
+
+/// The HTTP version of a connection that must be HTTP. What is no HTTP/2 preface is left to the HTTP/1 codec, which
+/// answers 400 to what is no request either.
+pub(crate) async fn http(io: Box<dyn Io>) -> Option<(Protocol, Box<dyn Io>)> {
+    let mut peeked = Peeked::new(io);
+    match tokio::time::timeout(leno_http::limits::IDLE_TIMEOUT, peeked.read()).await {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return None,
+    }
+    let protocol = match peeked.found {
+        Some(Detection::Http2) => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    Some((protocol, peeked.into_io()))
+}
+
+/// Whether a connection begins with a ClientHello that offers a protocol of the mesh. A silent client is not TLS.
+pub(crate) async fn mesh_tls(io: Box<dyn Io>) -> Option<(Box<dyn Io>, bool)> {
+    let mut peeked = Peeked::new(io);
+    match tokio::time::timeout(DETECT_SILENCE, peeked.read()).await {
+        Ok(true) | Err(_) => {}
+        Ok(false) => return None,
+    }
+    // A ClientHello whose first part has come will come whole.
+    if peeked.found.is_none() && peeked.bytes.first() == Some(&0x16) {
+        match tokio::time::timeout(HANDSHAKE, peeked.read()).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return None,
+        }
+    }
+    let is_mesh = match &peeked.found {
+        Some(Detection::Tls(hello)) => hello.alpn.iter().any(|name| name.as_slice() == leno_wire::open::ALPN),
+        _ => false,
+    };
+    Some((peeked.into_io(), is_mesh))
+}
+
+/// What a connection speaks of which nothing is declared.
+pub(crate) async fn any(core: &Core, local: &Arc<Local>, to: &To<'_>, io: Box<dyn Io>) -> Detected {
+    let mut peeked = Peeked::new(io);
+    match tokio::time::timeout(DETECT_SILENCE, peeked.read()).await {
+        Ok(true) => return decided(peeked),
+        Ok(false) => return Detected::Gone,
+        Err(_silent) => {}
+    }
+    let (chosen, mut upstream) = match reach(core, local, to).await {
+        Ok(reached) => reached,
+        Err(failure) => return Detected::Failed(failure),
+    };
+    let mut greeting = BytesMut::with_capacity(1024);
+    let client_decides = tokio::select! {
+        biased;
+        decided = peeked.read() => decided,
+        read = upstream.io.read_buf(&mut greeting) => {
+            if matches!(read, Ok(0) | Err(_)) {
+                return Detected::Gone;
+            }
+            upstream.io = Prefixed::boxed(greeting.freeze(), upstream.io);
+            return Detected::Spoke { client: peeked.into_io(), chosen, upstream };
+        }
+    };
+    match peeked.found {
+        _ if !client_decides => Detected::Gone,
+        // Opaque after all: what was dialled is of use.
+        Some(Detection::Opaque | Detection::Tls(_)) | None => {
+            Detected::Spoke { client: peeked.into_io(), chosen, upstream }
+        }
+        Some(_) => decided(peeked),
+    }
+}
+
+fn decided(peeked: Peeked) -> Detected {
+    match peeked.found {
+        Some(Detection::Http1) => Detected::Http(Protocol::Http1, peeked.into_io()),
+        Some(Detection::Http2) => Detected::Http(Protocol::Http2, peeked.into_io()),
+        _ => Detected::Opaque(peeked.into_io()),
+    }
+}
+
+async fn reach(core: &Core, local: &Arc<Local>, to: &To<'_>) -> Result<(Box<Chosen>, Dialled), Failure> {
+    let chosen = upstream::choose(core, local, to, Spoken::Opaque, &[])?;
+    let upstream = dial(local, &chosen.way, chosen.limit).await?;
+    Ok((Box::new(chosen), upstream))
+}

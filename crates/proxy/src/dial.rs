@@ -1,0 +1,170 @@
+//! Making connections: sockets, TLS and the first flight of `leno/1`.
+//!
+//! A way is tried once; whether another endpoint is tried is decided by the caller. Every step is bounded by the
+//! caller's connect timeout.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leno_capture::socket::{self, Liveness};
+use leno_http::io::Io;
+use leno_identity::holder::Transport;
+use leno_model::failure::Failure;
+use leno_model::service::Address;
+use leno_model::spiffe::SpiffeId;
+use leno_wire::open::{self, Open};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{Domain, Socket, Type};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+
+use crate::judged::Judged;
+use crate::local::Local;
+use crate::secure;
+
+/// Applications may hold idle connections for hours; a peer that vanished is noticed within about a minute.
+const LIVENESS: Liveness = Liveness {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    probes: 3,
+    unacknowledged: Duration::from_secs(60),
+};
+
+/// How an endpoint is reached, decided by the engine.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// In plaintext to the workload itself.
+    Plain(SocketAddr),
+    /// In plaintext to the own application: the first of these that accepts.
+    Application(Vec<SocketAddr>),
+    /// By `leno/1` through the workload's proxy.
+    Native {
+        /// The proxy.
+        address: Address,
+        /// Who must be there.
+        expected: SpiffeId,
+        /// What the connection is for.
+        open: Box<Open>,
+    },
+    /// TLS of the outside world.
+    Outside {
+        /// The server.
+        address: SocketAddr,
+        /// How it is verified.
+        config: Arc<ClientConfig>,
+        /// The name asked for.
+        name: ServerName<'static>,
+    },
+}
+
+/// A connection that is ready for application bytes.
+pub(crate) struct Dialled {
+    /// The duplex.
+    pub(crate) io: Box<dyn Io>,
+    /// This side's address, for the access log; `None` for a Unix socket.
+    pub(crate) local: Option<SocketAddr>,
+}
+
+/// Dials within `limit`.
+pub(crate) async fn dial(local: &Local, way: &Way, limit: Duration) -> Result<Dialled, Failure> {
+    match tokio::time::timeout(limit, attempt(local, way)).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(Failure::ConnectTimeout),
+    }
+}
+
+async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
+    match way {
+        Way::Plain(address) => {
+            let stream = tcp(*address, local.mark).await?;
+            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) })
+        }
+        Way::Application(addresses) => application(addresses, local.mark).await,
+        Way::Native { address, expected, open } => native(local, address, expected, open).await,
+        Way::Outside { address, config, name } => {
+            let stream = tcp(*address, local.mark).await?;
+            let own = stream.local_addr().ok();
+            let tls = secure::connect_outside(Box::new(stream), Arc::clone(config), name.clone()).await?;
+            Ok(Dialled { io: Box::new(tls), local: own })
+        }
+    }
+}
+
+async fn native(
+    local: &Local,
+    address: &Address,
+    expected: &SpiffeId,
+    open: &Open,
+) -> Result<Dialled, Failure> {
+    let identity = local.identities.usable(local.wall())?;
+    let (io, own): (Box<dyn Io>, _) = match address {
+        Address::Tcp(address) => {
+            let stream = tcp(*address, local.mark).await?;
+            let own = stream.local_addr().ok();
+            (Box::new(stream), own)
+        }
+        Address::Unix(path) => (Box::new(unix(path).await?), None),
+    };
+    let config = identity.client(Transport::Leno);
+    let (mut tls, _peer) = secure::connect_mesh(io, config, std::slice::from_ref(expected)).await?;
+    tls.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
+    let io: Box<dyn Io> = match open.protocol {
+        open::Protocol::Http1 | open::Protocol::Http2 => Box::new(tls),
+        open::Protocol::Opaque => {
+            // Nothing else would make it go out before the client says something.
+            tls.flush().await.map_err(|_gone| Failure::ConnectFailed)?;
+            Box::new(Judged::new(Box::new(tls)))
+        }
+    };
+    Ok(Dialled { io, local: own })
+}
+
+async fn application(addresses: &[SocketAddr], mark: u32) -> Result<Dialled, Failure> {
+    let mut last = Failure::ConnectFailed;
+    for address in addresses {
+        match tcp(*address, mark).await {
+            Ok(stream) => {
+                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) });
+            }
+            Err(failure) => last = failure,
+        }
+    }
+    Err(last)
+}
+
+/// Connects by TCP with the options that every upstream socket has.
+pub(crate) async fn tcp(address: SocketAddr, mark: u32) -> Result<TcpStream, Failure> {
+    let stream = prepared(address, mark)
+        .map_err(|_no_socket| Failure::Overload)?
+        .connect(address)
+        .await
+        .map_err(|_refused| Failure::ConnectFailed)?;
+    tune(&stream);
+    Ok(stream)
+}
+
+fn prepared(address: SocketAddr, mark: u32) -> std::io::Result<TcpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
+    if mark != 0 {
+        socket::set_mark(&socket, mark)?;
+    }
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// Sets what every TCP connection of the data path has: no delay, and a bounded life with a dead peer. Failing is
+/// harmless: the peer is gone already.
+pub(crate) fn tune(stream: &TcpStream) {
+    let _gone = stream.set_nodelay(true);
+    let _gone = socket::set_liveness(stream, LIVENESS);
+}
+
+async fn unix(path: &Path) -> Result<UnixStream, Failure> {
+    UnixStream::connect(path).await.map_err(|error| match error.kind() {
+        // The listener's queue is full: the peer is there and has too much to do.
+        std::io::ErrorKind::WouldBlock => Failure::Overflow,
+        _ => Failure::ConnectFailed,
+    })
+}

@@ -1,0 +1,4 @@
+//! Mesh DNS.
+
+mod message;
+pub(crate) mod server;

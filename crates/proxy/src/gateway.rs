@@ -1,0 +1,154 @@
+//! The life of a connection from outside the mesh: TLS where the listener ends it, then requests by host.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_engine::explain::Silent;
+use leno_engine::route::RouteSource;
+use leno_http::head::{RequestHead, Scheme};
+use leno_http::io::Io;
+use leno_http::server::Protocol;
+use leno_identity::alpn;
+use leno_model::failure::Failure;
+use leno_model::gateway::ListenerProtocol;
+use leno_model::policy::Peer;
+use leno_model::request::RequestView;
+use leno_model::route::Scope;
+use leno_telemetry::istio::{HttpHandle, Reporter, Security};
+
+use crate::core::Core;
+use crate::detect;
+use crate::limits::HANDSHAKE;
+use crate::local::Local;
+use crate::outbound;
+use crate::parties::{Parties, Party, ServiceName};
+use crate::path::{self, Decision, Path};
+use crate::prepare;
+use crate::record::{Ends, Record};
+use crate::secure;
+use crate::serve;
+use crate::upstream::Chosen;
+use crate::view::View;
+
+/// A connection's way into the mesh.
+pub(crate) struct GatewayPath {
+    pub(crate) local: Arc<Local>,
+    pub(crate) ends: Ends,
+    port: u16,
+    scope: Scope,
+    handle: HttpHandle,
+}
+
+/// Serves a connection that arrived at a listener's port.
+pub(crate) async fn connection(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    address: SocketAddr,
+) {
+    let port = address.port();
+    let (protocol, tls) = {
+        let view = core.view();
+        let Some(tables) = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&port)) else {
+            return;
+        };
+        (tables.protocol, tables.tls.clone())
+    };
+    let mut ends = Ends { remote, local: Some(address), server_name: None };
+    match protocol {
+        ListenerProtocol::Http => {
+            let Some((protocol, io)) = detect::http(io).await else { return };
+            let path = GatewayPath::new(&core, local, ends, port);
+            serve::requests(core, Path::Gateway(path), protocol, io, Scheme::Http).await;
+        }
+        ListenerProtocol::Https => {
+            let Some(config) = tls else { return };
+            let shaken = {
+                let Ok(_turn) = core.handshakes.acquire().await else { return };
+                tokio::time::timeout(HANDSHAKE, secure::accept(io, config)).await
+            };
+            let Ok(Ok(tls)) = shaken else { return };
+            let (_, session) = tls.get_ref();
+            ends.server_name = session.server_name().map(Into::into);
+            let protocol =
+                if session.alpn_protocol() == Some(alpn::H2) { Protocol::Http2 } else { Protocol::Http1 };
+            let path = GatewayPath::new(&core, local, ends, port);
+            serve::requests(core, Path::Gateway(path), protocol, Box::new(tls), Scheme::Https).await;
+        }
+    }
+}
+
+impl GatewayPath {
+    fn new(core: &Core, local: Arc<Local>, ends: Ends, port: u16) -> Self {
+        let service = ServiceName::outside("unknown");
+        let parties = Parties {
+            reporter: Reporter::Source,
+            local: &local,
+            remote: &Party::default(),
+            service: &service,
+            security: Security::Unknown,
+        };
+        let handle = core.http_handle(&parties.key(), |metrics, shard| {
+            parties.labels(|labels| metrics.resolve(shard, labels))
+        });
+        let scope = Scope::Gateway {
+            namespace: Arc::clone(&local.name.namespace),
+            name: Arc::clone(&local.name.name),
+        };
+        Self { local, ends, port, scope, handle }
+    }
+
+    pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
+        self.handle.clone()
+    }
+
+    pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
+        prepare::edge(core, self.ends.remote.map(|remote| remote.ip()), head)
+    }
+
+    pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {
+        outbound::count_for(core, &self.local, chosen, record);
+    }
+
+    pub(crate) fn decide<'v>(
+        &'v self,
+        core: &Core,
+        view: &'v View,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        let Some(gateway) = view.gateway.as_deref() else { return Decision::Fail(Failure::NotDiscovered) };
+        let Some(tables) = gateway.ports.get(&self.port) else { return Decision::Fail(Failure::NoRoute) };
+        if !gateway.authorizer.is_empty()
+            && !gateway.authorizer.check(&self.peer(), Some(head), &mut Silent).is_allowed()
+        {
+            return Decision::Fail(Failure::Denied);
+        }
+        let Some(router) = tables.router(head.authority()) else { return Decision::Fail(Failure::NoRoute) };
+        let source = RouteSource {
+            labels: &self.local.labels,
+            namespace: &self.local.name.namespace,
+            port: self.port,
+            scope: &self.scope,
+        };
+        let routed = router.route(head, &source, core.draw(), &mut Silent);
+        path::decision(view, routed, self.port, None, record)
+    }
+
+    /// The connection as policies see it: a client outside the mesh has no identity.
+    fn peer(&self) -> Peer {
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], self.port));
+        let remote = self.ends.remote.unwrap_or(unspecified).ip();
+        let local = self.ends.local.unwrap_or(unspecified);
+        Peer {
+            ip: remote,
+            identity: None,
+            remote_ip: remote,
+            destination_ip: local.ip(),
+            destination_port: self.port,
+            sni: self.ends.server_name.clone(),
+        }
+    }
+}

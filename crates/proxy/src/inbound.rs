@@ -1,0 +1,418 @@
+//! The life of a connection to the own workload.
+//!
+//! TLS → who is it → what is it for → may it → application. Nothing is forwarded before the peer's identity is known
+//! and the policy has spoken: for requests one by one, for opaque bytes once, and again whenever policy or trust
+//! changes.
+
+use std::cell::Cell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use leno_engine::authorize::Decision as Verdict;
+use leno_engine::explain::Silent;
+use leno_http::head::{RequestHead, Scheme};
+use leno_http::io::{Io, Prefixed};
+use leno_identity::tls::mesh::ClientAuth;
+use leno_identity::tls::peer;
+use leno_model::failure::Failure;
+use leno_model::policy::{MtlsMode, Peer};
+use leno_model::service;
+use leno_telemetry::istio::{HttpHandle, Reporter, Security};
+use leno_wire::open::{Decoded, Open, Protocol, Refusal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::core::Core;
+use crate::detect::{self, Detected};
+use crate::limits::HANDSHAKE;
+use crate::local::Local;
+use crate::opaque;
+use crate::parties::{Parties, Party, ServiceName};
+use crate::path::{Decision, Path, Plan};
+use crate::prepare;
+use crate::record::{Ends, Record};
+use crate::secure;
+use crate::serve;
+use crate::upstream::To;
+use crate::view::{InboundTables, View};
+
+/// Ports of Leno's own, which no peer may reach through a proxy: admin endpoints trust their localhost.
+const OWN_PORTS: [u16; 9] = [15000, 15001, 15006, 15008, 15014, 15020, 15021, 15053, 15090];
+
+/// A connection's way in.
+pub(crate) struct InboundPath {
+    pub(crate) local: Arc<Local>,
+    pub(crate) ends: Ends,
+    /// The verified peer, where it came by mutual TLS.
+    pub(crate) peer: Option<peer::Peer>,
+    /// The workload's address and port.
+    pub(crate) destination: SocketAddr,
+    /// Whether a service declares the port.
+    pub(crate) declared: bool,
+    /// The caller, for metrics.
+    pub(crate) source: Party,
+    service: ServiceName,
+    handle: HttpHandle,
+    learnt: Cell<bool>,
+}
+
+/// Why a connection from a peer's proxy is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unserved {
+    /// The bytes or handshake are not those of the mesh.
+    Broken,
+    /// It is refused for a reason to be told.
+    Refused(Failure),
+}
+
+/// Serves a connection that must be mutual TLS of the mesh.
+pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
+    let Some(Shaken { mut io, peer, open }) = shake(&core, &local, io).await else {
+        return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
+    };
+    let view = core.view();
+    let path = admit(&core, &local, &view, &peer, &open, remote);
+    drop(view);
+    match path {
+        Ok(path) => opened(core, path, io, &open).await,
+        Err(failure) => {
+            opaque::refuse(&core, &local, Reporter::Destination, failure);
+            refuse(&mut io, &open, failure).await;
+        }
+    }
+}
+
+/// A connection after its handshake and first flight.
+pub(crate) struct Shaken {
+    pub(crate) io: Box<dyn Io>,
+    pub(crate) peer: peer::Peer,
+    pub(crate) open: Open,
+}
+
+/// Shakes hands and reads the first flight, in bounded time; `None` when that fails.
+pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Option<Shaken> {
+    let _turn = core.handshakes.acquire().await.ok()?;
+    let shaken = tokio::time::timeout(HANDSHAKE, handshake(local, io)).await.ok()?;
+    shaken.inspect_err(|error| tracing::debug!(?error, "a peer's connection is not of the mesh")).ok()
+}
+
+async fn handshake(local: &Local, io: Box<dyn Io>) -> Result<Shaken, Unserved> {
+    let current = local.identities.usable(local.wall()).map_err(Unserved::Refused)?;
+    let mut tls = secure::accept(io, current.server(ClientAuth::Required))
+        .await
+        .map_err(|_handshake| Unserved::Broken)?;
+    let (_, session) = tls.get_ref();
+    let peer = peer::Peer::of(session.peer_certificates()).map_err(|_no_svid| Unserved::Broken)?;
+    if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
+        return Err(Unserved::Broken);
+    }
+    let (open, rest) = first_flight(&mut tls).await?;
+    Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), peer, open })
+}
+
+/// Reads the `Open`, and whatever of the connection's own bytes came with it.
+async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), Unserved> {
+    let mut buffer = BytesMut::with_capacity(512);
+    loop {
+        match Open::decode(&buffer) {
+            Decoded::Open(open, length) => {
+                let rest = buffer.split_off(length);
+                return Ok((*open, rest));
+            }
+            Decoded::Refused(_) => return Err(Unserved::Broken),
+            // Bounded: a longer `Open` than the limit is refused by its length alone.
+            Decoded::NeedMore(more) => buffer.reserve(more),
+        }
+        match io.read_buf(&mut buffer).await {
+            Ok(0) | Err(_) => return Err(Unserved::Broken),
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Whether a connection may be served at all, and how it then is.
+fn admit(
+    core: &Core,
+    local: &Arc<Local>,
+    view: &View,
+    peer: &peer::Peer,
+    open: &Open,
+    remote: Option<SocketAddr>,
+) -> Result<InboundPath, Failure> {
+    let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
+    let served = open.ip.is_unspecified() || tables.unit.addresses.contains(&open.ip);
+    if !served || OWN_PORTS.contains(&open.port) {
+        return Err(Failure::ForbiddenDestination);
+    }
+    let ends = Ends { remote, local: Some(SocketAddr::new(open.ip, open.port)), server_name: None };
+    let source = caller(peer, open);
+    Ok(InboundPath::new(
+        core,
+        local,
+        tables,
+        ends,
+        Some(peer.clone()),
+        SocketAddr::new(open.ip, open.port),
+        source,
+    ))
+}
+
+/// The caller as it describes itself, as far as its certificate doesn't say otherwise.
+pub(crate) fn caller(peer: &peer::Peer, open: &Open) -> Party {
+    let source = &open.source;
+    let namespace = peer.id.service_account().map(|(namespace, _)| namespace);
+    let contradicts = namespace.is_some_and(|namespace| namespace != &*source.namespace);
+    if contradicts {
+        return Party {
+            namespace: namespace.unwrap_or_default().into(),
+            identity: Some(peer.id.clone()),
+            ..Party::default()
+        };
+    }
+    Party {
+        uid: Arc::clone(&source.workload),
+        owner: Arc::clone(&source.owner),
+        namespace: Arc::clone(&source.namespace),
+        cluster: Arc::clone(&source.cluster),
+        identity: Some(peer.id.clone()),
+        labels: source.labels.clone(),
+    }
+}
+
+/// Tells the peer's proxy why, in the way that it expects.
+pub(crate) async fn refuse(io: &mut Box<dyn Io>, open: &Open, failure: Failure) {
+    if open.protocol == Protocol::Opaque {
+        let verdict = leno_wire::open::Verdict::Refused(refusal(failure));
+        let _gone = io.write_all(&[verdict.byte()]).await;
+    }
+    let _gone = io.shutdown().await;
+}
+
+fn refusal(failure: Failure) -> Refusal {
+    match failure {
+        Failure::Denied => Refusal::Denied,
+        Failure::ForbiddenDestination => Refusal::Forbidden,
+        Failure::ConnectFailed => Refusal::Unreachable,
+        Failure::ConnectTimeout => Refusal::Timeout,
+        Failure::Overload | Failure::Overflow => Refusal::Overload,
+        Failure::Draining => Refusal::Draining,
+        Failure::NotDiscovered | Failure::NoIdentity | Failure::IdentityExpired => Refusal::NotReady,
+        _ => Refusal::Internal,
+    }
+}
+
+/// Serves a connection from a peer's proxy. Only an opaque one begins with a verdict.
+async fn opened(core: Rc<Core>, path: InboundPath, mut io: Box<dyn Io>, open: &Open) {
+    let spoken = path.spoken(&core);
+    let is_http = spoken.is_http() || core.shared.has_learnt(&path.local.name, path.destination.port());
+    match (open.protocol, is_http, spoken) {
+        (Protocol::Http1 | Protocol::Http2, _, service::Protocol::Tcp | service::Protocol::Tls) => {
+            opaque::inbound(core, &path, io, false).await;
+        }
+        (Protocol::Http1, ..) => http(core, path, leno_http::server::Protocol::Http1, io).await,
+        (Protocol::Http2, ..) => http(core, path, leno_http::server::Protocol::Http2, io).await,
+        // Whatever the peer says, requests are seen where requests are spoken.
+        (Protocol::Opaque, true, _) => {
+            if io.write_all(&[leno_wire::open::Verdict::Accepted.byte()]).await.is_ok()
+                && io.flush().await.is_ok()
+            {
+                plain_http(core, path, io).await;
+            }
+        }
+        (Protocol::Opaque, false, service::Protocol::Auto) => undeclared(core, path, io, true).await,
+        (Protocol::Opaque, false, _) => opaque::inbound(core, &path, io, true).await,
+    }
+}
+
+/// Serves a connection that arrived at a port of the workload itself: plaintext, or TLS of the mesh.
+pub(crate) async fn direct(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    destination: SocketAddr,
+) {
+    let view = core.view();
+    let Some(tables) = view.inbound.as_deref() else {
+        return opaque::refuse(&core, &local, Reporter::Destination, Failure::NotDiscovered);
+    };
+    let mode = tables.unit.mtls.port(destination.port());
+    let Some((io, is_mesh)) = detect::mesh_tls(io).await else { return };
+    match (mode, is_mesh) {
+        (MtlsMode::Strict | MtlsMode::Permissive, true) => {
+            drop(view);
+            return mesh(core, local, io, remote).await;
+        }
+        (MtlsMode::Strict, false) => {
+            return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
+        }
+        (MtlsMode::Permissive, false) | (MtlsMode::Disable, _) => {}
+    }
+    let ends = Ends { remote, local: Some(destination), server_name: None };
+    let path = InboundPath::new(&core, &local, tables, ends, None, destination, Party::default());
+    drop(view);
+    match path.spoken(&core) {
+        spoken if spoken.is_http() => plain_http(core, path, io).await,
+        service::Protocol::Auto => undeclared(core, path, io, false).await,
+        _ => opaque::inbound(core, &path, io, false).await,
+    }
+}
+
+async fn http(core: Rc<Core>, path: InboundPath, protocol: leno_http::server::Protocol, io: Box<dyn Io>) {
+    serve::requests(core, Path::Inbound(path), protocol, io, Scheme::Http).await;
+}
+
+async fn plain_http(core: Rc<Core>, path: InboundPath, io: Box<dyn Io>) {
+    if let Some((protocol, io)) = detect::http(io).await {
+        http(core, path, protocol, io).await;
+    }
+}
+
+/// A port of which nothing is declared. `judged`: the peer's proxy waits for a verdict before the first byte.
+async fn undeclared(core: Rc<Core>, path: InboundPath, mut io: Box<dyn Io>, judged: bool) {
+    // The verdict on who may connect comes before anything is dialled.
+    let view = core.view();
+    let decision = path.check_connection(&view);
+    drop(view);
+    if let Err(failure) = decision {
+        return opaque::deny(&core, &path, io, judged, failure).await;
+    }
+    if judged && opaque::accept(&mut io).await.is_err() {
+        return;
+    }
+    match detect::any(&core, &path.local, &path.to(), io).await {
+        Detected::Http(protocol, io) => http(core, path, protocol, io).await,
+        Detected::Opaque(io) => opaque::inbound(core, &path, io, false).await,
+        Detected::Spoke { client, upstream, .. } => {
+            opaque::joined_inbound(core, &path, client, upstream).await
+        }
+        Detected::Failed(failure) => opaque::refuse(&core, &path.local, Reporter::Destination, failure),
+        Detected::Gone => {}
+    }
+}
+
+impl InboundPath {
+    fn new(
+        core: &Core,
+        local: &Arc<Local>,
+        tables: &InboundTables,
+        ends: Ends,
+        peer: Option<peer::Peer>,
+        destination: SocketAddr,
+        source: Party,
+    ) -> Self {
+        let declared = tables.unit.port(destination.port());
+        let service = match declared.and_then(|port| port.service.as_ref()) {
+            Some((host, name, namespace)) => ServiceName::new(host, name, namespace),
+            None => ServiceName::undeclared(&destination.to_string()),
+        };
+        let security = if peer.is_some() { Security::MutualTls } else { Security::None };
+        let parties =
+            Parties { reporter: Reporter::Destination, local, remote: &source, service: &service, security };
+        let handle = core.http_handle(&parties.key(), |metrics, shard| {
+            parties.labels(|labels| metrics.resolve(shard, labels))
+        });
+        Self {
+            local: Arc::clone(local),
+            ends,
+            peer,
+            destination,
+            declared: declared.is_some(),
+            source,
+            service,
+            handle,
+            learnt: Cell::new(false),
+        }
+    }
+
+    /// Both ends, for metrics of connections.
+    pub(crate) fn parties(&self) -> Parties<'_> {
+        Parties {
+            reporter: Reporter::Destination,
+            local: &self.local,
+            remote: &self.source,
+            service: &self.service,
+            security: if self.peer.is_some() { Security::MutualTls } else { Security::None },
+        }
+    }
+
+    /// What is declared to be spoken on the port.
+    fn spoken(&self, core: &Core) -> service::Protocol {
+        let view = core.view();
+        let port = view.inbound.as_deref().and_then(|tables| tables.unit.port(self.destination.port()));
+        port.map_or(service::Protocol::Auto, |port| port.protocol)
+    }
+
+    pub(crate) fn to(&self) -> To<'static> {
+        To::Application { port: self.destination.port(), declared: self.declared, ip: self.destination.ip() }
+    }
+
+    pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
+        self.handle.clone()
+    }
+
+    pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
+        prepare::inbound(core, &self.local, self.peer.as_ref(), head)
+    }
+
+    /// The connection as policies see it.
+    pub(crate) fn peer(&self) -> Peer {
+        let ip = self.ends.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+        Peer {
+            ip,
+            identity: self.peer.as_ref().map(|peer| peer.id.clone()),
+            remote_ip: ip,
+            destination_ip: self.destination.ip(),
+            destination_port: self.destination.port(),
+            sni: self.ends.server_name.clone(),
+        }
+    }
+
+    /// Whether an opaque connection is allowed.
+    pub(crate) fn check_connection(&self, view: &View) -> Result<(), Failure> {
+        let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
+        self.check_trust(view)?;
+        if self.peer.is_none() && tables.unit.mtls.port(self.destination.port()) == MtlsMode::Strict {
+            return Err(Failure::NoPeerIdentity);
+        }
+        let verdict = tables.authorizer.check_opaque(&self.peer(), &mut Silent);
+        if verdict.is_allowed() { Ok(()) } else { Err(Failure::Denied) }
+    }
+
+    /// Whether the peer's trust domain is still one that is trusted.
+    fn check_trust(&self, view: &View) -> Result<(), Failure> {
+        match &self.peer {
+            Some(peer) if !view.bundles.contains_key(peer.id.trust_domain()) => Err(Failure::NoPeerIdentity),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn decide<'v>(
+        &'v self,
+        view: &'v View,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        let Some(tables) = view.inbound.as_deref() else { return Decision::Fail(Failure::NotDiscovered) };
+        if self.peer.is_none() && tables.unit.mtls.port(self.destination.port()) == MtlsMode::Strict {
+            return Decision::Fail(Failure::NoPeerIdentity);
+        }
+        if !tables.authorizer.is_empty() {
+            let verdict = tables.authorizer.check(&self.peer(), Some(head), &mut Silent);
+            if let Verdict::Denied { by } = verdict.decision {
+                let rule = by.map_or_else(|| "none".to_owned(), ToString::to_string);
+                record.details(format!("rbac_access_denied_matched_policy[{rule}]"));
+                return Decision::Fail(Failure::Denied);
+            }
+        }
+        Decision::Forward(Box::new(Plan::unchanged(self.to(), None)))
+    }
+
+    /// The application has answered in HTTP: from now on the port never falls back to opaque bytes.
+    pub(crate) fn learn(&self, core: &Core) {
+        if !self.learnt.replace(true) {
+            core.shared.learn(&self.local.name, self.destination.port());
+        }
+    }
+}

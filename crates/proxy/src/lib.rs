@@ -1,0 +1,45 @@
+//! The data plane: listeners, protocols, pools, the path of a connection and of a request.
+//!
+//! A role is a list of listeners over one engine; see [`roles`]. A connection is one `async fn` of visible steps
+//! ([`outbound`], [`inbound`], [`gateway`]), a request another ([`request`]). The proxy doesn't know how configuration
+//! is stored or written: it holds what the control plane sent ([`view`]) and asks for what it meets.
+//!
+//! Connections, pools and metric handles belong to one core; what crosses threads is listed in [`core`].
+
+pub mod bootstrap;
+pub mod core;
+pub mod limits;
+pub mod listener;
+pub mod local;
+pub mod outside;
+pub mod process;
+pub mod roles;
+pub mod view;
+
+mod admin;
+mod certificate;
+mod detect;
+mod dial;
+mod dns;
+mod egress;
+mod gateway;
+mod headers;
+mod inbound;
+mod judged;
+mod opaque;
+mod outbound;
+mod parties;
+mod path;
+mod pool;
+mod prepare;
+mod record;
+mod renew;
+mod request;
+mod resolve;
+mod secure;
+mod serve;
+mod sniff;
+mod trust;
+mod updates;
+mod upstream;
+mod vault;

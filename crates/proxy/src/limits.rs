@@ -1,0 +1,107 @@
+//! Every limit of the proxy, with its reason.
+
+use std::time::Duration;
+
+/// How long an accepted connection may stay silent before the destination is dialled as opaque as well
+/// (server-first protocols). Long enough for a local client to write its first bytes, short enough not to be felt.
+pub const DETECT_SILENCE: Duration = Duration::from_millis(50);
+
+/// How long an inbound peer may take for its first bytes, its TLS handshake and its `Open`. A peer that is slower
+/// holds a descriptor for nothing.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Handshakes under way per core. One costs about 0.3 ms of CPU with ML-KEM, so this many delay others by at most
+/// some 20 ms.
+pub const HANDSHAKES_PER_CORE: usize = 64;
+
+/// How long a new question to the control plane may take before the request fails as `NotDiscovered`.
+pub const DISCOVERY: Duration = Duration::from_secs(5);
+
+/// Default time to connect to an endpoint (Istio's `connectTimeout`).
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a pooled upstream connection may idle. Shorter than any server's usual idle timeout.
+pub const POOL_IDLE: Duration = Duration::from_secs(60);
+
+/// How long a pooled connection may have idled to carry a request that cannot be repeated: applications close idle
+/// connections after 2 to 5 seconds, and the close may be on its way.
+pub const POOL_IDLE_UNREPEATABLE: Duration = Duration::from_millis(1500);
+
+/// Idle connections kept per destination and core. More than this many are rarely idle at once in a sidecar.
+pub const POOL_IDLE_PER_KEY: usize = 128;
+
+/// Connections accepted and alive per process, over all listeners. Each costs two descriptors, and the usual hard
+/// limit of a container is 65,536 or more.
+pub const CONNECTIONS: usize = 16_384;
+
+/// Streams of one HTTP/2 connection to an endpoint before another connection is opened.
+pub const STREAMS_PER_CONNECTION: usize = 100;
+
+/// First bytes looked at for detection: a ClientHello with ML-KEM is some 1,800 bytes, with many extensions more.
+pub const DETECT_BYTES: usize = 16 * 1024;
+
+/// How long opaque connections may go on after draining began.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Largest DNS answer over UDP without EDNS (RFC 1035 §4.2.1).
+pub const DNS_UDP_BYTES: usize = 512;
+
+/// DNS questions under way that wait for the control plane; more are answered SERVFAIL at once.
+pub const DNS_WAITING: usize = 256;
+
+/// TTL of DNS answers, in seconds (Istio's agent uses 30).
+pub const DNS_TTL: u32 = 30;
+
+/// DNS connections over TCP at once.
+pub const DNS_TCP_CONNECTIONS: usize = 64;
+
+/// Questions that nobody used for this long are given back to the control plane.
+pub const SUBSCRIPTION_IDLE: Duration = Duration::from_secs(600);
+
+/// Metric handles that a core keeps resolved. A sidecar talks to a few dozen peers; beyond this many all are resolved
+/// anew, which costs a microsecond each.
+pub const METRIC_HANDLES: usize = 4096;
+
+/// Header bytes of a request or response are counted by the codec; this is the most of a path that goes to the access
+/// log, where a line must stay a line.
+pub const LOGGED_BYTES: usize = 2048;
+
+/// TLS configurations towards the outside that are kept. More differing ones than this are made anew in turn.
+pub const OUTSIDE_CONFIGURATIONS: usize = 256;
+
+/// How often the bytes of an open opaque connection are counted. Istio's interval.
+pub const TALLY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Connection attempts for one request: the first and two more to other endpoints (Istio's default retries), and only
+/// while nothing of the request was processed.
+pub const ATTEMPTS: usize = 3;
+
+/// Workload ports remembered as speaking HTTP. A workload has a handful.
+pub const LEARNT_PORTS: usize = 1024;
+
+/// Names of blobs in the supervisor's keeping: the key, the certificate, the configuration, and room for more.
+pub const VAULT_NAMES: usize = 16;
+
+/// Largest blob in the supervisor's keeping. A sidecar's configuration is far smaller.
+pub const VAULT_BLOB_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long accepting rests after a failure. Descriptors come back as connections end.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections that the kernel may hold before they are accepted. Its own limit (`somaxconn`) is 4096 by default.
+pub const BACKLOG: i32 = 4096;
+
+/// How long the resolver outside may take. Clients ask again after 5 s.
+pub const DNS_FORWARD: Duration = Duration::from_secs(4);
+
+/// How long a DNS connection over TCP may idle (RFC 7766 §6.2.3 suggests a few seconds).
+pub const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
+
+/// How often idle questions are looked for and a changed configuration is given into the supervisor's keeping.
+pub const STATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often idle upstream connections are swept.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connections to the admin interface at once: a scraper, and people.
+pub const ADMIN_CONNECTIONS: usize = 16;

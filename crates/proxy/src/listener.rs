@@ -1,0 +1,270 @@
+//! Listeners: sockets, and what is done with the connections that arrive at them.
+//!
+//! A role is nothing but a list of these.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_capture::socket::original_destination;
+use leno_http::io::Io;
+use leno_model::name::Host;
+use leno_runtime::task;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+use crate::core::Core;
+use crate::dial;
+use crate::limits::ACCEPT_PAUSE;
+use crate::local::Local;
+use crate::outbound::Dialled;
+use crate::{egress, gateway, inbound, outbound};
+
+/// A socket that connections arrive at. Every core accepts from a duplicate of it.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// Unix.
+    Unix(StdUnixListener),
+}
+
+/// What a connection that arrives means.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The own workload opened it to its original destination.
+    Outbound,
+    /// It is for this service, whatever was dialled.
+    Service {
+        /// The service.
+        host: Host,
+        /// The service port.
+        port: u16,
+    },
+    /// Another proxy opened it: mutual TLS is demanded.
+    Mesh,
+    /// It is for the own workload, by mutual TLS or in plaintext as policy allows.
+    Direct {
+        /// The workload's port; `None` is the original destination.
+        port: Option<u16>,
+    },
+    /// Another proxy opened it to leave the mesh.
+    Egress,
+}
+
+/// A socket with its meaning.
+#[derive(Debug)]
+pub struct Listener {
+    /// What arrives there.
+    pub kind: Kind,
+    /// The socket.
+    pub socket: Socket,
+    /// Whom it belongs to.
+    pub local: Arc<Local>,
+}
+
+impl Listener {
+    /// A duplicate for another core.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn duplicate(&self) -> std::io::Result<Self> {
+        let socket = match &self.socket {
+            Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
+            Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
+        };
+        Ok(Self { kind: self.kind.clone(), socket, local: Arc::clone(&self.local) })
+    }
+}
+
+/// Accepts connections until draining begins.
+pub(crate) async fn accept(core: Rc<Core>, listener: Listener) {
+    let Listener { kind, socket, local } = listener;
+    let drain = core.shared.lifecycle.drain().clone();
+    let accepting = async {
+        match socket {
+            Socket::Tcp(socket) => accept_tcp(&core, &local, &kind, socket).await,
+            Socket::Unix(socket) => accept_unix(&core, &local, &kind, socket).await,
+        }
+    };
+    tokio::select! {
+        () = drain.begun() => {}
+        result = accepting => {
+            if let Err(error) = result {
+                tracing::error!(%error, "a listener cannot be served");
+            }
+        }
+    }
+}
+
+async fn accept_tcp(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    kind: &Kind,
+    socket: std::net::TcpListener,
+) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(socket)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => start_tcp(core, local, kind, stream, remote),
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+async fn accept_unix(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    kind: &Kind,
+    socket: StdUnixListener,
+) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(socket)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => start(core, local, kind, Box::new(stream), None, None),
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// Descriptors have run out, or the peer was gone already. Either passes; spinning would not help.
+async fn pause(error: &std::io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+fn start_tcp(core: &Rc<Core>, local: &Arc<Local>, kind: &Kind, stream: TcpStream, remote: SocketAddr) {
+    dial::tune(&stream);
+    let destination = match kind {
+        Kind::Outbound | Kind::Direct { port: None } => original_destination(&stream).ok(),
+        _ => None,
+    };
+    let destination = destination.or_else(|| stream.local_addr().ok());
+    start(core, local, kind, Box::new(stream), Some(remote), destination);
+}
+
+fn start(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    kind: &Kind,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
+) {
+    let Some(admitted) = core.admit() else {
+        tracing::warn!("too many connections; one was closed");
+        return;
+    };
+    let (core, local, kind) = (Rc::clone(core), Arc::clone(local), kind.clone());
+    task::spawn_local("connection", async move {
+        serve(core, local, kind, io, remote, destination).await;
+        drop(admitted);
+    })
+    .detach();
+}
+
+async fn serve(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    kind: Kind,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
+) {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    match (kind, destination) {
+        (Kind::Outbound, Some(destination)) => {
+            outbound::connection(core, local, io, remote, destination).await
+        }
+        (Kind::Service { host, port }, destination) => {
+            let mut destination = destination.unwrap_or(unspecified);
+            destination.set_port(port);
+            outbound::serve_known(core, local, io, remote, destination, Dialled::Service(host)).await;
+        }
+        (Kind::Mesh, _) => inbound::mesh(core, local, io, remote).await,
+        (Kind::Direct { port }, Some(mut destination)) => {
+            if let Some(port) = port {
+                destination.set_port(port);
+            }
+            inbound::direct(core, local, io, remote, destination).await;
+        }
+        (Kind::Egress, _) => egress::connection(core, local, io, remote).await,
+        (Kind::Outbound | Kind::Direct { .. }, None) => {}
+    }
+}
+
+/// Serves the listeners of a gateway on one core: opens and closes ports as its configuration says.
+pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: std::net::IpAddr) {
+    let mut changed = core.shared.changed.subscribe();
+    let mut open: std::collections::BTreeMap<u16, task::Task<()>> = std::collections::BTreeMap::new();
+    loop {
+        let view = core.view();
+        let wanted: Vec<u16> = view
+            .gateway
+            .as_deref()
+            .map(|gateway| gateway.ports.keys().copied().collect())
+            .unwrap_or_default();
+        drop(view);
+        open.retain(|port, _| wanted.contains(port));
+        for port in wanted {
+            if open.get(&port).is_some_and(|task| !task.is_finished()) {
+                continue;
+            }
+            match reuse_port(SocketAddr::new(bind, port)) {
+                Ok(listener) => {
+                    let task = task::spawn_local(
+                        "gateway",
+                        gateway_port(Rc::clone(&core), Arc::clone(&local), listener),
+                    );
+                    open.insert(port, task);
+                }
+                Err(error) => tracing::error!(%bind, port, %error, "a gateway's port cannot be opened"),
+            }
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn gateway_port(core: Rc<Core>, local: Arc<Local>, listener: TcpListener) {
+    let drain = core.shared.lifecycle.drain().clone();
+    loop {
+        let accepted = tokio::select! {
+            () = drain.begun() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        dial::tune(&stream);
+        let Ok(address) = stream.local_addr() else { continue };
+        let Some(admitted) = core.admit() else { continue };
+        let (core, local) = (Rc::clone(&core), Arc::clone(&local));
+        task::spawn_local("connection", async move {
+            gateway::connection(core, local, Box::new(stream), Some(remote), address).await;
+            drop(admitted);
+        })
+        .detach();
+    }
+}
+
+/// A listener of this core's own, beside those of the other cores on the same port.
+pub(crate) fn reuse_port(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM.nonblocking().cloexec(),
+        None,
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(crate::limits::BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}

@@ -1,0 +1,41 @@
+//! Whom a connection belongs to.
+//!
+//! Every data-path function takes a [`Local`]; nothing about identity is process-wide. A sidecar has one, a node
+//! proxy one per workload.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use leno_identity::holder::Identities;
+use leno_model::labels::Labels;
+use leno_model::name::WorkloadName;
+use leno_runtime::clock::Clock;
+
+/// One workload that the proxy serves, or the gateway that it is.
+#[derive(Debug)]
+pub struct Local {
+    /// The workload's name.
+    pub name: WorkloadName,
+    /// Its service account.
+    pub service_account: Arc<str>,
+    /// Its labels, as it was started with.
+    pub labels: Labels,
+    /// The deployment it belongs to, for metrics.
+    pub owner: Arc<str>,
+    /// The cluster, for metrics.
+    pub cluster: Arc<str>,
+    /// Its current identity.
+    pub identities: Arc<Identities>,
+    /// Mark of the sockets that the proxy dials with, which capture lets pass; 0 for none.
+    pub mark: u32,
+    /// The wall clock that certificates are judged by.
+    pub clock: Clock,
+}
+
+impl Local {
+    /// The time by which certificates are judged.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+}

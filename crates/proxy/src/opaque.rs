@@ -1,0 +1,342 @@
+//! Opaque bytes: connections that are relayed without a look into them.
+//!
+//! An inbound one was judged when it was opened and is judged again whenever policy or trust changes; a denied one is
+//! cut. An outbound one lives on through every change, since the other side judges it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use leno_engine::state::{InFlight, Outcome};
+use leno_http::io::Io;
+use leno_http::relay::{self, DuplexEnd, Tally};
+use leno_model::failure::Failure;
+use leno_telemetry::access::{AccessRecord, Address};
+use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
+use leno_wire::open::{self, Refusal, Verdict};
+use tokio::io::AsyncWriteExt;
+
+use crate::core::Core;
+use crate::dial::{Dialled, Way, dial};
+use crate::inbound::{self, InboundPath, Shaken};
+use crate::judged;
+use crate::limits::{CONNECT, TALLY_INTERVAL};
+use crate::local::Local;
+use crate::outbound::{self, OutboundPath};
+use crate::parties::{Parties, Party, ServiceName};
+use crate::record::Ends;
+use crate::upstream::{self, Chosen, Spoken};
+use crate::view::View;
+
+/// Counts a connection that is not served at all. Closing it is the caller's part: it drops the socket.
+pub(crate) fn refuse(core: &Core, local: &Local, reporter: Reporter, failure: Failure) {
+    let service = ServiceName::undeclared("unknown");
+    let parties = Parties {
+        reporter,
+        local,
+        remote: &Party::default(),
+        service: &service,
+        security: Security::Unknown,
+    };
+    handle(core, &parties).failed(failure.row().flag);
+    tracing::debug!(workload = %local.name, %failure, "a connection was refused");
+}
+
+fn handle(core: &Core, parties: &Parties<'_>) -> TcpHandle {
+    core.tcp_handle(&parties.key(), |metrics, shard| parties.labels(|labels| metrics.resolve(shard, labels)))
+}
+
+/// Tells the peer's proxy that the application's bytes follow.
+pub(crate) async fn accept(io: &mut Box<dyn Io>) -> io::Result<()> {
+    io.write_all(&[Verdict::Accepted.byte()]).await?;
+    io.flush().await
+}
+
+/// Ends a connection that policy denies.
+pub(crate) async fn deny(
+    core: &Core,
+    path: &InboundPath,
+    mut io: Box<dyn Io>,
+    judged: bool,
+    failure: Failure,
+) {
+    handle(core, &path.parties()).failed(failure.row().flag);
+    if judged {
+        let _gone = io.write_all(&[Verdict::Refused(Refusal::Denied).byte()]).await;
+        let _gone = io.shutdown().await;
+    }
+}
+
+/// Relays a connection of the own workload.
+pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dyn Io>) {
+    let view = core.view();
+    let chosen =
+        path.opaque_to(&view).and_then(|to| upstream::choose(&core, &path.local, &to, Spoken::Opaque, &[]));
+    drop(view);
+    let mut chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(failure) => return outbound_failed(&core, path, None, failure),
+    };
+    match dial(&path.local, &chosen.way, chosen.limit).await {
+        Ok(upstream) => outbound_joined(core, path, chosen, client, upstream).await,
+        Err(failure) => {
+            if let Some(in_flight) = chosen.in_flight.take() {
+                in_flight.finish(Instant::now(), Outcome::Failed);
+            }
+            outbound_failed(&core, path, Some(&chosen), failure);
+        }
+    }
+}
+
+/// Relays between a client of the own workload and a server that was dialled during detection.
+pub(crate) async fn joined(
+    core: Rc<Core>,
+    path: &OutboundPath,
+    chosen: Chosen,
+    client: Box<dyn Io>,
+    upstream: Dialled,
+) {
+    outbound_joined(core, path, chosen, client, upstream).await;
+}
+
+async fn outbound_joined(
+    core: Rc<Core>,
+    path: &OutboundPath,
+    mut chosen: Chosen,
+    client: Box<dyn Io>,
+    upstream: Dialled,
+) {
+    let view = core.view();
+    let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
+    drop(view);
+    let remote = chosen.endpoint.as_ref().map(Party::of_endpoint).unwrap_or_default();
+    let parties = Parties {
+        reporter: Reporter::Source,
+        local: &path.local,
+        remote: &remote,
+        service: &service,
+        security: Security::Unknown,
+    };
+    let in_flight = chosen.in_flight.take();
+    let mut stream = Stream::begin(&core, &parties, &path.ends, in_flight);
+    stream.upstream = Some(chosen.target);
+    stream.cluster = Some(path.cluster_name());
+    stream.relay(&core, client, upstream, |_view| Ok(())).await;
+}
+
+fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, failure: Failure) {
+    let view = core.view();
+    let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
+    let remote =
+        chosen.and_then(|chosen| chosen.endpoint.as_ref()).map(Party::of_endpoint).unwrap_or_default();
+    let parties = Parties {
+        reporter: Reporter::Source,
+        local: &path.local,
+        remote: &remote,
+        service: &service,
+        security: Security::Unknown,
+    };
+    handle(core, &parties).failed(failure.row().flag);
+    let mut stream = Stream::begin(core, &parties, &path.ends, None);
+    stream.failure = Some(failure);
+    stream.cluster = Some(path.cluster_name());
+}
+
+/// Relays a connection to the own workload. `judged`: the peer's proxy waits for a verdict before the first byte.
+pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<dyn Io>, judged: bool) {
+    let view = core.view();
+    let allowed = path.check_connection(&view);
+    drop(view);
+    if let Err(failure) = allowed {
+        return deny(&core, path, client, judged, failure).await;
+    }
+    let chosen = match upstream::choose(&core, &path.local, &path.to(), Spoken::Opaque, &[]) {
+        Ok(chosen) => chosen,
+        Err(failure) => return refuse(&core, &path.local, Reporter::Destination, failure),
+    };
+    match dial(&path.local, &chosen.way, chosen.limit).await {
+        Ok(upstream) => {
+            if judged && accept(&mut client).await.is_err() {
+                return;
+            }
+            joined_inbound(core, path, client, upstream).await;
+        }
+        Err(failure) => {
+            handle(&core, &path.parties()).failed(failure.row().flag);
+            if judged {
+                let verdict = Verdict::Refused(Refusal::Unreachable);
+                let _gone = client.write_all(&[verdict.byte()]).await;
+                let _gone = client.shutdown().await;
+            }
+        }
+    }
+}
+
+/// Relays between a peer and the application that was dialled for it.
+pub(crate) async fn joined_inbound(
+    core: Rc<Core>,
+    path: &InboundPath,
+    client: Box<dyn Io>,
+    upstream: Dialled,
+) {
+    let mut stream = Stream::begin(&core, &path.parties(), &path.ends, None);
+    stream.upstream = Some(path.destination);
+    stream.cluster = Some(format!("inbound|{}||", path.destination.port()));
+    stream.relay(&core, client, upstream, |view| path.check_connection(view)).await;
+}
+
+/// Relays a connection that leaves the mesh.
+pub(crate) async fn leaving(
+    core: Rc<Core>,
+    local: &Arc<Local>,
+    shaken: Shaken,
+    remote: Option<SocketAddr>,
+    address: SocketAddr,
+) {
+    let Shaken { mut io, peer, open } = shaken;
+    let source = inbound::caller(&peer, &open);
+    let service = ServiceName::outside(&address.to_string());
+    let parties = Parties {
+        reporter: Reporter::Destination,
+        local,
+        remote: &source,
+        service: &service,
+        security: Security::MutualTls,
+    };
+    match dial(local, &Way::Plain(address), CONNECT).await {
+        Ok(upstream) => {
+            if open.protocol == open::Protocol::Opaque && accept(&mut io).await.is_err() {
+                return;
+            }
+            let ends = Ends { remote, local: Some(address), server_name: None };
+            let mut stream = Stream::begin(&core, &parties, &ends, None);
+            stream.upstream = Some(address);
+            stream.cluster = Some("PassthroughCluster".to_owned());
+            stream.relay(&core, io, upstream, |_view| Ok(())).await;
+        }
+        Err(failure) => {
+            handle(&core, &parties).failed(failure.row().flag);
+            inbound::refuse(&mut io, &open, failure).await;
+        }
+    }
+}
+
+/// A connection under way; told when it is dropped.
+struct Stream<'c> {
+    core: &'c Core,
+    metrics: TcpRecord,
+    in_flight: Option<InFlight>,
+    ends: Ends,
+    began: Instant,
+    start: SystemTime,
+    upstream: Option<SocketAddr>,
+    cluster: Option<String>,
+    failure: Option<Failure>,
+    /// From the client, and to it.
+    received: Tally,
+    sent: Tally,
+    counted: (u64, u64),
+}
+
+impl<'c> Stream<'c> {
+    fn begin(core: &'c Core, parties: &Parties<'_>, ends: &Ends, in_flight: Option<InFlight>) -> Self {
+        Self {
+            core,
+            metrics: handle(core, parties).open(),
+            in_flight,
+            ends: ends.clone(),
+            began: Instant::now(),
+            start: parties.local.clock.wall(),
+            upstream: None,
+            cluster: None,
+            failure: None,
+            received: Tally::default(),
+            sent: Tally::default(),
+            counted: (0, 0),
+        }
+    }
+
+    /// Relays until both directions have ended, the drain is over, or `judge` denies it after a change.
+    async fn relay(
+        &mut self,
+        core: &Core,
+        mut client: Box<dyn Io>,
+        mut upstream: Dialled,
+        judge: impl Fn(&View) -> Result<(), Failure>,
+    ) {
+        let drain = core.shared.lifecycle.drain().clone();
+        let _until_drained = drain.guard();
+        let mut changed = core.shared.changed.subscribe();
+        let mut ticks = tokio::time::interval(TALLY_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
+        let end = {
+            let moving = relay::duplex(&mut *client, &mut *upstream.io, &received, &sent);
+            tokio::pin!(moving);
+            loop {
+                tokio::select! {
+                    biased;
+                    end = &mut moving => break Ok(end),
+                    () = drain.forced() => break Err(Failure::Draining),
+                    _ = ticks.tick() => self.count(received.bytes(), sent.bytes()),
+                    Ok(()) = changed.changed() => {
+                        if let Err(failure) = judge(&core.view()) {
+                            break Err(failure);
+                        }
+                    }
+                }
+            }
+        };
+        self.count(received.bytes(), sent.bytes());
+        (self.received, self.sent) = (received, sent);
+        self.failure = match end {
+            Ok(DuplexEnd::Complete) => None,
+            Ok(DuplexEnd::First(_)) => Some(Failure::DownstreamGone),
+            Ok(DuplexEnd::Second(error)) => {
+                Some(judged::failure_of(&error).unwrap_or(Failure::UpstreamClosed))
+            }
+            Err(failure) => Some(failure),
+        };
+        if let Some(in_flight) = self.in_flight.take() {
+            let fault = self
+                .failure
+                .is_some_and(|failure| failure.row().fault == leno_model::failure::Fault::Upstream);
+            let outcome = if fault {
+                Outcome::Failed
+            } else {
+                Outcome::Answered(Duration::ZERO.max(self.began.elapsed()))
+            };
+            in_flight.finish(Instant::now(), outcome);
+        }
+    }
+
+    /// Counts what moved since the last time.
+    fn count(&mut self, received: u64, sent: u64) {
+        let (before_received, before_sent) = self.counted;
+        self.metrics.received(received.saturating_sub(before_received));
+        self.metrics.sent(sent.saturating_sub(before_sent));
+        self.counted = (received, sent);
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        let Some(access) = &self.core.shared.access else { return };
+        let row = self.failure.map(Failure::row);
+        access.record(&AccessRecord {
+            response_flags: row.map_or("-", |row| row.flag),
+            connection_termination_details: row.map(|row| row.details),
+            bytes_received: self.received.bytes(),
+            bytes_sent: self.sent.bytes(),
+            duration: self.began.elapsed(),
+            upstream_host: self.upstream.map(Address::Ip),
+            upstream_cluster: self.cluster.as_deref(),
+            downstream_local_address: self.ends.local.map(Address::Ip),
+            downstream_remote_address: self.ends.remote.map(Address::Ip),
+            requested_server_name: self.ends.server_name.as_deref().map(str::as_bytes),
+            ..AccessRecord::new(self.start)
+        });
+    }
+}

@@ -1,0 +1,303 @@
+//! The life of a connection that the own workload opens.
+//!
+//! Original destination → meaning → protocol → requests or bytes. What the client dialled decides which service it
+//! means; the host in a request decides only where the address says nothing.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use leno_engine::explain::Silent;
+use leno_engine::route::RouteSource;
+use leno_http::head::{RequestHead, Scheme};
+use leno_http::io::Io;
+use leno_model::failure::Failure;
+use leno_model::name::Host;
+use leno_model::request::{RequestView, split_authority};
+use leno_model::route::Scope;
+use leno_model::service;
+use leno_model::unit::Answer;
+use leno_telemetry::istio::{HttpHandle, Reporter, Security};
+
+use crate::core::Core;
+use crate::detect::{self, Detected};
+use crate::local::Local;
+use crate::opaque;
+use crate::parties::{Parties, Party, ServiceName};
+use crate::path::{self, Decision, Path, Plan};
+use crate::prepare;
+use crate::record::{Ends, Record};
+use crate::resolve::{self, Meaning};
+use crate::serve;
+use crate::upstream::{Chosen, To};
+use crate::view::View;
+
+/// What a connection was opened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dialled {
+    /// A service, by its virtual address or because a listener says so.
+    Service(Host),
+    /// One endpoint, by its own address.
+    Endpoint(Host, Arc<str>),
+    /// An address outside the mesh.
+    External,
+}
+
+/// A connection's way out.
+pub(crate) struct OutboundPath {
+    pub(crate) local: Arc<Local>,
+    pub(crate) ends: Ends,
+    pub(crate) dialled: Dialled,
+    pub(crate) destination: SocketAddr,
+    unknown: HttpHandle,
+}
+
+/// Serves a connection that the workload opened to `destination`.
+pub(crate) async fn connection(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    destination: SocketAddr,
+) {
+    let dialled = match dialled(&core, destination).await {
+        Ok(dialled) => dialled,
+        Err(failure) => return opaque::refuse(&core, &local, Reporter::Source, failure),
+    };
+    serve_known(core, local, io, remote, destination, dialled).await;
+}
+
+/// What an address means.
+async fn dialled(core: &Core, destination: SocketAddr) -> Result<Dialled, Failure> {
+    match resolve::address(core, destination.ip(), destination.port()).await? {
+        Meaning::External => Ok(Dialled::External),
+        Meaning::Mesh(Answer::Service(host)) => Ok(Dialled::Service(host)),
+        Meaning::Mesh(Answer::Endpoint { host: Some(host), uid }) => Ok(Dialled::Endpoint(host, uid)),
+        Meaning::Mesh(Answer::Endpoint { host: None, .. } | Answer::Absent { .. }) => {
+            Err(Failure::NoDestination)
+        }
+    }
+}
+
+/// Serves a connection whose meaning is known. A published port comes here directly.
+pub(crate) async fn serve_known(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+    destination: SocketAddr,
+    dialled: Dialled,
+) {
+    // A published port names its service without having asked for it yet.
+    if let Dialled::Service(host) = &dialled
+        && !core.view().hosts.contains_key(host)
+        && !matches!(resolve::name(&core, host.as_str()).await, Ok(Some(_)))
+    {
+        return opaque::refuse(&core, &local, Reporter::Source, Failure::NoDestination);
+    }
+    let declared = declared(&core, &dialled, destination.port());
+    let ends = Ends { remote, local: Some(destination), server_name: None };
+    let unknown = unknown_handle(&core, &local, &dialled, destination);
+    let path = OutboundPath { local, ends, dialled, destination, unknown };
+    match declared {
+        service::Protocol::Tcp | service::Protocol::Tls => opaque::outbound(core, &path, io).await,
+        service::Protocol::Http | service::Protocol::Http2 | service::Protocol::Grpc => {
+            if let Some((protocol, io)) = detect::http(io).await {
+                serve::requests(core, Path::Outbound(path), protocol, io, Scheme::Http).await;
+            }
+        }
+        service::Protocol::Auto => undeclared(core, path, io).await,
+    }
+}
+
+/// A connection of which nothing is declared.
+async fn undeclared(core: Rc<Core>, path: OutboundPath, io: Box<dyn Io>) {
+    let view = core.view();
+    let detected = match path.opaque_to(&view) {
+        Ok(to) => detect::any(&core, &path.local, &to, io).await,
+        Err(failure) => Detected::Failed(failure),
+    };
+    drop(view);
+    match detected {
+        Detected::Http(protocol, io) => {
+            serve::requests(core, Path::Outbound(path), protocol, io, Scheme::Http).await;
+        }
+        Detected::Opaque(io) => opaque::outbound(core, &path, io).await,
+        Detected::Spoke { client, chosen, upstream } => {
+            opaque::joined(core, &path, *chosen, client, upstream).await
+        }
+        Detected::Failed(failure) => opaque::refuse(&core, &path.local, Reporter::Source, failure),
+        Detected::Gone => {}
+    }
+}
+
+/// What is declared to be spoken there.
+fn declared(core: &Core, dialled: &Dialled, port: u16) -> service::Protocol {
+    let view = core.view();
+    let (Dialled::Service(host) | Dialled::Endpoint(host, _)) = dialled else {
+        return service::Protocol::Auto;
+    };
+    let Some(tables) = view.hosts.get(host) else { return service::Protocol::Auto };
+    match dialled {
+        Dialled::Endpoint(_, uid) => {
+            service_port_of(tables, uid, port).map_or(service::Protocol::Auto, |port| tables.protocol(port))
+        }
+        _ => tables.protocol(port),
+    }
+}
+
+/// The service port behind a workload port of one endpoint, which is what a client of a headless service dials.
+pub(crate) fn service_port_of(tables: &crate::view::HostTables, uid: &str, target: u16) -> Option<u16> {
+    let endpoint = tables.endpoints.endpoints.iter().find(|endpoint| &*endpoint.uid == uid)?;
+    let by_target = endpoint.ports.iter().find(|(_, port)| *port == target).map(|(port, _)| *port);
+    by_target.or_else(|| tables.unit.port(target).map(|port| port.port))
+}
+
+fn unknown_handle(core: &Core, local: &Local, dialled: &Dialled, destination: SocketAddr) -> HttpHandle {
+    let view = core.view();
+    let service = service_name(&view, dialled, &destination.to_string());
+    handle_for(core, local, &Party::default(), &service)
+}
+
+pub(crate) fn service_name(view: &View, dialled: &Dialled, outside: &str) -> ServiceName {
+    match dialled {
+        Dialled::Service(host) | Dialled::Endpoint(host, _) => match view.hosts.get(host) {
+            Some(tables) => ServiceName::new(host, &tables.unit.name, &tables.unit.namespace),
+            None => ServiceName::outside(host.as_str()),
+        },
+        Dialled::External => ServiceName::outside(outside),
+    }
+}
+
+fn handle_for(core: &Core, local: &Local, remote: &Party, service: &ServiceName) -> HttpHandle {
+    let parties = Parties { reporter: Reporter::Source, local, remote, service, security: Security::Unknown };
+    core.http_handle(&parties.key(), |metrics, shard| parties.labels(|labels| metrics.resolve(shard, labels)))
+}
+
+/// Counts a request under the endpoint that it goes to.
+pub(crate) fn count_for(core: &Core, local: &Local, chosen: &Chosen, record: &mut Record) {
+    let (Some(endpoint), Some(host)) = (&chosen.endpoint, chosen.service()) else { return };
+    let view = core.view();
+    let service = service_name(&view, &Dialled::Service(host.clone()), host.as_str());
+    record.move_to(&handle_for(core, local, &Party::of_endpoint(endpoint), &service));
+}
+
+impl OutboundPath {
+    /// Where opaque bytes go: to the service that was dialled, whatever its routes for requests say.
+    pub(crate) fn opaque_to<'v>(&self, view: &'v View) -> Result<To<'v>, Failure> {
+        let port = self.destination.port();
+        match &self.dialled {
+            Dialled::Service(host) => {
+                let tables = view.hosts.get(host).ok_or(Failure::NoDestination)?;
+                Ok(To::Cluster { cluster: tables.cluster(port, None)?, only: None })
+            }
+            Dialled::Endpoint(host, uid) => {
+                let tables = view.hosts.get(host).ok_or(Failure::NoDestination)?;
+                let port = service_port_of(tables, uid, port).unwrap_or(port);
+                Ok(To::Cluster { cluster: tables.cluster(port, None)?, only: Some(Arc::clone(uid)) })
+            }
+            Dialled::External if resolve::lets_out(view) => Ok(external(view, self.destination)),
+            Dialled::External => Err(Failure::ForbiddenDestination),
+        }
+    }
+
+    /// The destination in Istio's notation, for logs.
+    pub(crate) fn cluster_name(&self) -> String {
+        match &self.dialled {
+            Dialled::Service(host) | Dialled::Endpoint(host, _) => {
+                format!("outbound|{}||{host}", self.destination.port())
+            }
+            Dialled::External => "PassthroughCluster".to_owned(),
+        }
+    }
+
+    pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
+        self.unknown.clone()
+    }
+
+    pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
+        prepare::outbound(core, head)
+    }
+
+    pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {
+        count_for(core, &self.local, chosen, record);
+    }
+
+    pub(crate) async fn decide<'v>(
+        &'v self,
+        core: &Core,
+        view: &'v View,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        let port = self.destination.port();
+        match &self.dialled {
+            Dialled::Service(host) => self.route(core, view, host, port, None, head, record),
+            Dialled::Endpoint(host, uid) => {
+                let Some(tables) = view.hosts.get(host) else {
+                    return Decision::Fail(Failure::NoDestination);
+                };
+                let port = service_port_of(tables, uid, port).unwrap_or(port);
+                match tables.cluster(port, None) {
+                    Ok(cluster) => {
+                        let to = To::Cluster { cluster, only: Some(Arc::clone(uid)) };
+                        Decision::Forward(Box::new(Plan::unchanged(to, None)))
+                    }
+                    Err(failure) => Decision::Fail(failure),
+                }
+            }
+            Dialled::External => self.by_authority(core, view, head, record).await,
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a decision reads")]
+    fn route<'v>(
+        &'v self,
+        core: &Core,
+        view: &'v View,
+        host: &Host,
+        port: u16,
+        only: Option<Arc<str>>,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        let Some(router) = view.hosts.get(host).and_then(|tables| tables.router(port)) else {
+            return Decision::Fail(Failure::NoDestination);
+        };
+        let source = RouteSource {
+            labels: &self.local.labels,
+            namespace: &self.local.name.namespace,
+            port,
+            scope: &Scope::Mesh,
+        };
+        let routed = router.route(head, &source, core.draw(), &mut Silent);
+        path::decision(view, routed, port, only, record)
+    }
+
+    /// A request to an address outside the mesh may still name a service of it by host: a client behind a fixed proxy
+    /// address, or with a wildcard host. Only what is held already counts, since asking for every external host would
+    /// tell the control plane where people go.
+    async fn by_authority<'v>(
+        &'v self,
+        core: &Core,
+        view: &'v View,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        let (name, port) = split_authority(head.authority());
+        let port = port.unwrap_or_else(|| self.destination.port());
+        if let Some(host) = name.parse::<Host>().ok().filter(|host| view.hosts.contains_key(host)) {
+            return self.route(core, view, &host, port, None, head, record);
+        }
+        if !resolve::lets_out(view) {
+            return Decision::Fail(Failure::ForbiddenDestination);
+        }
+        Decision::Forward(Box::new(Plan::unchanged(external(view, self.destination), None)))
+    }
+}
+
+/// Out of the mesh, by its egress where it has one.
+pub(crate) fn external(view: &View, address: SocketAddr) -> To<'_> {
+    let egress = view.mesh.as_deref().and_then(|mesh| mesh.egress.as_ref());
+    To::External { address, egress: egress.map(|egress| (egress.address.clone(), egress.identity.clone())) }
+}

@@ -1,0 +1,244 @@
+//! Which way a connection's requests go through the proxy, and what is decided of each.
+//!
+//! A path belongs to one downstream connection: what is true of the connection is worked out once.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use leno_engine::route::{Forward, Routed};
+use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::server::Protocol;
+use leno_model::failure::Failure;
+use leno_model::route::HeaderEdits;
+use leno_telemetry::istio::HttpHandle;
+
+use crate::core::Core;
+use crate::gateway::GatewayPath;
+use crate::inbound::InboundPath;
+use crate::local::Local;
+use crate::outbound::OutboundPath;
+use crate::record::{Ends, Record};
+use crate::upstream::{Chosen, To};
+use crate::view::View;
+
+/// The way of a connection's requests.
+pub(crate) enum Path {
+    /// From the own workload to the mesh or out of it.
+    Outbound(OutboundPath),
+    /// To the own workload.
+    Inbound(InboundPath),
+    /// From outside the mesh into it.
+    Gateway(GatewayPath),
+}
+
+/// What happens to a request.
+pub(crate) enum Decision<'v> {
+    /// It is sent on.
+    Forward(Box<Plan<'v>>),
+    /// It is answered with a redirect.
+    Redirect {
+        /// The status.
+        status: u16,
+        /// The header `location`.
+        location: String,
+        /// Changes to the response's headers.
+        edits: &'v HeaderEdits,
+    },
+    /// It is answered as a rule says.
+    Respond {
+        /// The status.
+        status: u16,
+        /// The body.
+        body: Bytes,
+        /// Changes to the response's headers.
+        edits: &'v HeaderEdits,
+    },
+    /// It fails.
+    Fail(Failure),
+}
+
+/// How a request is sent on.
+pub(crate) struct Plan<'v> {
+    /// Where to.
+    pub(crate) to: To<'v>,
+    /// The HTTP version to speak; `None` is the client's.
+    pub(crate) protocol: Option<Protocol>,
+    /// The new path.
+    pub(crate) path: Option<Cow<'v, str>>,
+    /// The new authority.
+    pub(crate) authority: Option<&'v str>,
+    /// Changes to the request's headers.
+    pub(crate) request_headers: [&'v HeaderEdits; 2],
+    /// Changes to the response's headers.
+    pub(crate) response_headers: [&'v HeaderEdits; 2],
+    /// Time for the whole exchange.
+    pub(crate) timeout: Option<Duration>,
+}
+
+static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
+
+impl<'v> Plan<'v> {
+    /// Sends it on as it is.
+    pub(crate) fn unchanged(to: To<'v>, protocol: Option<Protocol>) -> Self {
+        Self {
+            to,
+            protocol,
+            path: None,
+            authority: None,
+            request_headers: [&NO_EDITS, &NO_EDITS],
+            response_headers: [&NO_EDITS, &NO_EDITS],
+            timeout: None,
+        }
+    }
+}
+
+/// The decision that a routed request means. `dialled` is the port by which a backend without one is understood.
+pub(crate) fn decision<'v>(
+    view: &'v View,
+    routed: Routed<'v>,
+    dialled: u16,
+    only: Option<Arc<str>>,
+    record: &mut Record,
+) -> Decision<'v> {
+    match routed {
+        Routed::Forward(forward) => {
+            record.route(forward.rule.and_then(|rule| rule.name.as_ref()));
+            match forwarded(view, forward, dialled, only) {
+                Ok(plan) => Decision::Forward(Box::new(plan)),
+                Err(failure) => Decision::Fail(failure),
+            }
+        }
+        Routed::Redirect { rule, status, location } => {
+            record.route(rule.name.as_ref());
+            Decision::Redirect { status, location, edits: &rule.response_headers }
+        }
+        Routed::Respond { rule, response } => {
+            record.route(rule.name.as_ref());
+            Decision::Respond {
+                status: response.status,
+                body: Bytes::copy_from_slice(&response.body),
+                edits: &rule.response_headers,
+            }
+        }
+        Routed::Failed { rule, failure } => {
+            record.route(rule.and_then(|rule| rule.name.as_ref()));
+            Decision::Fail(failure)
+        }
+    }
+}
+
+fn forwarded<'v>(
+    view: &'v View,
+    forward: Forward<'v>,
+    dialled: u16,
+    only: Option<Arc<str>>,
+) -> Result<Plan<'v>, Failure> {
+    let tables = view.hosts.get(forward.host).ok_or(Failure::NoDestination)?;
+    let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
+        .ok_or(Failure::NoDestination)?;
+    let cluster = tables.cluster(port, forward.subset)?;
+    let protocol = match tables.protocol(port) {
+        leno_model::service::Protocol::Http2 | leno_model::service::Protocol::Grpc => Some(Protocol::Http2),
+        _ => None,
+    };
+    Ok(Plan {
+        to: To::Cluster { cluster, only },
+        protocol,
+        path: forward.path,
+        authority: forward.authority,
+        request_headers: forward.request_headers,
+        response_headers: forward.response_headers,
+        timeout: forward.timeout,
+    })
+}
+
+impl Path {
+    /// Whom the connection belongs to.
+    pub(crate) fn local(&self) -> &Arc<Local> {
+        match self {
+            Self::Outbound(path) => &path.local,
+            Self::Inbound(path) => &path.local,
+            Self::Gateway(path) => &path.local,
+        }
+    }
+
+    /// The ends of the downstream connection.
+    pub(crate) fn ends(&self) -> &Ends {
+        match self {
+            Self::Outbound(path) => &path.ends,
+            Self::Inbound(path) => &path.ends,
+            Self::Gateway(path) => &path.ends,
+        }
+    }
+
+    /// Where a request counts before its destination is known.
+    pub(crate) fn handle(&self, core: &Core) -> HttpHandle {
+        match self {
+            Self::Outbound(path) => path.handle(core),
+            Self::Inbound(path) => path.handle(core),
+            Self::Gateway(path) => path.handle(core),
+        }
+    }
+
+    /// Makes the head trustworthy: normal form of path and host, header hygiene, request id, identity of the caller.
+    pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
+        match self {
+            Self::Outbound(path) => path.prepare(core, head),
+            Self::Inbound(path) => path.prepare(core, head),
+            Self::Gateway(path) => path.prepare(core, head),
+        }
+    }
+
+    /// Decides what happens to a request.
+    pub(crate) async fn decide<'v>(
+        &'v self,
+        core: &Core,
+        view: &'v View,
+        head: &RequestHead,
+        record: &mut Record,
+    ) -> Decision<'v> {
+        match self {
+            Self::Outbound(path) => path.decide(core, view, head, record).await,
+            Self::Inbound(path) => path.decide(view, head, record),
+            Self::Gateway(path) => path.decide(core, view, head, record),
+        }
+    }
+
+    /// An endpoint was chosen: the request counts under its labels from now on.
+    pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {
+        match self {
+            Self::Outbound(path) => path.chosen(core, chosen, record),
+            Self::Inbound(_) => {}
+            Self::Gateway(path) => path.chosen(core, chosen, record),
+        }
+    }
+
+    /// The upstream has answered: the last changes to the response before it goes to the client.
+    pub(crate) fn answered(&self, core: &Core, head: &mut ResponseHead, service_time: Duration) {
+        match self {
+            Self::Outbound(_) | Self::Gateway(_) => {
+                let milliseconds = service_time.as_millis().to_string();
+                let _managed =
+                    head.fields_mut().set("x-envoy-upstream-service-time", milliseconds.as_bytes());
+            }
+            Self::Inbound(path) => path.learn(core),
+        }
+    }
+}
+
+/// Istio's notation of destinations in logs.
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            To::Cluster { cluster, .. } => {
+                let subset = cluster.subset().unwrap_or_default();
+                write!(f, "outbound|{}|{subset}|{}", cluster.port(), cluster.host().host)
+            }
+            To::Application { port, .. } => write!(f, "inbound|{port}||"),
+            To::External { .. } => f.write_str("PassthroughCluster"),
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! A proxy process from start to end: restore, connect, serve, drain.
+//!
+//! The main thread runs discovery, certificates, DNS and the admin interface; traffic runs on the cores.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use leno_engine::state::StateTable;
+use leno_http::budget::Budget;
+use leno_identity::rotation::{Settings, Validity};
+use leno_identity::{Bundle, Svid};
+use leno_model::spiffe::TrustDomain;
+use leno_runtime::cores::{Cores, RuntimeError};
+use leno_runtime::lifecycle::Lifecycle;
+use leno_runtime::signal::{Signal, Signals};
+use leno_runtime::{process, task};
+use leno_telemetry::Registry;
+use leno_telemetry::access::AccessLog;
+use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
+use leno_wire::Subject;
+use leno_wire::client::{self, Config as DiscoveryConfig};
+use leno_wire::state::State;
+use leno_wire::transport::{Endpoint, Remote};
+use tokio::sync::watch;
+
+use crate::admin;
+use crate::core::{Core, Shared};
+use crate::dns::server::Server as DnsServer;
+use crate::limits::{DRAIN, SWEEP_INTERVAL};
+use crate::listener::{self, Listener};
+use crate::local::Local;
+use crate::outside::Outside;
+use crate::renew::{self, Renewal};
+use crate::trust::Trust;
+use crate::updates;
+use crate::vault::{Blobs, Orders, Vault};
+use crate::view::View;
+
+/// Where the proxy's certificate comes from.
+#[derive(Debug)]
+pub enum Identity {
+    /// The control plane signs it, and it is renewed.
+    Issued {
+        /// Whom to ask.
+        remote: Remote,
+        /// When.
+        settings: Settings,
+    },
+    /// It was given, and stays.
+    Given {
+        /// Certificate and key.
+        svid: Box<Svid>,
+        /// The roots of its trust domain.
+        roots: Bundle,
+    },
+}
+
+/// Everything that a proxy is started with.
+pub struct Setup {
+    /// Whom it serves, or the gateway that it is.
+    pub local: Arc<Local>,
+    /// Whose configuration it carries out.
+    pub subject: Subject,
+    /// The mesh's trust domain.
+    pub trust_domain: TrustDomain,
+    /// The control plane.
+    pub control: Endpoint,
+    /// Where its certificate comes from.
+    pub identity: Identity,
+    /// What it listens to.
+    pub listeners: Vec<Listener>,
+    /// Where a gateway opens the ports of its configuration; `None` for other roles.
+    pub bind: Option<IpAddr>,
+    /// Sockets of mesh DNS.
+    pub dns: Vec<DnsSocket>,
+    /// The admin interface.
+    pub admin: Option<StdUnixListener>,
+    /// The supervisor's keeping.
+    pub vault: Option<StdUnixStream>,
+    /// Data cores; at least 1.
+    pub cores: usize,
+    /// Where access records go.
+    pub access: Option<(leno_telemetry::access::Target, leno_telemetry::access::Format)>,
+}
+
+/// A socket of mesh DNS.
+#[derive(Debug)]
+pub enum DnsSocket {
+    /// Datagrams.
+    Udp(std::net::UdpSocket),
+    /// Streams.
+    Tcp(std::net::TcpListener),
+}
+
+/// Why a proxy cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// A core could not be started, or has ended by a panic.
+    #[error("a core of the proxy does not run")]
+    Cores(#[from] RuntimeError),
+    /// The access log cannot be opened.
+    #[error("the access log cannot be opened")]
+    AccessLog(#[source] leno_telemetry::access::OpenError),
+    /// A socket or signal handler is not to be had.
+    #[error("{what} cannot be set up")]
+    Setup {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The given certificate cannot be used.
+    #[error("the proxy's certificate cannot be used")]
+    Identity(#[from] leno_identity::Error),
+}
+
+fn setup(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
+    move |source| ProcessError::Setup { what, source }
+}
+
+/// Runs the proxy until it is told to end. To be called inside a [`leno_runtime::cores::LocalRuntime`].
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(start: Setup) -> Result<(), ProcessError> {
+    let mut signals = Signals::install().map_err(setup("signal handling"))?;
+    let _as_it_is = process::raise_open_files();
+    let (vault, blobs, orders) = open_vault(start.vault).await?;
+    let trust = Arc::new(Trust::new(Arc::clone(&start.local.identities)));
+    let (discovery, updates, carrying) = client::start(DiscoveryConfig {
+        endpoint: start.control,
+        subject: start.subject,
+        version: env!("CARGO_PKG_VERSION").into(),
+        restored: blobs.get(updates::STATE_BLOB).and_then(|blob| State::decode(blob).ok()),
+    });
+    let (lifecycle, first) = Lifecycle::new("configuration");
+    let registry = Registry::new();
+    let access = match start.access {
+        Some((target, format)) => {
+            Some(AccessLog::open(target, format, &registry).map_err(ProcessError::AccessLog)?)
+        }
+        None => None,
+    };
+    istio::build(&registry, "proxy", env!("CARGO_PKG_VERSION"));
+    leno_telemetry::process::register(&registry);
+    let began = Instant::now();
+    let shared = Arc::new(Shared {
+        view: ArcSwap::from_pointee(View::default()),
+        changed: watch::Sender::new(0),
+        discovery: discovery.clone(),
+        states: StateTable::new(began, fastrand::u64(..)),
+        budget: Budget::new(leno_http::limits::BUFFERED_BYTES),
+        outside: Outside::default(),
+        http: HttpMetrics::new(&registry),
+        tcp: TcpMetrics::new(&registry),
+        registry,
+        access,
+        lifecycle,
+        learnt: std::sync::Mutex::default(),
+        connections: std::sync::atomic::AtomicUsize::new(0),
+        began,
+    });
+    let carrying = task::spawn("discovery", carrying);
+    let renewing = start_identity(
+        &start.local,
+        start.identity,
+        &start.trust_domain,
+        &trust,
+        &blobs,
+        &shared,
+        vault.clone(),
+    )?;
+    task::spawn("updates", updates::apply(Arc::clone(&shared), Arc::clone(&trust), updates, first)).detach();
+    task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
+    let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores)?;
+    start_dns(&shared, &start.local, start.dns)?;
+    let admin = match start.admin {
+        Some(listener) => Some(
+            admin::serve(Arc::clone(&shared), Arc::clone(&start.local), listener)
+                .map_err(setup("the admin interface"))?,
+        ),
+        None => None,
+    };
+    announce(&shared, vault.clone());
+    wait_for_end(&mut signals, orders, &mut cores).await?;
+    if let Some(vault) = &vault {
+        let _gone = vault.draining().await;
+    }
+    stop(&shared, &mut signals).await;
+    drop((carrying, renewing, admin));
+    if let Some(access) = &shared.access {
+        access.finish(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+async fn open_vault(
+    stream: Option<StdUnixStream>,
+) -> Result<(Option<Arc<Vault>>, Blobs, Option<Orders>), ProcessError> {
+    match stream {
+        Some(stream) => {
+            let (vault, blobs, orders) =
+                Vault::open(stream).await.map_err(setup("the supervisor's stream"))?;
+            Ok((Some(Arc::new(vault)), blobs, Some(orders)))
+        }
+        None => Ok((None, Blobs::new(), None)),
+    }
+}
+
+fn start_identity(
+    local: &Local,
+    identity: Identity,
+    trust_domain: &TrustDomain,
+    trust: &Arc<Trust>,
+    blobs: &Blobs,
+    shared: &Arc<Shared>,
+    vault: Option<Arc<Vault>>,
+) -> Result<Option<task::Task<()>>, ProcessError> {
+    match identity {
+        Identity::Given { svid, roots } => {
+            trust.certificate(*svid, Some(roots))?;
+            Ok(None)
+        }
+        Identity::Issued { remote, settings } => {
+            let held: Option<Validity> = blobs
+                .get(renew::SVID_BLOB)
+                .and_then(|blob| renew::restore(blob, trust_domain, trust, local.wall()));
+            let renewal = Renewal {
+                remote,
+                settings,
+                trust_domain: trust_domain.clone(),
+                trust: Arc::clone(trust),
+                discovery: shared.discovery.clone(),
+                vault,
+                clock: local.clock,
+            };
+            Ok(Some(task::spawn_local("renewal", renewal.run(held))))
+        }
+    }
+}
+
+fn start_cores(
+    shared: &Arc<Shared>,
+    listeners: Vec<Listener>,
+    bind: Option<IpAddr>,
+    local: &Arc<Local>,
+    count: usize,
+) -> Result<Cores, ProcessError> {
+    let mut sets = Vec::with_capacity(count);
+    for _ in 1..count {
+        let set = listeners.iter().map(Listener::duplicate).collect::<io::Result<Vec<_>>>();
+        sets.push(set.map_err(setup("a listener"))?);
+    }
+    sets.push(listeners);
+    let sets = Arc::new(std::sync::Mutex::new(sets));
+    let (shared, local) = (Arc::clone(shared), Arc::clone(local));
+    Ok(Cores::start(count, move |_core| async move {
+        let listeners =
+            sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop().unwrap_or_default();
+        run_core(shared, listeners, bind, local).await;
+    })?)
+}
+
+/// One core, until the drain is over.
+async fn run_core(shared: Arc<Shared>, listeners: Vec<Listener>, bind: Option<IpAddr>, local: Arc<Local>) {
+    let core = Core::new(Arc::clone(&shared), fastrand::u64(..));
+    for listener in listeners {
+        task::spawn_local("listener", listener::accept(Rc::clone(&core), listener)).detach();
+    }
+    if let Some(bind) = bind {
+        task::spawn_local("listener", listener::gateway(Rc::clone(&core), Arc::clone(&local), bind)).detach();
+    }
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP_INTERVAL).await;
+            core.pool.sweep(local.identities.epoch());
+        }
+    };
+    tokio::select! {
+        () = shared.lifecycle.reached(leno_runtime::lifecycle::Phase::Stopped) => {}
+        () = sweeping => {}
+    }
+}
+
+fn start_dns(shared: &Arc<Shared>, local: &Arc<Local>, sockets: Vec<DnsSocket>) -> Result<(), ProcessError> {
+    if sockets.is_empty() {
+        return Ok(());
+    }
+    let server = DnsServer::new(Core::new(Arc::clone(shared), fastrand::u64(..)), Arc::clone(local));
+    for socket in sockets {
+        match socket {
+            DnsSocket::Udp(socket) => {
+                socket.set_nonblocking(true).map_err(setup("mesh DNS"))?;
+                let socket = tokio::net::UdpSocket::from_std(socket).map_err(setup("mesh DNS"))?;
+                task::spawn_local("dns", Rc::clone(&server).udp(socket)).detach();
+            }
+            DnsSocket::Tcp(listener) => {
+                listener.set_nonblocking(true).map_err(setup("mesh DNS"))?;
+                let listener = tokio::net::TcpListener::from_std(listener).map_err(setup("mesh DNS"))?;
+                task::spawn_local("dns", Rc::clone(&server).tcp(listener)).detach();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells the supervisor once the proxy serves: it knows what it is and has a certificate.
+fn announce(shared: &Arc<Shared>, vault: Option<Arc<Vault>>) {
+    let Some(vault) = vault else { return };
+    let shared = Arc::clone(shared);
+    task::spawn("announce", async move {
+        shared.lifecycle.readiness().ready().await;
+        let _gone = vault.ready().await;
+    })
+    .detach();
+}
+
+async fn wait_for_end(
+    signals: &mut Signals,
+    orders: Option<Orders>,
+    cores: &mut Cores,
+) -> Result<(), ProcessError> {
+    let ordered = async {
+        match orders {
+            Some(mut orders) => orders.drain().await,
+            None => std::future::pending().await,
+        }
+    };
+    let signalled = async {
+        // A terminal that goes away doesn't end a proxy.
+        while signals.next().await == Signal::Hangup {}
+    };
+    tokio::select! {
+        () = signalled => Ok(()),
+        () = ordered => Ok(()),
+        ended = cores.stopped() => ended.map_err(|_panicked| ProcessError::Setup {
+            what: "a core",
+            source: io::Error::other("it has panicked; this is an error in Leno"),
+        }),
+    }
+}
+
+/// Drains: new work is refused, work under way goes on until the deadline or a second signal.
+async fn stop(shared: &Arc<Shared>, signals: &mut Signals) {
+    tokio::select! {
+        outcome = shared.lifecycle.stop(DRAIN) => tracing::info!(?outcome, "drained"),
+        _ = signals.next() => shared.lifecycle.force(),
+    }
+}

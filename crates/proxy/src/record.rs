@@ -1,0 +1,236 @@
+//! What is told of each request when it has ended: metrics always, a line in the access log where there is one.
+//!
+//! A record is made when the request begins and told when it is dropped, so that a cancelled request counts too.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::relay::Tally;
+use leno_model::failure::{Failure, grpc};
+use leno_model::request::RequestView;
+use leno_telemetry::access::{AccessLog, AccessRecord, Address};
+use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
+
+use crate::limits::LOGGED_BYTES;
+
+/// A request under way.
+pub(crate) struct Record {
+    metrics: HttpRecord,
+    log: Option<Box<Line>>,
+    began: Instant,
+    is_grpc: bool,
+    status: u16,
+    failure: Option<Failure>,
+    details: Option<Arc<str>>,
+    request: Tally,
+    response: Tally,
+    service_time: Option<Duration>,
+}
+
+/// What only the access log wants. Copied, since heads are changed and moved on.
+struct Line {
+    access: AccessLog,
+    start: SystemTime,
+    method: Vec<u8>,
+    path: Vec<u8>,
+    protocol: &'static str,
+    authority: Vec<u8>,
+    forwarded_for: Option<Vec<u8>>,
+    user_agent: Option<Vec<u8>>,
+    request_id: Option<Vec<u8>>,
+    ends: Ends,
+    upstream: Option<SocketAddr>,
+    upstream_local: Option<SocketAddr>,
+    cluster: Option<String>,
+    route: Option<Arc<str>>,
+}
+
+/// The ends of the downstream connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ends {
+    /// The client's address.
+    pub(crate) remote: Option<SocketAddr>,
+    /// Our address: the original destination where traffic is captured.
+    pub(crate) local: Option<SocketAddr>,
+    /// The TLS server name.
+    pub(crate) server_name: Option<Arc<str>>,
+}
+
+impl Record {
+    pub(crate) fn begin(
+        handle: &HttpHandle,
+        access: Option<&AccessLog>,
+        head: &RequestHead,
+        ends: &Ends,
+        now: SystemTime,
+    ) -> Self {
+        let began = Instant::now();
+        let is_grpc = head.is_grpc();
+        let mut metrics = handle.start(leno_runtime::Instant::now());
+        metrics.protocol = if is_grpc { RequestProtocol::Grpc } else { RequestProtocol::Http };
+        metrics.request_bytes = head.fields().size() as u64;
+        Self {
+            metrics,
+            log: access.map(|access| Box::new(Line::new(access.clone(), head, ends, now))),
+            began,
+            is_grpc,
+            status: 0,
+            failure: None,
+            details: None,
+            request: Tally::default(),
+            response: Tally::default(),
+            service_time: None,
+        }
+    }
+
+    /// Counts under these labels from now on: the destination is known only after routing.
+    pub(crate) fn move_to(&mut self, handle: &HttpHandle) {
+        self.metrics.move_to(handle);
+    }
+
+    /// Whether the client speaks gRPC.
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.is_grpc
+    }
+
+    /// The endpoint that the request goes to.
+    pub(crate) fn upstream(
+        &mut self,
+        target: SocketAddr,
+        local: Option<SocketAddr>,
+        cluster: impl FnOnce() -> String,
+    ) {
+        if let Some(line) = &mut self.log {
+            line.upstream = Some(target);
+            line.upstream_local = local;
+            line.cluster = Some(cluster());
+        }
+    }
+
+    /// The route that matched.
+    pub(crate) fn route(&mut self, name: Option<&Arc<str>>) {
+        if let Some(line) = &mut self.log {
+            line.route = name.cloned();
+        }
+    }
+
+    /// The response's head is about to be sent.
+    pub(crate) fn answered(&mut self, head: &ResponseHead) {
+        self.status = head.status().as_u16();
+        self.metrics.response_bytes = head.fields().size() as u64;
+        self.metrics.grpc_status = head.grpc_status().and_then(|status| u8::try_from(status).ok());
+    }
+
+    /// The upstream's response has begun.
+    pub(crate) fn service_time(&mut self, time: Duration) {
+        self.service_time = Some(time);
+    }
+
+    /// The request ended otherwise than with a complete answer of the upstream's.
+    pub(crate) fn failed(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+        let row = failure.row();
+        if self.status == 0 {
+            self.status = match (row.http, self.is_grpc) {
+                (0, _) | (_, false) => row.http,
+                (_, true) => 200,
+            };
+        }
+        if self.is_grpc {
+            self.metrics.grpc_status = Some(row.grpc);
+        }
+    }
+
+    /// More about why, for the log: the policy that denied.
+    pub(crate) fn details(&mut self, details: String) {
+        self.details = Some(details.into());
+    }
+
+    /// Bytes of the request's body so far.
+    pub(crate) fn request_tally(&self) -> &Tally {
+        &self.request
+    }
+
+    /// Bytes of the response's body so far.
+    pub(crate) fn response_tally(&self) -> &Tally {
+        &self.response
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let flag = self.failure.map_or("-", |failure| failure.row().flag);
+        self.metrics.response_code = self.status;
+        self.metrics.response_flags = flag;
+        self.metrics.request_bytes += self.request.bytes();
+        self.metrics.response_bytes += self.response.bytes();
+        if self.is_grpc && self.failure.is_none() {
+            let trailer = self.response.grpc_status().and_then(|status| u8::try_from(status).ok());
+            // A stream that ended without a status is unknown to its client (gRPC over HTTP/2).
+            self.metrics.grpc_status = trailer.or(self.metrics.grpc_status).or(Some(grpc::UNKNOWN));
+        }
+        if let Some(line) = self.log.take() {
+            line.write(self, flag);
+        }
+    }
+}
+
+impl Line {
+    fn new(access: AccessLog, head: &RequestHead, ends: &Ends, start: SystemTime) -> Self {
+        let field = |name: &str| head.fields().joined(name).map(|value| cut(&value));
+        Self {
+            access,
+            start,
+            method: cut(head.method().as_bytes()),
+            path: cut(head.target().as_bytes()),
+            protocol: head.version().as_str(),
+            authority: cut(head.authority().as_bytes()),
+            forwarded_for: field("x-forwarded-for"),
+            user_agent: field("user-agent"),
+            request_id: field("x-request-id"),
+            ends: ends.clone(),
+            upstream: None,
+            upstream_local: None,
+            cluster: None,
+            route: None,
+        }
+    }
+
+    fn write(&self, record: &Record, flag: &'static str) {
+        let details = record.failure.map_or("via_upstream", |failure| failure.row().details);
+        self.access.record(&AccessRecord {
+            method: Some(&self.method),
+            path: Some(&self.path),
+            protocol: Some(self.protocol),
+            response_code: record.status,
+            response_flags: flag,
+            response_code_details: Some(record.details.as_deref().unwrap_or(details)),
+            upstream_transport_failure_reason: match record.failure {
+                Some(Failure::TlsFailed | Failure::WrongIdentity) => Some(details),
+                _ => None,
+            },
+            bytes_received: record.request.bytes(),
+            bytes_sent: record.response.bytes(),
+            duration: record.began.elapsed(),
+            upstream_service_time: record.service_time,
+            x_forwarded_for: self.forwarded_for.as_deref(),
+            user_agent: self.user_agent.as_deref(),
+            request_id: self.request_id.as_deref(),
+            authority: Some(&self.authority),
+            upstream_host: self.upstream.map(Address::Ip),
+            upstream_cluster: self.cluster.as_deref(),
+            upstream_local_address: self.upstream_local.map(Address::Ip),
+            downstream_local_address: self.ends.local.map(Address::Ip),
+            downstream_remote_address: self.ends.remote.map(Address::Ip),
+            requested_server_name: self.ends.server_name.as_deref().map(str::as_bytes),
+            route_name: self.route.as_deref(),
+            ..AccessRecord::new(self.start)
+        });
+    }
+}
+
+fn cut(value: &[u8]) -> Vec<u8> {
+    value.get(..LOGGED_BYTES).unwrap_or(value).to_vec()
+}

@@ -1,0 +1,4 @@
+//! Roles: what a proxy is started with for each.
+
+pub mod gateway;
+pub mod sidecar;

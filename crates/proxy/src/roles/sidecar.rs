@@ -1,0 +1,59 @@
+//! A proxy beside one workload.
+
+use std::num::NonZeroUsize;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+
+use leno_capture::descriptor;
+use leno_identity::rotation::Settings;
+use leno_telemetry::access::{Format, Target};
+use leno_wire::Subject;
+use leno_wire::transport::Endpoint;
+
+use crate::bootstrap::{Handoff, HandoffError};
+use crate::listener::{Kind, Listener, Socket};
+use crate::process::{DnsSocket, Identity, Setup};
+
+/// The setup that a supervisor's handoff means.
+///
+/// # Errors
+/// When a name in it is not valid, or a descriptor is not what it should be.
+pub fn setup(handoff: Handoff) -> Result<Setup, HandoffError> {
+    let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
+    let local = Arc::new(handoff.workload.local(&handoff.mesh, handoff.mark));
+    let remote = handoff.control.remote(&handoff.join_token);
+    let sockets = handoff.sockets;
+    let mut listeners = Vec::new();
+    for fd in sockets.outbound {
+        let socket = Socket::Tcp(adopt("an outbound listener", fd)?.into());
+        listeners.push(Listener { kind: Kind::Outbound, socket, local: Arc::clone(&local) });
+    }
+    let inbound = Socket::Unix(adopt("the inbound listener", sockets.inbound)?.into());
+    listeners.push(Listener { kind: Kind::Mesh, socket: inbound, local: Arc::clone(&local) });
+    let mut dns = Vec::new();
+    for fd in sockets.dns_udp {
+        dns.push(DnsSocket::Udp(adopt("a DNS socket", fd)?.into()));
+    }
+    for fd in sockets.dns_tcp {
+        dns.push(DnsSocket::Tcp(adopt("a DNS listener", fd)?.into()));
+    }
+    Ok(Setup {
+        subject: Subject::Workload(local.name.clone()),
+        trust_domain,
+        control: Endpoint::Remote(remote.clone()),
+        identity: Identity::Issued { remote, settings: Settings::default() },
+        listeners,
+        bind: None,
+        dns,
+        admin: Some(adopt("the admin listener", sockets.admin)?.into()),
+        vault: handoff.vault.map(|fd| adopt("the supervisor's stream", fd)).transpose()?.map(Into::into),
+        cores: leno_runtime::process::cores(NonZeroUsize::new(handoff.threads)),
+        access: Some((Target::Stdout, Format::Text)),
+        local,
+    })
+}
+
+/// Takes over an inherited descriptor.
+pub(super) fn adopt(what: &'static str, fd: RawFd) -> Result<OwnedFd, HandoffError> {
+    descriptor::adopt(fd).map_err(|source| HandoffError::Descriptor { what, source })
+}

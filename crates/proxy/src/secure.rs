@@ -1,0 +1,124 @@
+//! TLS over sockets: the handshakes of both sides, and what their errors mean.
+//!
+//! TLS 1.3 tells a client that its certificate was refused only after the client thinks that it is connected, as
+//! the first thing it reads. [`Client`] turns that alert into `PermissionDenied`, by which the exchange knows that
+//! the request was refused untouched.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use leno_http::io::Io;
+use leno_identity::tls::mesh;
+use leno_identity::tls::peer::Peer;
+use leno_model::failure::Failure;
+use leno_model::spiffe::SpiffeId;
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+/// A connection to a mesh peer whose identity was compared.
+pub(crate) struct Client {
+    tls: client::TlsStream<Box<dyn Io>>,
+    heard: bool,
+}
+
+/// Shakes hands with a mesh peer and requires it to be one of `expected` before the first byte.
+pub(crate) async fn connect_mesh(
+    io: Box<dyn Io>,
+    config: Arc<ClientConfig>,
+    expected: &[SpiffeId],
+) -> Result<(Client, Peer), Failure> {
+    let tls = TlsConnector::from(config)
+        .connect(mesh::server_name(), io)
+        .await
+        .map_err(|_handshake| Failure::TlsFailed)?;
+    let certificates = tls.get_ref().1.peer_certificates();
+    let peer = Peer::of(certificates).map_err(|_no_svid| Failure::TlsFailed)?;
+    peer.require(expected).map_err(|_other| Failure::WrongIdentity)?;
+    Ok((Client { tls, heard: false }, peer))
+}
+
+/// Shakes hands with a server outside the mesh. The configuration verifies it.
+pub(crate) async fn connect_outside(
+    io: Box<dyn Io>,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Client, Failure> {
+    let tls = TlsConnector::from(config).connect(name, io).await.map_err(|_handshake| Failure::TlsFailed)?;
+    Ok(Client { tls, heard: false })
+}
+
+/// Accepts a TLS connection.
+pub(crate) async fn accept(
+    io: Box<dyn Io>,
+    config: Arc<ServerConfig>,
+) -> io::Result<server::TlsStream<Box<dyn Io>>> {
+    TlsAcceptor::from(config).accept(io).await
+}
+
+/// Whether an error is the peer's word that it doesn't accept our certificate.
+fn is_refusal(error: &io::Error) -> bool {
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        alert,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::CertificateRequired
+        ))
+    )
+}
+
+impl AsyncRead for Client {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = std::task::ready!(Pin::new(&mut self.tls).poll_read(cx, buf));
+        Poll::Ready(match result {
+            Ok(()) => {
+                self.heard = true;
+                Ok(())
+            }
+            Err(error) if !self.heard && is_refusal(&error) => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, error))
+            }
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,48 @@
+//! The requests of one downstream connection: HTTP/1 one after the other, HTTP/2 side by side.
+
+use std::rc::Rc;
+
+use leno_http::head::Scheme;
+use leno_http::io::Io;
+use leno_http::server::{Config, Connection, Protocol};
+use leno_runtime::task;
+
+use crate::core::Core;
+use crate::path::Path;
+use crate::request;
+
+/// Serves requests until the connection ends.
+pub(crate) async fn requests(
+    core: Rc<Core>,
+    path: Path,
+    protocol: Protocol,
+    io: Box<dyn Io>,
+    scheme: Scheme,
+) {
+    let config = Rc::new(Config { scheme, ..Config::default() });
+    let mut connection = Connection::new(protocol, io, config);
+    let path = Rc::new(path);
+    let drain = core.shared.lifecycle.drain().clone();
+    let _until_drained = drain.guard();
+    let handle = connection.drain_handle();
+    loop {
+        let exchange = tokio::select! {
+            biased;
+            () = drain.begun(), if !handle.is_begun() => {
+                handle.begin();
+                continue;
+            }
+            () = drain.forced() => return,
+            exchange = connection.accept() => exchange,
+        };
+        let Some(exchange) = exchange else { return };
+        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange);
+        match protocol {
+            Protocol::Http1 => serving.await,
+            // Bounded by the connection's limit of concurrent streams.
+            Protocol::Http2 => {
+                task::spawn_local("request", serving).detach();
+            }
+        }
+    }
+}

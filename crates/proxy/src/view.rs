@@ -1,0 +1,288 @@
+//! The configuration that a proxy holds, compiled: one immutable [`View`], replaced as a whole.
+//!
+//! Updates are applied on the control thread. The next view shares everything that did not change with the last, so
+//! that one changed host costs one compilation. A request takes the view once and decides by it to its end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leno_engine::authorize::Authorizer;
+use leno_engine::destination::Cluster;
+use leno_engine::route::Router;
+use leno_engine::state::StateTable;
+use leno_engine::vhost::HostMap;
+use leno_model::failure::Failure;
+use leno_model::gateway::ListenerProtocol;
+use leno_model::name::Host;
+use leno_model::service::Protocol;
+use leno_model::unit::{
+    Answer, BundleUnit, EndpointUnit, GatewayUnit, HostUnit, ListenerUnit, MeshSettings, Question,
+    WorkloadUnit,
+};
+use leno_wire::client::Update;
+use leno_wire::{Key, Unit};
+use rustls::ServerConfig;
+
+use crate::certificate;
+
+/// Everything in effect.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// The snapshot it is of.
+    pub snapshot: u64,
+    /// The mesh's settings; `None` before the first update.
+    pub mesh: Option<Arc<MeshSettings>>,
+    /// Service hosts.
+    pub hosts: HashMap<Host, Arc<HostTables>>,
+    /// Answers to questions.
+    pub answers: HashMap<Question, Arc<Answered>>,
+    /// The own workload.
+    pub inbound: Option<Arc<InboundTables>>,
+    /// The own gateway.
+    pub gateway: Option<Arc<GatewayTables>>,
+    /// Roots by trust domain.
+    pub bundles: HashMap<String, Arc<BundleUnit>>,
+}
+
+/// An answer and when it was last used.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    used: AtomicU64,
+}
+
+impl Answered {
+    fn new(answer: Answer, now: u64) -> Self {
+        Self { answer, used: AtomicU64::new(now) }
+    }
+
+    /// Says that the answer is of use; `now` in seconds of any steady clock.
+    pub fn touch(&self, now: u64) {
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// When it was last used.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// One service host, compiled.
+#[derive(Debug)]
+pub struct HostTables {
+    /// The host.
+    pub unit: Arc<HostUnit>,
+    /// Its endpoints.
+    pub endpoints: Arc<EndpointUnit>,
+    routers: Vec<(u16, Router)>,
+    clusters: Vec<Cluster>,
+}
+
+impl HostTables {
+    fn compile(unit: Arc<HostUnit>, endpoints: Arc<EndpointUnit>, states: &StateTable) -> Self {
+        let mut routers: Vec<_> =
+            unit.routes.iter().map(|(port, table)| (*port, Router::compile(table))).collect();
+        for port in &unit.ports {
+            if unit.routes_for(port.port).is_none() {
+                routers.push((port.port, Router::to_service(unit.host.clone(), port.port)));
+            }
+        }
+        let subsets = || unit.destination.subsets.iter().map(|subset| Some(&*subset.name));
+        let clusters = unit
+            .ports
+            .iter()
+            .flat_map(|port| std::iter::once(None).chain(subsets()).map(move |subset| (port.port, subset)))
+            .filter_map(|(port, subset)| {
+                Cluster::compile(Arc::clone(&unit), Arc::clone(&endpoints), port, subset, states).ok()
+            })
+            .collect();
+        Self { unit, endpoints, routers, clusters }
+    }
+
+    /// The routes for a service port.
+    #[must_use]
+    pub fn router(&self, port: u16) -> Option<&Router> {
+        let find =
+            |number: u16| self.routers.iter().find(|(port, _)| *port == number).map(|(_, router)| router);
+        find(port).or_else(|| find(0))
+    }
+
+    /// The endpoints for a service port and subset.
+    ///
+    /// # Errors
+    /// [`Failure::NoDestination`] when the service has no such port or subset.
+    pub fn cluster(&self, port: u16, subset: Option<&str>) -> Result<&Cluster, Failure> {
+        self.clusters
+            .iter()
+            .find(|cluster| cluster.port() == port && cluster.subset() == subset)
+            .ok_or(Failure::NoDestination)
+    }
+
+    /// What is spoken on a service port, as declared.
+    #[must_use]
+    pub fn protocol(&self, port: u16) -> Protocol {
+        self.unit.port(port).map_or(Protocol::Auto, |port| port.protocol)
+    }
+}
+
+/// The own workload, compiled.
+#[derive(Debug)]
+pub struct InboundTables {
+    /// The unit.
+    pub unit: Arc<WorkloadUnit>,
+    /// Its policies.
+    pub authorizer: Authorizer,
+}
+
+/// The own gateway, compiled.
+#[derive(Debug)]
+pub struct GatewayTables {
+    /// The unit.
+    pub unit: Arc<GatewayUnit>,
+    /// Its policies.
+    pub authorizer: Authorizer,
+    /// Its listeners by port, in listed order.
+    pub ports: HashMap<u16, PortTables>,
+}
+
+/// All listeners on one port: which serves a request is decided by its host.
+#[derive(Debug)]
+pub struct PortTables {
+    /// What is spoken; the same for all listeners of a port.
+    pub protocol: ListenerProtocol,
+    /// The TLS configuration of an HTTPS port; `None` while no listener has a usable certificate.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Positions of the listeners in the unit, by the host they serve.
+    listeners: HostMap<usize>,
+    /// Routes by position of the listener, then by host.
+    hosts: HashMap<usize, HostMap<Router>>,
+}
+
+impl GatewayTables {
+    fn compile(unit: Arc<GatewayUnit>) -> Self {
+        let mut by_port: HashMap<u16, Vec<(usize, &ListenerUnit)>> = HashMap::new();
+        for (position, listener) in unit.listeners.iter().enumerate() {
+            by_port.entry(listener.port).or_default().push((position, listener));
+        }
+        let ports =
+            by_port.into_iter().map(|(port, listeners)| (port, PortTables::compile(&listeners))).collect();
+        Self { authorizer: Authorizer::compile(&unit.policies), ports, unit }
+    }
+}
+
+impl PortTables {
+    fn compile(listeners: &[(usize, &ListenerUnit)]) -> Self {
+        let every = || "*".parse::<Host>().ok();
+        let protocol = listeners.first().map_or(ListenerProtocol::Http, |(_, listener)| listener.protocol);
+        Self {
+            protocol,
+            tls: certificate::server_config(listeners.iter().map(|(_, listener)| *listener)),
+            listeners: listeners
+                .iter()
+                .filter(|(_, listener)| listener.protocol == protocol)
+                .filter_map(|(position, listener)| {
+                    Some((listener.hostname.clone().or_else(every)?, *position))
+                })
+                .collect(),
+            hosts: listeners
+                .iter()
+                .map(|(position, listener)| {
+                    let routers =
+                        listener.hosts.iter().map(|(host, table)| (host.clone(), Router::compile(table)));
+                    (*position, routers.collect())
+                })
+                .collect(),
+        }
+    }
+
+    /// The routes for an authority: those of the listener that serves it.
+    #[must_use]
+    pub fn router(&self, authority: &str) -> Option<&Router> {
+        let (_, position) = self.listeners.find(authority)?;
+        self.hosts.get(position)?.find(authority).map(|(_, router)| router)
+    }
+}
+
+impl View {
+    /// The view after an update. `now` in seconds, for the idleness of answers.
+    #[must_use]
+    pub fn after(&self, update: Update, states: &StateTable, now: u64) -> Self {
+        let mut next = self.clone();
+        next.snapshot = update.snapshot;
+        let mut units: HashMap<Host, Arc<HostUnit>> = HashMap::new();
+        let mut endpoints: HashMap<Host, Arc<EndpointUnit>> = HashMap::new();
+        for key in update.removed {
+            next.remove(&key);
+        }
+        for unit in update.changed {
+            match unit {
+                Unit::Mesh(mesh) => next.mesh = Some(mesh),
+                Unit::Bundle(unit) => {
+                    next.bundles.insert(unit.trust_domain.to_string(), unit);
+                }
+                Unit::Endpoints(unit) => {
+                    endpoints.insert(unit.host.clone(), unit);
+                }
+                Unit::Host(unit) => {
+                    units.insert(unit.host.clone(), unit);
+                }
+                Unit::Workload(unit) => {
+                    let authorizer = Authorizer::compile(&unit.policies);
+                    next.inbound = Some(Arc::new(InboundTables { unit, authorizer }));
+                }
+                Unit::Gateway(unit) => next.gateway = Some(Arc::new(GatewayTables::compile(unit))),
+                Unit::Answer(..) => {}
+            }
+        }
+        next.join(units, endpoints, states);
+        for (question, answer) in update.answers {
+            match answer {
+                Some(answer) => next.answers.insert(question, Arc::new(Answered::new(answer, now))),
+                None => next.answers.remove(&question),
+            };
+        }
+        next
+    }
+
+    fn remove(&mut self, key: &Key) {
+        match key {
+            Key::Mesh => self.mesh = None,
+            Key::Bundle(domain) => {
+                self.bundles.remove(domain.as_str());
+            }
+            // A host without endpoints stays as a host; its own removal comes under its own key.
+            Key::Endpoints(_) | Key::Answer(_) => {}
+            Key::Host(host) => {
+                self.hosts.remove(host.as_str());
+            }
+            Key::Workload(_) => self.inbound = None,
+            Key::Gateway { .. } => self.gateway = None,
+        }
+    }
+
+    /// Compiles every host of which either half changed.
+    fn join(
+        &mut self,
+        mut units: HashMap<Host, Arc<HostUnit>>,
+        mut endpoints: HashMap<Host, Arc<EndpointUnit>>,
+        states: &StateTable,
+    ) {
+        let mut changed: Vec<Host> = units.keys().chain(endpoints.keys()).cloned().collect();
+        changed.sort_unstable();
+        changed.dedup();
+        for host in changed {
+            let held = self.hosts.get(&host);
+            let Some(unit) = units.remove(&host).or_else(|| held.map(|held| Arc::clone(&held.unit))) else {
+                continue;
+            };
+            let endpoints = endpoints
+                .remove(&host)
+                .or_else(|| held.map(|held| Arc::clone(&held.endpoints)))
+                .unwrap_or_else(|| Arc::new(EndpointUnit { host: host.clone(), endpoints: Vec::new() }));
+            self.hosts.insert(host, Arc::new(HostTables::compile(unit, endpoints, states)));
+        }
+    }
+}
