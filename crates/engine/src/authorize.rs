@@ -24,6 +24,8 @@ use rule::{Facts, Rule, Sense};
 pub struct Authorizer {
     live: Policies,
     shadow: Policies,
+    /// Whether any rule looks at paths, so that how a path reads can matter.
+    reads_paths: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -101,6 +103,8 @@ impl Authorizer {
                 PolicyAction::Deny => &mut set.deny,
                 PolicyAction::Allow => &mut set.allow,
             };
+            let operations = policy.rules.iter().flat_map(|rule| &rule.operations);
+            compiled.reads_paths |= operations.into_iter().any(|operation| !operation.paths.is_empty());
             let rules = policy.rules.iter().map(Rule::compile).collect();
             list.push(Compiled { policy: Arc::clone(policy), rules });
         }
@@ -121,9 +125,8 @@ impl Authorizer {
         explain: &mut impl Explain,
     ) -> Verdict<'_> {
         let verdict = self.judge(&Facts::new(peer, request), explain);
-        let Some(decoded) = request.and_then(|request| reading::decoded(request.path())) else {
-            return verdict;
-        };
+        let request_path = request.filter(|_| self.reads_paths).map(RequestView::path);
+        let Some(decoded) = request_path.and_then(reading::decoded) else { return verdict };
         explain.tell(|| Event::Reading { path: String::from_utf8_lossy(&decoded).into_owned() });
         verdict.and(self.judge(&Facts::new(peer, request).with_path(&decoded), explain))
     }

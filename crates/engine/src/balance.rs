@@ -63,7 +63,7 @@ impl Cluster {
 
     fn choose(&self, now: Instant, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
         let choice = match self.policy().balancer.unwrap_or_default() {
-            Balancer::PeakEwma => self.better_of_two(now, draw, tried),
+            Balancer::PeakEwma => self.better_of_two(now, draw),
             Balancer::RoundRobin => {
                 self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed)).map(Choice::alone)
             }
@@ -72,15 +72,15 @@ impl Cluster {
         if !self.was_tried(choice.picked, tried) {
             return Some(choice);
         }
-        // Whoever comes next on the wheel and was not tried.
+        // Any other, from a random place on, so that one endpoint's failures don't all fall to its neighbour.
         let count = self.ready().len();
-        let next =
-            (choice.picked..count).chain(0..choice.picked).find(|index| !self.was_tried(*index, tried));
-        Some(next.map_or(choice, Choice::alone))
+        let start = usize::try_from(below(mix(!draw), u64::try_from(count).ok()?)).ok()?;
+        let other = (start..count).chain(0..start).find(|index| !self.was_tried(*index, tried));
+        Some(other.map_or(choice, Choice::alone))
     }
 
-    /// Two drawn at random, the cheaper of them picked; a tried one counts as the more costly.
-    fn better_of_two(&self, now: Instant, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
+    /// Two drawn at random, the cheaper of them picked.
+    fn better_of_two(&self, now: Instant, draw: u64) -> Option<Choice> {
         let count = u64::try_from(self.ready().len()).ok()?;
         let first = usize::try_from(below(draw, count)).ok()?;
         if count < 2 {
@@ -89,8 +89,7 @@ impl Cluster {
         let second = usize::try_from(below(mix(draw), count - 1)).ok()?;
         let second = if second < first { second } else { second + 1 };
         let (cost, other) = (self.cost(first, now), self.cost(second, now));
-        let rank = |index, cost| (self.was_tried(index, tried), cost);
-        Some(if rank(second, other) < rank(first, cost) {
+        Some(if other < cost {
             Choice { picked: second, cost: other, other: Some((first, cost)) }
         } else {
             Choice { picked: first, cost, other: Some((second, other)) }

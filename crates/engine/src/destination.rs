@@ -5,7 +5,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use leno_model::destination::{ExternalTls, TlsMode, TrafficPolicy};
 use leno_model::failure::Failure;
@@ -14,7 +15,7 @@ use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{EndpointUnit, HostUnit};
 
 use crate::explain::EndpointOutcome;
-use crate::state::{EndpointState, StateTable};
+use crate::state::{EndpointState, Reading, StateTable};
 use slots::Slots;
 
 pub(crate) mod slots;
@@ -162,6 +163,25 @@ impl Cluster {
         self.candidates.iter().filter_map(|candidate| Some((self.endpoint(candidate)?, &candidate.state)))
     }
 
+    /// What the next pick depends on besides its draw.
+    #[must_use]
+    pub fn export(&self, now: Instant) -> ClusterState {
+        let endpoints =
+            self.endpoints().map(|(endpoint, state)| (Arc::clone(&endpoint.uid), state.read(now)));
+        ClusterState { turn: self.turn.load(Ordering::Relaxed), endpoints: endpoints.collect() }
+    }
+
+    /// Takes over what a proxy exported, so that `explain` picks as that proxy would have. Endpoints that the cluster
+    /// doesn't have are left out.
+    pub fn restore(&self, exported: &ClusterState, now: Instant) {
+        self.turn.store(exported.turn, Ordering::Relaxed);
+        for (endpoint, state) in self.endpoints() {
+            if let Some((_, reading)) = exported.endpoints.iter().find(|(uid, _)| *uid == endpoint.uid) {
+                state.restore(reading, now);
+            }
+        }
+    }
+
     /// The candidates that are ready.
     pub(crate) fn ready(&self) -> &[Candidate] {
         self.candidates.get(..self.ready).unwrap_or_default()
@@ -206,6 +226,15 @@ impl Cluster {
             _ => Failure::NoEndpoint,
         }
     }
+}
+
+/// A cluster's state at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterState {
+    /// Turns taken.
+    pub turn: u64,
+    /// Endpoints by uid.
+    pub endpoints: Vec<(Arc<str>, Reading)>,
 }
 
 /// An endpoint that was picked.

@@ -40,8 +40,9 @@ pub struct StateTable {
 #[derive(Debug, Default)]
 struct Cells {
     map: HashMap<Key, Weak<EndpointState>>,
-    /// Size at which unused entries are looked for.
-    sweep_at: usize,
+    /// Entries that were in use when unused ones were last removed, and cells made since.
+    used: usize,
+    made: usize,
 }
 
 type Key = (Host, u16, Arc<str>);
@@ -61,9 +62,12 @@ impl StateTable {
         if let Some(cell) = cells.map.get(&key).and_then(Weak::upgrade) {
             return cell;
         }
-        if cells.map.len() >= cells.sweep_at {
+        // A sweep costs as much as there are entries, so it waits until they have doubled.
+        cells.made += 1;
+        if cells.made > cells.used.max(64) {
             cells.map.retain(|_, cell| cell.strong_count() > 0);
-            cells.sweep_at = (2 * cells.map.len()).clamp(64, MAX_STATES);
+            cells.used = cells.map.len();
+            cells.made = 0;
         }
         let cell = Arc::new(EndpointState::new(self.epoch));
         if cells.map.len() < MAX_STATES {
@@ -219,62 +223,4 @@ impl Drop for InFlight {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_survive_while_used_and_are_dropped_when_not() {
-        let table = StateTable::new(Instant::now(), 1);
-        let host: Host = "a.example.com".parse().unwrap();
-        let cell = table.endpoint(&host, 80, &"one".into());
-        assert!(Arc::ptr_eq(&cell, &table.endpoint(&host, 80, &"one".into())));
-        assert!(!Arc::ptr_eq(&cell, &table.endpoint(&host, 81, &"one".into())));
-        for number in 0..10_000 {
-            let _unused = table.endpoint(&host, 80, &number.to_string().into());
-        }
-        assert!(table.len() <= 128, "{}", table.len());
-        assert!(Arc::ptr_eq(&cell, &table.endpoint(&host, 80, &"one".into())));
-    }
-
-    #[test]
-    fn a_request_counts_until_it_is_dropped() {
-        let now = Instant::now();
-        let cell = StateTable::new(now, 1).endpoint(&"a".parse().unwrap(), 80, &"one".into());
-        let (first, second) = (cell.start(), cell.start());
-        assert_eq!(cell.read(now).in_flight, 2);
-        drop(first);
-        second.finish(now, Outcome::Answered(Duration::from_millis(5)));
-        let reading = cell.read(now);
-        assert_eq!((reading.in_flight, reading.failures), (0, 0.0));
-        assert!(reading.latency.unwrap().abs_diff(Duration::from_millis(5)) < Duration::from_micros(1));
-    }
-
-    #[test]
-    fn an_exported_state_costs_the_same_when_restored() {
-        let now = Instant::now();
-        let table = StateTable::new(now, 1);
-        let host: Host = "a".parse().unwrap();
-        let (cell, copy) = (table.endpoint(&host, 1, &"x".into()), table.endpoint(&host, 2, &"x".into()));
-        cell.start().finish(now, Outcome::Answered(Duration::from_millis(3)));
-        cell.start().finish(now, Outcome::Failed);
-        let later = now + Duration::from_secs(3);
-        copy.restore(&cell.read(later), later);
-        let (cost, restored) = (cell.cost(later), copy.cost(later));
-        assert!((cost / restored - 1.0).abs() < 1e-3, "{cost} {restored}");
-    }
-
-    #[test]
-    fn quick_failures_make_no_endpoint_attractive() {
-        let now = Instant::now();
-        let table = StateTable::new(now, 1);
-        let host: Host = "a".parse().unwrap();
-        let (good, bad) = (table.endpoint(&host, 1, &"good".into()), table.endpoint(&host, 1, &"bad".into()));
-        good.start().finish(now, Outcome::Answered(Duration::from_millis(10)));
-        assert!(bad.cost(now) < good.cost(now), "an unknown endpoint is tried");
-        bad.start().finish(now, Outcome::Failed);
-        assert!(bad.cost(now) > good.cost(now), "and no more once it has failed");
-        let much_later = now + Duration::from_secs(60);
-        good.start().finish(much_later, Outcome::Answered(Duration::from_millis(10)));
-        assert!(bad.cost(much_later) < good.cost(much_later), "until that is forgotten");
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ use super::*;
 use crate::explain::{Silent, Transcript};
 use crate::testing::{Request, origin};
 
+mod bench;
 mod oracle;
 
 fn peer(principal: Option<&str>) -> Peer {

@@ -130,6 +130,20 @@ fn what_was_tried_is_picked_again_only_when_nothing_else_is_left() {
 }
 
 #[test]
+fn retries_of_one_endpoint_spread_over_the_others() {
+    for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
+        let (cluster, now) = cluster(balancer, (1..=5).map(endpoint).collect());
+        let mut rng = Rng::new(4);
+        let tried = [endpoint(1).uid];
+        let shares =
+            counts((0..4_000).map(|_| {
+                cluster.pick(now, rng.draw(), &tried, &mut Silent).unwrap().endpoint.uid.to_string()
+            }));
+        assert!(shares.values().all(|share| (700..1_350).contains(share)), "{balancer:?} {shares:?}");
+    }
+}
+
+#[test]
 fn a_transcript_names_whom_the_winner_was_compared_with() {
     let (cluster, now) = cluster(Balancer::PeakEwma, vec![endpoint(1), endpoint(2)]);
     for (number, (_, state)) in (1_u64..).zip(cluster.endpoints()) {

@@ -1,9 +1,11 @@
-use std::time::Instant;
+use std::time::Duration;
 
 use leno_model::destination::Balancer;
 
 use super::*;
 use crate::explain::{Event, Silent, Transcript};
+use crate::rng::Rng;
+use crate::state::Outcome;
 use crate::testing::mesh::{endpoint, host, unit};
 
 fn cluster(
@@ -126,5 +128,35 @@ fn a_port_is_named_or_the_only_one_or_the_one_dialled() {
         (&one, Some(90), 80, None),
     ] {
         assert_eq!(service_port(host, named, dialled), expected);
+    }
+}
+
+#[test]
+fn a_restored_cluster_picks_as_the_exported_one() {
+    let now = Instant::now();
+    for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
+        let policy = || TrafficPolicy { balancer: Some(balancer), ..TrafficPolicy::default() };
+        let endpoints = || (1..=5).map(endpoint).collect();
+        let served = cluster(policy(), endpoints(), 80, None).unwrap();
+        let mut rng = Rng::new(2);
+        let mut under_way = Vec::new();
+        for round in 0..40 {
+            let pick = served.pick(now, rng.draw(), &[], &mut Silent).unwrap();
+            let request = pick.state.start();
+            if round % 3 == 0 {
+                request.finish(now, Outcome::Answered(Duration::from_millis(round + 1)));
+            } else {
+                under_way.push(request);
+            }
+        }
+        let restored = cluster(policy(), endpoints(), 80, None).unwrap();
+        restored.restore(&served.export(now), now);
+        for _ in 0..200 {
+            let draw = rng.draw();
+            let uid = |cluster: &Cluster| {
+                cluster.pick(now, draw, &[], &mut Silent).unwrap().endpoint.uid.to_string()
+            };
+            assert_eq!(uid(&served), uid(&restored), "{balancer:?}");
+        }
     }
 }
