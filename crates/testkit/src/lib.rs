@@ -1,0 +1,10 @@
+//! What tests of several crates share.
+//!
+//! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
+//! - [`skip`]: how a test says that it can't run here.
+//!
+//! Only tests, benchmarks and automation use this crate.
+
+pub mod limits;
+pub mod programs;
+pub mod skip;
