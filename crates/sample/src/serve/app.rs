@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
@@ -24,6 +25,14 @@ pub(crate) struct App {
     pub(crate) idle_timeout: Duration,
     pub(crate) tasks: Tasks,
     placed: AtomicU64,
+}
+
+/// Who called, and by which name. A request's extension.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: SocketAddr,
+    /// `:authority` (or an absolute target's), shown as `host` in the trail; HTTP/1.1 has it in `Host`.
+    pub(crate) authority: Option<Authority>,
 }
 
 /// What the services that were called said.
@@ -62,13 +71,17 @@ impl App {
     }
 
     /// This service's own entry in the trail.
-    pub(crate) fn hop(&self, protocol: &str, peer: Option<SocketAddr>, headers: &HeaderMap) -> Hop {
+    pub(crate) fn hop(&self, protocol: &str, caller: Option<&Caller>, headers: &HeaderMap) -> Hop {
+        let mut shown = trail::shown(headers);
+        if let Some(authority) = caller.and_then(|caller| caller.authority.as_ref()) {
+            shown.entry("host".to_owned()).or_insert_with(|| authority.to_string());
+        }
         Hop {
             service: self.name.clone(),
             version: self.version().to_owned(),
             protocol: protocol.to_owned(),
-            peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
-            headers: trail::shown(headers),
+            peer: caller.map(|caller| caller.peer.to_string()).unwrap_or_default(),
+            headers: shown,
             ..Hop::default()
         }
     }

@@ -2,7 +2,6 @@
 //!
 //! `grpc-timeout` is kept: a unary answer that takes longer, and a stream that lasts longer, end with DEADLINE_EXCEEDED.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::app::App;
+use super::app::{App, Caller};
 use crate::books::{self, Book};
 use crate::proto::pricing_server::{Pricing, PricingServer};
 use crate::proto::ratings_server::{Ratings, RatingsServer};
@@ -22,10 +21,6 @@ use crate::proto::{
     Basket, BasketLine, BookRequest, CounterOffer, Hop, Offer, Price, RatingSummary, WatchRequest,
 };
 use crate::{limits, trail};
-
-/// The socket address of the caller, as a request extension.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// When the caller stops waiting, as a request extension.
 #[derive(Clone, Copy, Debug)]
@@ -97,8 +92,8 @@ impl Bookshop {
     async fn trail<T>(&self, request: &Request<T>, book: &Book) -> Result<Vec<Hop>, Status> {
         // The metadata is the request's header map; tonic only lends it as its own type.
         let headers = request.metadata().clone().into_headers();
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-        let own = self.0.hop("gRPC", peer, &headers);
+        let caller = request.extensions().get::<Caller>();
+        let own = self.0.hop("gRPC", caller, &headers);
         let answers = self.0.consult(book, own, &headers).await;
         if answers.errors.is_empty() {
             Ok(answers.trail.into_iter().map(Hop::from).collect())
@@ -110,8 +105,8 @@ impl Bookshop {
     /// The trail of a streaming call, which asks nobody else.
     fn own_trail<T>(&self, request: &Request<T>) -> Vec<Hop> {
         let headers = request.metadata().clone().into_headers();
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-        vec![trail::Hop::into(self.0.hop("gRPC", peer, &headers))]
+        let caller = request.extensions().get::<Caller>();
+        vec![trail::Hop::into(self.0.hop("gRPC", caller, &headers))]
     }
 }
 

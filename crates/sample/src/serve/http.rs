@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 
-use super::app::App;
+use super::app::{App, Caller};
 use super::{grpc, page, upgrade, utility};
 use crate::books;
 use crate::client::Executor;
@@ -71,23 +71,24 @@ async fn dispatch(app: Arc<App>, peer: SocketAddr, mut request: Request<Incoming
     if let Some(status) = app.faults.strike().await {
         return if is_grpc { grpc::fault() } else { error(status, "failed on purpose") };
     }
+    let caller = Caller { peer, authority: request.uri().authority().cloned() };
     if is_grpc {
-        request.extensions_mut().insert(grpc::Peer(peer));
+        request.extensions_mut().insert(caller);
         return grpc::serve(app, request).await;
     }
     let path = request.uri().path().to_owned();
     let mut segments = path.trim_start_matches('/').splitn(3, '/');
     match (segments.next().unwrap_or_default(), segments.next(), segments.next()) {
-        ("echo", ..) => utility::echo(&app, peer, request).await,
+        ("echo", ..) => utility::echo(&app, &caller, request).await,
         ("mirror", None, _) => utility::mirror(request),
         ("status", Some(code), None) => utility::status(code),
         ("delay", Some(millis), None) => utility::delay(millis).await,
         ("bytes", Some(count), None) => utility::bytes(count),
         ("stream", None, _) => utility::stream(&app, request.uri()),
         ("ws", None, _) => upgrade::websocket(&app, request),
-        ("", None, _) => book(&app, peer, &request, FRONT_BOOK).await,
+        ("", None, _) => book(&app, &caller, &request, FRONT_BOOK).await,
         (collection, Some(id), None) if collection == app.collection() => match id.parse() {
-            Ok(id) => book(&app, peer, &request, id).await,
+            Ok(id) => book(&app, &caller, &request, id).await,
             Err(_no_number) => error(StatusCode::NOT_FOUND, "books have numbers"),
         },
         _ => error(StatusCode::NOT_FOUND, "no such page"),
@@ -95,7 +96,7 @@ async fn dispatch(app: Arc<App>, peer: SocketAddr, mut request: Request<Incoming
 }
 
 /// The service's own business: what it and the services behind it say about a book.
-async fn book(app: &App, peer: SocketAddr, request: &Request<Incoming>, id: u32) -> Response<Body> {
+async fn book(app: &App, caller: &Caller, request: &Request<Incoming>, id: u32) -> Response<Body> {
     let places_order = request.method() == Method::POST && app.name == "orders";
     if !places_order && request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refused = error(StatusCode::METHOD_NOT_ALLOWED, "books are only read here");
@@ -104,7 +105,7 @@ async fn book(app: &App, peer: SocketAddr, request: &Request<Incoming>, id: u32)
     }
     let Some(book) = books::find(id) else { return error(StatusCode::NOT_FOUND, "no such book") };
 
-    let own = app.hop(&format!("{:?}", request.version()), Some(peer), request.headers());
+    let own = app.hop(&format!("{:?}", request.version()), Some(caller), request.headers());
     let mut answers = app.consult(book, own, request.headers()).await;
     let mut fields: Map<String, Value> = Map::new();
     fields.insert("service".to_owned(), json!(app.name));

@@ -1,7 +1,6 @@
 //! Paths that every HTTP service has, for tests and experiments: echo, mirror, status, delay, bytes and an event stream.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,12 +14,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tonic::body::Body;
 
-use super::app::App;
+use super::app::{App, Caller};
 use super::http::{error, json as answer};
 use crate::{limits, units};
 
 /// Says what arrived: method, path, headers, and length and SHA-256 of the body. The body isn't held.
-pub(crate) async fn echo(app: &App, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn echo(app: &App, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
     let (head, mut body) = request.into_parts();
     let (mut length, mut hash, mut trailers) = (0_u64, Sha256::new(), HeaderMap::new());
     while let Some(frame) = body.frame().await {
@@ -36,7 +35,7 @@ pub(crate) async fn echo(app: &App, peer: SocketAddr, request: Request<Incoming>
             Err(other) => trailers.extend(other.into_trailers().unwrap_or_default()),
         }
     }
-    let hop = app.hop(&format!("{:?}", head.version), Some(peer), &head.headers);
+    let hop = app.hop(&format!("{:?}", head.version), Some(caller), &head.headers);
     answer(
         StatusCode::OK,
         &json!({
