@@ -16,10 +16,12 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
 
 use crate::limits;
+use crate::output;
 use crate::target::Target;
 use crate::tasks;
 
@@ -163,15 +165,18 @@ impl Http2 {
 
 impl Service<Request<Body>> for Http2 {
     type Response = Response<Incoming>;
-    type Error = ClientError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ClientError>> + Send>>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let client = self.clone();
-        Box::pin(async move { client.send(request).await })
+        // What never got an answer is UNAVAILABLE to a gRPC client, with the cause in its message.
+        Box::pin(async move {
+            client.send(request).await.map_err(|error| Status::unavailable(output::in_full(&error)))
+        })
     }
 }

@@ -217,10 +217,7 @@ async fn work(
 
 /// Opens a TCP connection, or says in one line why it can't.
 async fn dial(address: &str) -> Result<TcpStream, Failure> {
-    client::dial(address).await.map_err(|error| {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        Failure::new(Kind::Connect, format!("{error}: {cause}"))
-    })
+    client::dial(address).await.map_err(|error| Failure::new(Kind::Connect, output::in_full(&error)))
 }
 
 /// Processor time of this process so far.

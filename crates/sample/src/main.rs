@@ -23,7 +23,6 @@ mod websocket;
 mod ws;
 
 use std::error::Error;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -60,7 +59,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            report(error.as_ref());
+            output::note(&output::in_full(error.as_ref()));
             ExitCode::from(2)
         }
     }
@@ -75,16 +74,4 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Ws(args) => ws::run(args).await,
         Command::GrpcCheck(args) => grpc_check::run(args).await,
     }
-}
-
-/// Writes the error and what caused it on one line.
-fn report(error: &dyn Error) {
-    let mut line = format!("leno-sample: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    // Nothing is left to tell when stderr itself is gone.
-    let _ = writeln!(io::stderr(), "{line}");
 }

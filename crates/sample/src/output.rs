@@ -1,5 +1,6 @@
 //! Standard output, standard error and the signals that end a command.
 
+use std::error::Error;
 use std::io::{self, Write as _};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +22,17 @@ pub(crate) fn bytes(bytes: &[u8]) -> io::Result<()> {
 /// Writes a line to standard error; a closed one is no reason to stop.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "leno-sample: {text}");
+}
+
+/// An error and what caused it, on one line.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// SIGTERM and SIGINT.

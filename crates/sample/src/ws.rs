@@ -65,20 +65,16 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let millis = start.elapsed().as_millis();
     let verdict = match &checked {
         Ok(echoed) => json!({"ok": true, "echoed": echoed, "millis": millis}),
-        Err(error) => json!({"ok": false, "error": in_full(error), "millis": millis}),
+        Err(error) => json!({"ok": false, "error": output::in_full(error), "millis": millis}),
     };
     match args.output {
         Format::Json => output::line(&format!("{verdict:#}"))?,
         Format::Text => output::line(&match &checked {
             Ok(echoed) => format!("ok: {echoed} messages in {millis} ms"),
-            Err(error) => format!("failed: {}", in_full(error)),
+            Err(error) => format!("failed: {}", output::in_full(error)),
         })?,
     }
     Ok(if checked.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn in_full(error: &CheckError) -> String {
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// Number of messages that were echoed.

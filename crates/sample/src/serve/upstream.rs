@@ -19,6 +19,7 @@ use tonic::body::Body;
 use crate::client::{self, ClientError, Http2};
 use crate::grpc;
 use crate::limits;
+use crate::output::in_full;
 use crate::proto::BookRequest;
 use crate::stock::{self, StockError};
 use crate::target::{Scheme, Target};
@@ -120,7 +121,7 @@ impl Upstream {
         match answer {
             Ok((value, trail)) => Outcome { name, value: Ok(value), trail },
             Err(error) => {
-                let text = describe(&error);
+                let text = in_full(&error);
                 let mut trail = if let CallError::Status { trail, .. } = error { trail } else { Vec::new() };
                 if trail.is_empty() {
                     trail.push(Hop { service: name.clone(), error: text.clone(), ..Hop::default() });
@@ -235,17 +236,6 @@ impl Upstream {
             .collect();
         Ok((Value::Object(value), vec![hop]))
     }
-}
-
-/// Error and causes in one line, for an answer that a person reads.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 fn take_trail(fields: &mut Map<String, Value>) -> Vec<Hop> {
