@@ -157,7 +157,9 @@ impl Pricing for Bookshop {
                 tokio::select! {
                     biased;
                     () = late => return Some((Err(too_late()), (None, trail))),
-                    () = tasks.stopping() => return Some((Err(Status::unavailable("shutting down")), (None, trail))),
+                    () = tasks.stopping(), if count == 0 => {
+                        return Some((Err(Status::unavailable("shutting down")), (None, trail)));
+                    }
                     () = tokio::time::sleep(wait) => {}
                 }
                 // A little up, a little down, the same in every run.

@@ -163,7 +163,8 @@ impl HttpBody for Pattern {
     }
 }
 
-/// Server-sent events: `?count=N` of them (0 goes on until somebody leaves), `?interval=DURATION` apart.
+/// Server-sent events: `?count=N` of them, `?interval=DURATION` apart. With 0 they go on until the client leaves or the
+/// process stops.
 pub(crate) fn stream(app: &App, uri: &Uri) -> Response<Body> {
     let count: u64 = match query(uri, "count").unwrap_or("10").parse() {
         Ok(count) => count,
@@ -185,7 +186,7 @@ pub(crate) fn stream(app: &App, uri: &Uri) -> Response<Body> {
             if next > 1 {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => {}
-                    () = tasks.stopping() => return None,
+                    () = tasks.stopping(), if count == 0 => return None,
                 }
             }
             let event = format!("id: {next}\nevent: tick\ndata: {data}\n\n");

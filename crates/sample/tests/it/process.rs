@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// No test waits longer than this for anything.
@@ -117,6 +117,35 @@ pub(crate) async fn finish(child: Child) -> Printed {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         error: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A command whose output is read while it runs.
+pub(crate) struct Streaming {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Streaming {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = start(arguments);
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    /// The next line.
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = String::new();
+        tokio::time::timeout(PATIENCE, self.out.read_line(&mut line)).await.unwrap().unwrap();
+        assert_ne!(line, "", "the command ended early");
+        line
+    }
+
+    /// The exit code, and what was printed behind the last line read.
+    pub(crate) async fn rest(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        tokio::time::timeout(PATIENCE, self.out.read_to_string(&mut rest)).await.unwrap().unwrap();
+        (self.child.wait().await.unwrap().code(), rest)
     }
 }
 
