@@ -23,6 +23,9 @@ pub(crate) const TRAIL_HOPS: usize = 64;
 /// Idle connections kept per upstream.
 pub(crate) const IDLE_CONNECTIONS: usize = 64;
 
+/// Idle connections older than this aren't used again: well below the idle timeouts of servers, the sample's included.
+pub(crate) const IDLE_AGE: Duration = Duration::from_secs(30);
+
 /// Largest `/bytes/N`, to catch typing errors: 1 TiB.
 pub(crate) const GENERATED_BYTES: u64 = 1 << 40;
 

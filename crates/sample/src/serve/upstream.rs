@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -278,9 +278,10 @@ impl StockClient {
     }
 }
 
-/// Idle connections, the latest used first.
+/// Idle connections, the latest used first; those that have been idle for long aren't used, since a server may be about
+/// to close them.
 #[derive(Debug)]
-struct Idle<T>(Mutex<Vec<T>>);
+struct Idle<T>(Mutex<Vec<(T, Instant)>>);
 
 impl<T> Idle<T> {
     fn new() -> Self {
@@ -290,8 +291,8 @@ impl<T> Idle<T> {
     /// The latest connection that is still usable; those that aren't are dropped.
     fn take(&self, usable: impl Fn(&T) -> bool) -> Option<T> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(connection) = idle.pop() {
-            if usable(&connection) {
+        while let Some((connection, since)) = idle.pop() {
+            if since.elapsed() < limits::IDLE_AGE && usable(&connection) {
                 return Some(connection);
             }
         }
@@ -301,7 +302,7 @@ impl<T> Idle<T> {
     fn put(&self, connection: T) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < limits::IDLE_CONNECTIONS {
-            idle.push(connection);
+            idle.push((connection, Instant::now()));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::odd::nobody;
 use crate::process::{call, run, serve};
 
 #[tokio::test]
@@ -112,7 +113,8 @@ async fn connect_overrides_where_to_dial() {
 
 #[tokio::test]
 async fn nobody_there_is_said_in_one_line() {
-    let gone = serve("any", &[]).await.address().to_owned();
+    let nobody = nobody();
+    let gone = &nobody.address;
     for scheme in ["http", "h2c", "tcp", "echo"] {
         let printed = run(&["call", &format!("{scheme}://{gone}/")]).await;
         assert_eq!(printed.code, Some(2));

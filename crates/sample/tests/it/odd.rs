@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -21,6 +21,18 @@ impl Odd {
     pub(crate) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://{}/", self.address)
     }
+}
+
+/// An address that refuses every connection for as long as the value lives: taken, but nobody listens.
+pub(crate) struct Nobody {
+    pub(crate) address: String,
+    _socket: TcpSocket,
+}
+
+pub(crate) fn nobody() -> Nobody {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    Nobody { address: socket.local_addr().unwrap().to_string(), _socket: socket }
 }
 
 /// Runs `serve` on every connection; it gets the connection's number, from 0.
