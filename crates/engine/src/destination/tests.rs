@@ -140,7 +140,7 @@ fn a_restored_cluster_picks_as_the_exported_one() {
         let served = cluster(policy(), endpoints(), 80, None).unwrap();
         let mut rng = Rng::new(2);
         let mut under_way = Vec::new();
-        for round in 0..40 {
+        for round in 0..42 {
             let pick = served.pick(now, rng.draw(), &[], &mut Silent).unwrap();
             let request = pick.state.start();
             if round % 3 == 0 {
