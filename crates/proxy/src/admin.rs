@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use leno_http::exchange::Exchange;
+use leno_http::exchange::{Exchange, Frame, Incoming};
 use leno_http::head::ResponseHead;
 use leno_http::server::{Config, Connection, Protocol};
 use leno_model::request::RequestView;
@@ -17,8 +17,9 @@ use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
-use crate::core::Shared;
-use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS};
+use crate::core::{Core, Shared};
+use crate::explain::{self, Question};
+use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS};
 use crate::local::Local;
 
 /// Serves the admin interface for as long as the task is kept.
@@ -30,19 +31,20 @@ pub(crate) fn serve(
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
     let places = Rc::new(Semaphore::new(ADMIN_CONNECTIONS));
+    let core = Core::new(shared, fastrand::u64(..));
     Ok(task::spawn_local("admin", async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            let (shared, local, places) = (Arc::clone(&shared), Arc::clone(&local), Rc::clone(&places));
+            let (core, local, places) = (Rc::clone(&core), Arc::clone(&local), Rc::clone(&places));
             task::spawn_local("admin", async move {
                 let Ok(_place) = places.try_acquire() else { return };
                 let mut connection =
                     Connection::new(Protocol::Http1, Box::new(stream), Rc::new(Config::default()));
                 while let Some(exchange) = connection.accept().await {
-                    answer(&shared, &local, exchange);
+                    answer(&core, &local, exchange).await;
                 }
             })
             .detach();
@@ -50,8 +52,9 @@ pub(crate) fn serve(
     }))
 }
 
-fn answer(shared: &Shared, local: &Local, exchange: Exchange) {
-    let Exchange { head, reply, .. } = exchange;
+async fn answer(core: &Rc<Core>, local: &Arc<Local>, exchange: Exchange) {
+    let Exchange { head, mut body, reply } = exchange;
+    let shared = &core.shared;
     let (status, kind, body) = match (head.method(), head.path()) {
         ("GET", "/stats/prometheus") => {
             let accept = head.fields().joined("accept").unwrap_or_default();
@@ -60,16 +63,47 @@ fn answer(shared: &Shared, local: &Local, exchange: Exchange) {
         }
         ("GET", "/healthz/ready") => ready(shared, local),
         ("GET", "/config") => (StatusCode::OK, JSON, config(shared, local)),
-        ("GET", _) => (
-            StatusCode::NOT_FOUND,
-            TEXT,
-            "there are /stats/prometheus, /healthz/ready and /config\n".to_owned(),
-        ),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".to_owned()),
+        ("POST", "/explain") => explained(core, local, &mut body).await,
+        ("GET", _) => {
+            let paths = "there are /stats/prometheus, /healthz/ready, /config and POST /explain\n";
+            (StatusCode::NOT_FOUND, TEXT, paths.to_owned())
+        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET, and POST /explain\n".to_owned()),
     };
     let mut head = ResponseHead::new(status);
     let _managed = head.fields_mut().set("content-type", kind.as_bytes());
     reply.whole(head, Bytes::from(body));
+}
+
+/// The answer to an explain question in a body.
+async fn explained(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    body: &mut Incoming,
+) -> (StatusCode, &'static str, String) {
+    let mut text = Vec::new();
+    loop {
+        match body.frame().await {
+            Frame::Data(data) if text.len() + data.len() <= ADMIN_BODY_BYTES => text.extend_from_slice(&data),
+            Frame::Data(_) => {
+                return (StatusCode::PAYLOAD_TOO_LARGE, TEXT, "the question is too long\n".to_owned());
+            }
+            Frame::Trailers(_) => {}
+            Frame::End => break,
+            Frame::Abort(_) => {
+                return (StatusCode::BAD_REQUEST, TEXT, "the question was cut short\n".to_owned());
+            }
+        }
+    }
+    let question: Question = match serde_json::from_slice(&text) {
+        Ok(question) => question,
+        Err(error) => return (StatusCode::BAD_REQUEST, TEXT, format!("not a question: {error}\n")),
+    };
+    match explain::explain(core, local, &question).await.map(|answer| serde_json::to_string_pretty(&answer)) {
+        Ok(Ok(answer)) => (StatusCode::OK, JSON, answer),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        Err(invalid) => (StatusCode::BAD_REQUEST, TEXT, format!("{invalid}\n")),
+    }
 }
 
 const JSON: &str = "application/json";

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_engine::explain::Silent;
+use leno_engine::explain::Explain;
 use leno_engine::route::RouteSource;
 use leno_http::head::{RequestHead, Scheme};
 use leno_http::io::Io;
@@ -23,7 +23,7 @@ use crate::limits::HANDSHAKE;
 use crate::local::Local;
 use crate::outbound;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{self, Decision, Path};
+use crate::path::{Decided, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
 use crate::secure;
@@ -114,27 +114,26 @@ impl GatewayPath {
 
     pub(crate) fn decide<'v>(
         &'v self,
-        core: &Core,
         view: &'v View,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
-        let Some(gateway) = view.gateway.as_deref() else { return Decision::Fail(Failure::NotDiscovered) };
-        let Some(tables) = gateway.ports.get(&self.port) else { return Decision::Fail(Failure::NoRoute) };
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
+        let Some(gateway) = view.gateway.as_deref() else { return Decided::fail(Failure::NotDiscovered) };
+        let Some(tables) = gateway.ports.get(&self.port) else { return Decided::fail(Failure::NoRoute) };
         if !gateway.authorizer.is_empty()
-            && !gateway.authorizer.check(&self.peer(), Some(head), &mut Silent).is_allowed()
+            && !gateway.authorizer.check(&self.peer(), Some(head), explain).is_allowed()
         {
-            return Decision::Fail(Failure::Denied);
+            return Decided::fail(Failure::Denied);
         }
-        let Some(router) = tables.router(head.authority()) else { return Decision::Fail(Failure::NoRoute) };
+        let Some(router) = tables.router(head.authority()) else { return Decided::fail(Failure::NoRoute) };
         let source = RouteSource {
             labels: &self.local.labels,
             namespace: &self.local.name.namespace,
             port: self.port,
             scope: &self.scope,
         };
-        let routed = router.route(head, &source, core.draw(), &mut Silent);
-        path::decision(view, routed, self.port, None, record)
+        Decided::by_route(view, router.route(head, &source, draw, explain), self.port)
     }
 
     /// The connection as policies see it: a client outside the mesh has no identity.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use leno_engine::authorize::Decision as Verdict;
-use leno_engine::explain::Silent;
+use leno_engine::explain::{Explain, Silent};
 use leno_http::head::{RequestHead, Scheme};
 use leno_http::io::{Io, Prefixed};
 use leno_identity::tls::mesh::ClientAuth;
@@ -29,9 +29,9 @@ use crate::limits::HANDSHAKE;
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{Decision, Path, Plan};
+use crate::path::{Decided, Decision, Path};
 use crate::prepare;
-use crate::record::{Ends, Record};
+use crate::record::Ends;
 use crate::secure;
 use crate::serve;
 use crate::upstream::To;
@@ -326,6 +326,19 @@ impl InboundPath {
         }
     }
 
+    /// A path as it would be for a connection of this peer.
+    pub(crate) fn explained(
+        core: &Core,
+        local: &Arc<Local>,
+        tables: &InboundTables,
+        peer: Option<peer::Peer>,
+        remote: Option<SocketAddr>,
+        destination: SocketAddr,
+    ) -> Self {
+        let ends = Ends { remote, local: Some(destination), server_name: None };
+        Self::new(core, local, tables, ends, peer, destination, Party::default())
+    }
+
     /// Both ends, for metrics of connections.
     pub(crate) fn parties(&self) -> Parties<'_> {
         Parties {
@@ -392,21 +405,24 @@ impl InboundPath {
         &'v self,
         view: &'v View,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
-        let Some(tables) = view.inbound.as_deref() else { return Decision::Fail(Failure::NotDiscovered) };
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
+        let Some(tables) = view.inbound.as_deref() else { return Decided::fail(Failure::NotDiscovered) };
         if self.peer.is_none() && tables.unit.mtls.port(self.destination.port()) == MtlsMode::Strict {
-            return Decision::Fail(Failure::NoPeerIdentity);
+            return Decided::fail(Failure::NoPeerIdentity);
+        }
+        if let Err(failure) = self.check_trust(view) {
+            return Decided::fail(failure);
         }
         if !tables.authorizer.is_empty() {
-            let verdict = tables.authorizer.check(&self.peer(), Some(head), &mut Silent);
+            let verdict = tables.authorizer.check(&self.peer(), Some(head), explain);
             if let Verdict::Denied { by } = verdict.decision {
                 let rule = by.map_or_else(|| "none".to_owned(), ToString::to_string);
-                record.details(format!("rbac_access_denied_matched_policy[{rule}]"));
-                return Decision::Fail(Failure::Denied);
+                let details = Some(format!("rbac_access_denied_matched_policy[{rule}]"));
+                return Decided { rule: None, details, decision: Decision::Fail(Failure::Denied) };
             }
         }
-        Decision::Forward(Box::new(Plan::unchanged(self.to(), None)))
+        Decided::forward(self.to())
     }
 
     /// The application has answered in HTTP: from now on the port never falls back to opaque bytes.

@@ -8,6 +8,7 @@
 
 pub mod bootstrap;
 pub mod core;
+pub mod explain;
 pub mod limits;
 pub mod listener;
 pub mod local;

@@ -105,3 +105,6 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Connections to the admin interface at once: a scraper, and people.
 pub const ADMIN_CONNECTIONS: usize = 16;
+
+/// Largest body of an admin request: a question with as many headers as a request may have.
+pub const ADMIN_BODY_BYTES: usize = 128 * 1024;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_engine::explain::Silent;
+use leno_engine::explain::Explain;
 use leno_engine::route::RouteSource;
 use leno_http::head::{RequestHead, Scheme};
 use leno_http::io::Io;
@@ -24,7 +24,7 @@ use crate::detect::{self, Detected};
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{self, Decision, Path, Plan};
+use crate::path::{Decided, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
 use crate::resolve::{self, Meaning};
@@ -68,7 +68,7 @@ pub(crate) async fn connection(
 }
 
 /// What an address means.
-async fn dialled(core: &Core, destination: SocketAddr) -> Result<Dialled, Failure> {
+pub(crate) async fn dialled(core: &Core, destination: SocketAddr) -> Result<Dialled, Failure> {
     match resolve::address(core, destination.ip(), destination.port()).await? {
         Meaning::External => Ok(Dialled::External),
         Meaning::Mesh(Answer::Service(host)) => Ok(Dialled::Service(host)),
@@ -96,9 +96,7 @@ pub(crate) async fn serve_known(
         return opaque::refuse(&core, &local, Reporter::Source, Failure::NoDestination);
     }
     let declared = declared(&core, &dialled, destination.port());
-    let ends = Ends { remote, local: Some(destination), server_name: None };
-    let unknown = unknown_handle(&core, &local, &dialled, destination);
-    let path = OutboundPath { local, ends, dialled, destination, unknown };
+    let path = OutboundPath::new(&core, &local, dialled, destination, remote);
     match declared {
         service::Protocol::Tcp | service::Protocol::Tls => opaque::outbound(core, &path, io).await,
         service::Protocol::Http | service::Protocol::Http2 | service::Protocol::Grpc => {
@@ -183,6 +181,18 @@ pub(crate) fn count_for(core: &Core, local: &Local, chosen: &Chosen, record: &mu
 }
 
 impl OutboundPath {
+    pub(crate) fn new(
+        core: &Core,
+        local: &Arc<Local>,
+        dialled: Dialled,
+        destination: SocketAddr,
+        remote: Option<SocketAddr>,
+    ) -> Self {
+        let unknown = unknown_handle(core, local, &dialled, destination);
+        let ends = Ends { remote, local: Some(destination), server_name: None };
+        Self { local: Arc::clone(local), ends, dialled, destination, unknown }
+    }
+
     /// Where opaque bytes go: to the service that was dialled, whatever its routes for requests say.
     pub(crate) fn opaque_to<'v>(&self, view: &'v View) -> Result<To<'v>, Failure> {
         let port = self.destination.port();
@@ -223,46 +233,35 @@ impl OutboundPath {
         count_for(core, &self.local, chosen, record);
     }
 
-    pub(crate) async fn decide<'v>(
+    pub(crate) fn decide<'v>(
         &'v self,
-        core: &Core,
         view: &'v View,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
         let port = self.destination.port();
         match &self.dialled {
-            Dialled::Service(host) => self.route(core, view, host, port, None, head, record),
-            Dialled::Endpoint(host, uid) => {
-                let Some(tables) = view.hosts.get(host) else {
-                    return Decision::Fail(Failure::NoDestination);
-                };
-                let port = service_port_of(tables, uid, port).unwrap_or(port);
-                match tables.cluster(port, None) {
-                    Ok(cluster) => {
-                        let to = To::Cluster { cluster, only: Some(Arc::clone(uid)) };
-                        Decision::Forward(Box::new(Plan::unchanged(to, None)))
-                    }
-                    Err(failure) => Decision::Fail(failure),
-                }
-            }
-            Dialled::External => self.by_authority(core, view, head, record).await,
+            Dialled::Service(host) => self.route(view, host, port, head, draw, explain),
+            Dialled::Endpoint(..) => match self.opaque_to(view) {
+                Ok(to) => Decided::forward(to),
+                Err(failure) => Decided::fail(failure),
+            },
+            Dialled::External => self.by_authority(view, head, draw, explain),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a decision reads")]
     fn route<'v>(
         &'v self,
-        core: &Core,
         view: &'v View,
         host: &Host,
         port: u16,
-        only: Option<Arc<str>>,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
         let Some(router) = view.hosts.get(host).and_then(|tables| tables.router(port)) else {
-            return Decision::Fail(Failure::NoDestination);
+            return Decided::fail(Failure::NoDestination);
         };
         let source = RouteSource {
             labels: &self.local.labels,
@@ -270,29 +269,28 @@ impl OutboundPath {
             port,
             scope: &Scope::Mesh,
         };
-        let routed = router.route(head, &source, core.draw(), &mut Silent);
-        path::decision(view, routed, port, only, record)
+        Decided::by_route(view, router.route(head, &source, draw, explain), port)
     }
 
     /// A request to an address outside the mesh may still name a service of it by host: a client behind a fixed proxy
     /// address, or with a wildcard host. Only what is held already counts, since asking for every external host would
     /// tell the control plane where people go.
-    async fn by_authority<'v>(
+    fn by_authority<'v>(
         &'v self,
-        core: &Core,
         view: &'v View,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
         let (name, port) = split_authority(head.authority());
         let port = port.unwrap_or_else(|| self.destination.port());
         if let Some(host) = name.parse::<Host>().ok().filter(|host| view.hosts.contains_key(host)) {
-            return self.route(core, view, &host, port, None, head, record);
+            return self.route(view, &host, port, head, draw, explain);
         }
         if !resolve::lets_out(view) {
-            return Decision::Fail(Failure::ForbiddenDestination);
+            return Decided::fail(Failure::ForbiddenDestination);
         }
-        Decision::Forward(Box::new(Plan::unchanged(external(view, self.destination), None)))
+        Decided::forward(external(view, self.destination))
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use leno_engine::explain::Explain;
 use leno_engine::route::{Forward, Routed};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
-use leno_model::route::HeaderEdits;
+use leno_model::route::{HeaderEdits, Rule};
 use leno_telemetry::istio::HttpHandle;
 
 use crate::core::Core;
@@ -32,6 +33,16 @@ pub(crate) enum Path {
     Inbound(InboundPath),
     /// From outside the mesh into it.
     Gateway(GatewayPath),
+}
+
+/// What is decided of a request, and why.
+pub(crate) struct Decided<'v> {
+    /// The route rule; `None` where no rule was needed or none matches.
+    pub(crate) rule: Option<&'v Rule>,
+    /// More about a denial, for the log.
+    pub(crate) details: Option<String>,
+    /// What happens.
+    pub(crate) decision: Decision<'v>,
 }
 
 /// What happens to a request.
@@ -82,10 +93,10 @@ static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new()
 
 impl<'v> Plan<'v> {
     /// Sends it on as it is.
-    pub(crate) fn unchanged(to: To<'v>, protocol: Option<Protocol>) -> Self {
+    fn unchanged(to: To<'v>) -> Self {
         Self {
             to,
-            protocol,
+            protocol: None,
             path: None,
             authority: None,
             request_headers: [&NO_EDITS, &NO_EDITS],
@@ -95,47 +106,49 @@ impl<'v> Plan<'v> {
     }
 }
 
-/// The decision that a routed request means. `dialled` is the port by which a backend without one is understood.
-pub(crate) fn decision<'v>(
-    view: &'v View,
-    routed: Routed<'v>,
-    dialled: u16,
-    only: Option<Arc<str>>,
-    record: &mut Record,
-) -> Decision<'v> {
-    match routed {
-        Routed::Forward(forward) => {
-            record.route(forward.rule.and_then(|rule| rule.name.as_ref()));
-            match forwarded(view, forward, dialled, only) {
-                Ok(plan) => Decision::Forward(Box::new(plan)),
-                Err(failure) => Decision::Fail(failure),
+impl<'v> Decided<'v> {
+    /// Decided without a rule.
+    pub(crate) fn plainly(decision: Decision<'v>) -> Self {
+        Self { rule: None, details: None, decision }
+    }
+
+    /// It fails.
+    pub(crate) fn fail(failure: Failure) -> Self {
+        Self::plainly(Decision::Fail(failure))
+    }
+
+    /// It is sent on as it is.
+    pub(crate) fn forward(to: To<'v>) -> Self {
+        Self::plainly(Decision::Forward(Box::new(Plan::unchanged(to))))
+    }
+
+    /// What a routed request means. `dialled` is the port by which a backend without one is understood.
+    pub(crate) fn by_route(view: &'v View, routed: Routed<'v>, dialled: u16) -> Self {
+        let (rule, decision) = match routed {
+            Routed::Forward(forward) => (
+                forward.rule,
+                match forwarded(view, forward, dialled) {
+                    Ok(plan) => Decision::Forward(Box::new(plan)),
+                    Err(failure) => Decision::Fail(failure),
+                },
+            ),
+            Routed::Redirect { rule, status, location } => {
+                (Some(rule), Decision::Redirect { status, location, edits: &rule.response_headers })
             }
-        }
-        Routed::Redirect { rule, status, location } => {
-            record.route(rule.name.as_ref());
-            Decision::Redirect { status, location, edits: &rule.response_headers }
-        }
-        Routed::Respond { rule, response } => {
-            record.route(rule.name.as_ref());
-            Decision::Respond {
-                status: response.status,
-                body: Bytes::copy_from_slice(&response.body),
-                edits: &rule.response_headers,
+            Routed::Respond { rule, response } => {
+                let body = Bytes::copy_from_slice(&response.body);
+                (
+                    Some(rule),
+                    Decision::Respond { status: response.status, body, edits: &rule.response_headers },
+                )
             }
-        }
-        Routed::Failed { rule, failure } => {
-            record.route(rule.and_then(|rule| rule.name.as_ref()));
-            Decision::Fail(failure)
-        }
+            Routed::Failed { rule, failure } => (rule, Decision::Fail(failure)),
+        };
+        Self { rule, details: None, decision }
     }
 }
 
-fn forwarded<'v>(
-    view: &'v View,
-    forward: Forward<'v>,
-    dialled: u16,
-    only: Option<Arc<str>>,
-) -> Result<Plan<'v>, Failure> {
+fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<Plan<'v>, Failure> {
     let tables = view.hosts.get(forward.host).ok_or(Failure::NoDestination)?;
     let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
         .ok_or(Failure::NoDestination)?;
@@ -145,7 +158,7 @@ fn forwarded<'v>(
         _ => None,
     };
     Ok(Plan {
-        to: To::Cluster { cluster, only },
+        to: To::Cluster { cluster, only: None },
         protocol,
         path: forward.path,
         authority: forward.authority,
@@ -193,17 +206,19 @@ impl Path {
     }
 
     /// Decides what happens to a request.
-    pub(crate) async fn decide<'v>(
+    ///
+    /// `draw` is uniform over all 64-bit numbers and decides between weighted backends.
+    pub(crate) fn decide<'v>(
         &'v self,
-        core: &Core,
         view: &'v View,
         head: &RequestHead,
-        record: &mut Record,
-    ) -> Decision<'v> {
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Decided<'v> {
         match self {
-            Self::Outbound(path) => path.decide(core, view, head, record).await,
-            Self::Inbound(path) => path.decide(view, head, record),
-            Self::Gateway(path) => path.decide(core, view, head, record),
+            Self::Outbound(path) => path.decide(view, head, draw, explain),
+            Self::Inbound(path) => path.decide(view, head, explain),
+            Self::Gateway(path) => path.decide(view, head, draw, explain),
         }
     }
 

@@ -109,11 +109,12 @@ impl Record {
         }
     }
 
-    /// The route that matched.
-    pub(crate) fn route(&mut self, name: Option<&Arc<str>>) {
+    /// The route that matched, and more about why, for the log.
+    pub(crate) fn decided(&mut self, route: Option<&Arc<str>>, details: Option<String>) {
         if let Some(line) = &mut self.log {
-            line.route = name.cloned();
+            line.route = route.cloned();
         }
+        self.details = details.map(Into::into);
     }
 
     /// The response's head is about to be sent.

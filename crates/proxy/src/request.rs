@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
+use leno_engine::explain::Silent;
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Answer, Exchange, Incoming, Outgoing, Progress, Reply, Response};
 use leno_http::head::{Connect, RequestHead, ResponseHead, Version};
@@ -41,7 +42,9 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange) {
         return refuse(&mut record, reply, failure);
     }
     let view = core.view();
-    match path.decide(&core, &view, &head, &mut record).await {
+    let decided = path.decide(&view, &head, core.draw(), &mut Silent);
+    record.decided(decided.rule.and_then(|rule| rule.name.as_ref()), decided.details);
+    match decided.decision {
         Decision::Fail(failure) => refuse(&mut record, reply, failure),
         Decision::Respond { status, body, edits } => respond(&mut record, reply, status, None, body, edits),
         Decision::Redirect { status, location, edits } => {

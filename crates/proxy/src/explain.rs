@@ -1,0 +1,367 @@
+//! What this proxy would do with a request, and why: its own decisions, made on its own tables, with a listener.
+//!
+//! Nothing is sent and nothing counted. A question about an address or name that is not held yet asks the control plane,
+//! as a request would.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Method;
+use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript};
+use leno_http::head::{RequestHead, Scheme};
+use leno_identity::tls::peer::{Fingerprint, Peer};
+use leno_model::failure::Failure;
+use leno_model::policy::PolicyAction;
+use leno_model::request::RequestView;
+use leno_model::span::Origin;
+use leno_model::unit::Answer;
+use serde::{Deserialize, Serialize};
+
+use crate::core::Core;
+use crate::inbound::InboundPath;
+use crate::local::Local;
+use crate::outbound::{Dialled, OutboundPath};
+use crate::path::{Decided, Decision, Path};
+use crate::resolve;
+use crate::upstream::To;
+
+/// A request to be explained.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Question {
+    /// The method.
+    pub method: String,
+    /// The authority: the header `Host`.
+    pub authority: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers, in order.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The port that is dialled: the service's outbound, the workload's inbound.
+    pub port: u16,
+    /// Where it comes from.
+    pub from: From,
+    /// The random draw between weighted backends and endpoints, for repeatable answers.
+    #[serde(default)]
+    pub draw: Option<u64>,
+}
+
+/// Which way a request goes through the proxy.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum From {
+    /// From the own workload.
+    Workload,
+    /// From a peer with this identity; without one, in plaintext.
+    Peer {
+        /// The SPIFFE id.
+        identity: Option<String>,
+        /// Its address.
+        #[serde(default)]
+        ip: Option<IpAddr>,
+    },
+}
+
+/// What would happen.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// Who answers.
+    pub workload: String,
+    /// The snapshot that it was decided by.
+    pub snapshot: u64,
+    /// `forward`, `redirect`, `respond` or `fail`.
+    pub outcome: String,
+    /// The rule that decided, and where it is written.
+    pub rule: Option<Place>,
+    /// Where the request would go, in the log's notation.
+    pub destination: Option<String>,
+    /// The endpoint that would get it.
+    pub endpoint: Option<Endpoint>,
+    /// The path that goes upstream.
+    pub path: Option<String>,
+    /// The status of an answer that the proxy would give itself.
+    pub status: Option<u16>,
+    /// Why it would fail: the failure's name.
+    pub failure: Option<String>,
+    /// The response flag that would be logged.
+    pub flag: Option<String>,
+    /// More about it.
+    pub details: Option<String>,
+    /// Everything that was considered, in order.
+    pub considered: Vec<Step>,
+}
+
+/// A rule's place.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Place {
+    /// The object.
+    pub object: String,
+    /// File and line.
+    pub at: String,
+    /// The rule's name, where it has one.
+    pub name: Option<String>,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Endpoint {
+    /// Its id: the workload's name.
+    pub uid: String,
+    /// What would be reached there.
+    pub target: SocketAddr,
+    /// Who is expected there.
+    pub identity: Option<String>,
+}
+
+/// Something that was considered.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Step {
+    /// `rule`, `backend`, `policy`, `endpoint` or `reading`.
+    pub kind: String,
+    /// What it is.
+    pub subject: String,
+    /// What became of it.
+    pub outcome: String,
+    /// Whether it won.
+    pub won: bool,
+}
+
+/// A question that makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// The method, authority or target.
+    #[error("{0} is not valid in a request")]
+    Request(&'static str),
+    /// A header.
+    #[error("header {0:?} is not valid in a request")]
+    Header(String),
+    /// The identity.
+    #[error("{0:?} is not a SPIFFE id")]
+    Identity(String),
+    /// The proxy serves no workload of its own.
+    #[error("this proxy has no workload whose requests could be explained")]
+    NoWorkload,
+}
+
+/// Explains a request.
+///
+/// # Errors
+/// When it is no request.
+pub(crate) async fn explain(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    question: &Question,
+) -> Result<Explanation, Invalid> {
+    let mut head = head(question)?;
+    let mut explanation = Explanation { workload: local.name.to_string(), ..Explanation::default() };
+    let path = match &question.from {
+        From::Workload => outbound(core, local, question).await,
+        From::Peer { identity, ip } => inbound(core, local, question, identity.as_deref(), *ip)?,
+    };
+    let path = match path {
+        Ok(path) => path,
+        Err(failure) => {
+            explanation.fails(failure);
+            return Ok(explanation);
+        }
+    };
+    if let Err(failure) = path.prepare(core, &mut head) {
+        explanation.fails(failure);
+        return Ok(explanation);
+    }
+    let view = core.view();
+    explanation.snapshot = view.snapshot;
+    let draw = question.draw.unwrap_or_else(|| core.draw());
+    let mut transcript = Transcript::default();
+    let Decided { rule, details, decision } = path.decide(&view, &head, draw, &mut transcript);
+    explanation.rule = rule.map(|rule| Place::new(&rule.origin, rule.name.as_deref()));
+    explanation.details = details;
+    match decision {
+        Decision::Forward(plan) => {
+            "forward".clone_into(&mut explanation.outcome);
+            explanation.destination = Some(plan.to.to_string());
+            explanation.path = Some(plan.path.as_deref().unwrap_or_else(|| head.path()).to_owned());
+            if let Err(failure) = explanation.choose(&plan.to, draw, &mut transcript) {
+                explanation.fails(failure);
+            }
+        }
+        Decision::Redirect { status, location, .. } => {
+            "redirect".clone_into(&mut explanation.outcome);
+            explanation.status = Some(status);
+            explanation.destination = Some(location);
+        }
+        Decision::Respond { status, .. } => {
+            "respond".clone_into(&mut explanation.outcome);
+            explanation.status = Some(status);
+        }
+        Decision::Fail(failure) => explanation.fails(failure),
+    }
+    explanation.considered = transcript.events.into_iter().map(Step::from).collect();
+    Ok(explanation)
+}
+
+fn head(question: &Question) -> Result<RequestHead, Invalid> {
+    let method: Method = question.method.parse().map_err(|_invalid| Invalid::Request("the method"))?;
+    let mut head = RequestHead::new(method, Scheme::Http, &question.authority, &question.target)
+        .map_err(|_invalid| Invalid::Request("the host or path"))?;
+    for (name, value) in &question.headers {
+        head.fields_mut()
+            .append(&name.to_ascii_lowercase(), value.as_bytes())
+            .map_err(|_invalid| Invalid::Header(name.clone()))?;
+    }
+    Ok(head)
+}
+
+async fn outbound(core: &Rc<Core>, local: &Arc<Local>, question: &Question) -> Result<Path, Failure> {
+    let (name, _) = leno_model::request::split_authority(&question.authority);
+    let unspecified = IpAddr::from([0, 0, 0, 0]);
+    let (dialled, ip) = match name.parse::<IpAddr>() {
+        Ok(ip) => (crate::outbound::dialled(core, SocketAddr::new(ip, question.port)).await?, ip),
+        Err(_a_name) => match resolve::name(core, &name.to_ascii_lowercase()).await? {
+            Some(Answer::Service(host)) => (Dialled::Service(host), unspecified),
+            Some(Answer::Endpoint { host: Some(host), uid }) => (Dialled::Endpoint(host, uid), unspecified),
+            _ => (Dialled::External, unspecified),
+        },
+    };
+    let destination = SocketAddr::new(ip, question.port);
+    Ok(Path::Outbound(OutboundPath::new(core, local, dialled, destination, None)))
+}
+
+fn inbound(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    question: &Question,
+    identity: Option<&str>,
+    ip: Option<IpAddr>,
+) -> Result<Result<Path, Failure>, Invalid> {
+    let view = core.view();
+    let tables = view.inbound.as_deref().ok_or(Invalid::NoWorkload)?;
+    let peer = match identity {
+        Some(text) => {
+            let id = text.parse().map_err(|_malformed| Invalid::Identity(text.to_owned()))?;
+            Some(Peer { id, not_after: local.wall(), fingerprint: Fingerprint([0; 32]) })
+        }
+        None => None,
+    };
+    let own = tables.unit.addresses.first().copied().unwrap_or_else(|| IpAddr::from([0, 0, 0, 0]));
+    let remote = ip.map(|ip| SocketAddr::new(ip, 0));
+    let destination = SocketAddr::new(own, question.port);
+    Ok(Ok(Path::Inbound(InboundPath::explained(core, local, tables, peer, remote, destination))))
+}
+
+impl Explanation {
+    fn fails(&mut self, failure: Failure) {
+        let row = failure.row();
+        "fail".clone_into(&mut self.outcome);
+        self.failure = Some(failure.name().to_owned());
+        self.flag = Some(row.flag.to_owned());
+        self.status = (row.http != 0).then_some(row.http);
+        self.details.get_or_insert_with(|| row.details.to_owned());
+    }
+
+    fn choose(&mut self, to: &To<'_>, draw: u64, transcript: &mut Transcript) -> Result<(), Failure> {
+        let To::Cluster { cluster, only } = to else { return Ok(()) };
+        let pick = match only {
+            Some(uid) => cluster.pick_by_uid(uid, transcript)?,
+            None => cluster.pick(Instant::now(), draw, &[], transcript)?,
+        };
+        self.endpoint = Some(Endpoint {
+            uid: pick.endpoint.uid.to_string(),
+            target: pick.target,
+            identity: pick.endpoint.identity.as_ref().map(ToString::to_string),
+        });
+        Ok(())
+    }
+}
+
+impl Place {
+    fn new(origin: &Origin, name: Option<&str>) -> Self {
+        Self {
+            object: origin.object.to_string(),
+            at: origin.location.to_string(),
+            name: name.map(ToOwned::to_owned),
+        }
+    }
+}
+
+impl std::convert::From<Event> for Step {
+    fn from(event: Event) -> Self {
+        let step = |kind: &str, subject: String, won: bool, outcome: String| Self {
+            kind: kind.to_owned(),
+            subject,
+            outcome,
+            won,
+        };
+        match event {
+            Event::Rule { origin, name, index, outcome } => {
+                let name = name.map(|name| format!(" {name:?}")).unwrap_or_default();
+                let index = index.map(|index| format!(" match {}", index + 1)).unwrap_or_default();
+                let won = outcome == RuleOutcome::Won;
+                step("rule", format!("{origin}{name}{index}"), won, rule_outcome(&outcome))
+            }
+            Event::Backend { origin, target, weight, total, drawn } => {
+                let outcome = if drawn { "drawn" } else { "not drawn" };
+                step(
+                    "backend",
+                    format!("{target} ({origin})"),
+                    drawn,
+                    format!("{outcome}, weight {weight} of {total}"),
+                )
+            }
+            Event::Reading { path } => step("reading", path, false, "policies see this path too".to_owned()),
+            Event::Policy { origin, action, dry_run, outcome } => {
+                let action = match action {
+                    PolicyAction::Allow => "allow",
+                    PolicyAction::Deny => "deny",
+                };
+                let shadow = if dry_run { ", dry run" } else { "" };
+                let won = outcome == PolicyOutcome::Won;
+                step("policy", format!("{origin} ({action}{shadow})"), won, policy_outcome(&outcome))
+            }
+            Event::Endpoint { uid, outcome } => {
+                let won = outcome == EndpointOutcome::Picked;
+                step("endpoint", uid.to_string(), won, endpoint_outcome(&outcome))
+            }
+        }
+    }
+}
+
+fn rule_outcome(outcome: &RuleOutcome) -> String {
+    match outcome {
+        RuleOutcome::Won => "matches and decides".to_owned(),
+        RuleOutcome::Outranked => "matches, but stands after the winner".to_owned(),
+        RuleOutcome::Lost(unmet) => format!("does not match: {unmet}"),
+    }
+}
+
+fn policy_outcome(outcome: &PolicyOutcome) -> String {
+    match outcome {
+        PolicyOutcome::Won => "matches and decides".to_owned(),
+        PolicyOutcome::Outranked => "matches, but another has decided".to_owned(),
+        PolicyOutcome::NoRules => "has no rules and never matches".to_owned(),
+        PolicyOutcome::Incomplete => "has a part that is not understood, and so never matches".to_owned(),
+        PolicyOutcome::NotHttp => "is about HTTP and never matches opaque traffic".to_owned(),
+        PolicyOutcome::Source(unmet) => format!("no source matches: {}", unmet.join(", ")),
+        PolicyOutcome::Operation(unmet) => format!("no operation matches: {}", unmet.join(", ")),
+        PolicyOutcome::Condition(key) => format!("a condition does not hold: {key:?}"),
+    }
+}
+
+fn endpoint_outcome(outcome: &EndpointOutcome) -> String {
+    match outcome {
+        EndpointOutcome::Picked => "picked".to_owned(),
+        EndpointOutcome::Costlier { cost, picked } => {
+            format!("costs {cost} ns of waiting, the one picked {picked} ns")
+        }
+        EndpointOutcome::NotDrawn => "not drawn".to_owned(),
+        EndpointOutcome::Tried => "was tried before".to_owned(),
+        EndpointOutcome::NotReady => "is not ready".to_owned(),
+        EndpointOutcome::NoPort => "does not serve the port".to_owned(),
+        EndpointOutcome::NotInSubset => "is not in the subset".to_owned(),
+        EndpointOutcome::Unreachable(failure) => format!("cannot be reached: {}", failure.name()),
+    }
+}
