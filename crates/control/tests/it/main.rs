@@ -1,0 +1,1 @@
+//! Tests of the control plane with real files, sockets and clients.
