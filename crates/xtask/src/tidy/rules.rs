@@ -1,0 +1,119 @@
+//! The rules, each a pure function over one file.
+
+use crate::limits::FILE_LINES;
+
+/// Source files above [`FILE_LINES`], with the one idea that fills them.
+const LONG: [(&str, &str); 0] = [];
+
+/// Marks of work left undone. Written in two parts, since this file is checked, too.
+const UNDONE: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+
+/// What opens the door to unsafe code; one crate has it.
+const UNSAFE: &str = concat!("unsafe", "_code");
+/// The crate that may.
+const UNSAFE_MAY: &str = "crates/capture/src/";
+
+/// Files that quote what others wrote.
+const FOREIGN: [&str; 2] = ["Cargo.lock", "LICENSE"];
+
+/// Everything in this file that breaks a rule.
+pub(crate) fn check(name: &str, text: &str) -> Vec<String> {
+    if FOREIGN.contains(&name) || name.contains("/golden/") || name.contains("/corpus/") {
+        return Vec::new();
+    }
+    let mut problems = undone(name, text);
+    problems.extend(ending(name, text));
+    if std::path::Path::new(name).extension().is_some_and(|extension| extension == "rs") {
+        problems.extend(module_name(name));
+        problems.extend(opening(name, text));
+        problems.extend(length(name, text));
+        problems.extend(safety(name, text));
+    }
+    problems
+}
+
+/// Work that is left belongs into an issue.
+fn undone(name: &str, text: &str) -> Vec<String> {
+    let is_word = |line: &str, mark: &str| {
+        line.split(|character: char| !character.is_alphanumeric() && character != '_')
+            .any(|word| word == mark)
+    };
+    let lines = text.lines().enumerate();
+    let marked = lines.filter_map(|(number, line)| {
+        let mark = UNDONE.iter().find(|mark| is_word(line, mark))?;
+        Some(format!("{name}:{}: {mark}: do it, or file an issue", number + 1))
+    });
+    marked.collect()
+}
+
+fn ending(name: &str, text: &str) -> Option<String> {
+    let is_good = text.is_empty() || (text.ends_with('\n') && !text.ends_with("\n\n"));
+    (!is_good).then(|| format!("{name}:{}: should end with exactly one newline", text.lines().count().max(1)))
+}
+
+/// `foo.rs` beside `foo/`: an editor full of tabs called `mod.rs` helps nobody.
+fn module_name(name: &str) -> Option<String> {
+    name.ends_with("/mod.rs").then(|| format!("{name}:1: name it after its module"))
+}
+
+/// A module says what it is before anything else. Test modules are described by what they test.
+fn opening(name: &str, text: &str) -> Option<String> {
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!"));
+    let is_good = name.ends_with("/tests.rs") || first.is_some_and(|line| line.starts_with("//!"));
+    (!is_good).then(|| format!("{name}:1: should open with //! and what it is"))
+}
+
+fn length(name: &str, text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    let is_good = lines <= FILE_LINES || LONG.iter().any(|(long, _)| *long == name);
+    (!is_good).then(|| format!("{name}:{FILE_LINES}: has {lines} lines: which second idea moved in?"))
+}
+
+fn safety(name: &str, text: &str) -> Option<String> {
+    if name.starts_with(UNSAFE_MAY) {
+        return None;
+    }
+    let line = text.lines().position(|line| line.contains(UNSAFE))?;
+    Some(format!("{name}:{}: unsafe code belongs into capture, behind a safe function", line + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tidy_files_pass() {
+        for (name, text) in [
+            ("crates/x/src/lib.rs", "//! X.\n\npub mod y;\n"),
+            ("crates/x/src/y.rs", "#![cfg(unix)]\n//! Y.\n"),
+            ("crates/x/src/y/tests.rs", "use super::*;\n"),
+            ("crates/capture/src/lib.rs", concat!("//! C.\n#![allow(unsafe", "_code, reason = \"…\")]\n")),
+            ("README.md", "# X\n"),
+            ("empty", ""),
+            ("Cargo.lock", concat!("XX", "X")),
+        ] {
+            assert_eq!(check(name, text), Vec::<String>::new(), "{name}");
+        }
+    }
+
+    #[test]
+    fn others_are_named_with_their_line() {
+        let long = "//! X.\n".repeat(FILE_LINES + 1);
+        for (name, text, expected) in [
+            ("a.md", concat!("one\nTO", "DO: two\n"), "a.md:2:"),
+            ("a.sh", concat!("# FIX", "ME\n"), "a.sh:1:"),
+            ("a.md", "no newline", "a.md:1: should end"),
+            ("a.md", "two\n\n", "a.md:2: should end"),
+            ("crates/x/src/y/mod.rs", "//! Y.\n", "name it after"),
+            ("crates/x/src/y.rs", "use std::io;\n", "//!"),
+            ("crates/x/src/y.rs", "", "//!"),
+            ("crates/x/src/y.rs", long.as_str(), "has 601 lines"),
+            ("crates/x/src/y.rs", concat!("//! Y.\n#[allow(unsafe", "_code)]\n"), "y.rs:2: unsafe"),
+        ] {
+            let problems = check(name, text);
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{name}: {problems:?}");
+        }
+        let words = concat!("//! TO", "DOS and XX", "XX aren't marks.\n");
+        assert_eq!(check("a.rs", words), Vec::<String>::new());
+    }
+}
