@@ -50,7 +50,7 @@ impl Connection {
     pub fn is_reusable(&mut self) -> bool {
         match self {
             Self::H1(connection) => connection.is_reusable(),
-            Self::H2(connection) => connection.is_open(),
+            Self::H2(connection) => connection.is_open() && connection.available() > 0,
         }
     }
 

@@ -180,8 +180,9 @@ impl Reply {
     pub fn whole(self, mut head: ResponseHead, body: Bytes) {
         head.set_framing(crate::head::Framing::Length(body.len() as u64));
         let mut outgoing = self.head(head);
-        if body.is_empty() || outgoing.data(body).is_ok() {
-            outgoing.finish();
+        if !outgoing.is_finished() {
+            // Fails only if the client is gone.
+            let _given = outgoing.last(body);
         }
     }
 

@@ -14,7 +14,6 @@ mod halves;
 pub mod parse;
 mod refusal;
 mod server;
-mod timer;
 
 pub use client::ClientConnection;
 pub(crate) use client::Response;

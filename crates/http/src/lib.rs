@@ -20,3 +20,5 @@ mod pool;
 pub mod relay;
 pub mod reply;
 pub mod server;
+mod timer;
+mod websocket;

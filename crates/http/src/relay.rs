@@ -86,12 +86,10 @@ pub fn poll_body(
         match from.poll_frame(cx) {
             Poll::Ready(Frame::Data(data)) => {
                 tally.moved(data.len());
-                if let Err(failure) = to.data(data) {
-                    return Poll::Ready(BodyEnd::Stopped(failure));
-                }
                 // Lets the end go out together with the last bytes.
-                if from.is_ended() {
-                    to.finish();
+                let given = if from.is_ended() { to.last(data) } else { to.data(data) };
+                if let Err(failure) = given {
+                    return Poll::Ready(BodyEnd::Stopped(failure));
                 }
             }
             Poll::Ready(Frame::Trailers(trailers)) => {

@@ -85,6 +85,21 @@ impl Outgoing {
         }
     }
 
+    /// Gives the last bytes and ends the body with them. Call [`Self::ready`] before.
+    ///
+    /// # Errors
+    /// As [`Self::data`].
+    pub fn last(&mut self, data: Bytes) -> Result<(), Failure> {
+        match &mut self.0 {
+            Sink::H1(sink) => {
+                sink.data(data)?;
+                sink.finish();
+                Ok(())
+            }
+            Sink::H2(sink) => sink.last(data),
+        }
+    }
+
     /// Ends the body with trailers. Where the peer can't take any (HTTP/1 with a length, or HTTP/1.0) they are dropped.
     pub fn trailers(&mut self, trailers: HeaderMap) {
         match &mut self.0 {

@@ -45,6 +45,11 @@ pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
     fields(&head.fields, out);
     match &head.connect {
         Connect::Upgrade(protocol) | Connect::Extended(protocol) => {
+            // RFC 8441 §5.1: over HTTP/2 there is no key.
+            if matches!(head.connect, Connect::Extended(_)) && head.fields.get("sec-websocket-key").is_none()
+            {
+                put(out, &[b"sec-websocket-key: ", crate::websocket::key().as_bytes(), b"\r\n"]);
+            }
             put(out, &[b"connection: upgrade\r\nupgrade: ", protocol.as_bytes(), b"\r\n\r\n"]);
             return Encoding::None;
         }

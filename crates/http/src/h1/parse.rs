@@ -78,7 +78,7 @@ impl<T> From<Stop> for Parsed<T> {
 }
 
 /// The number in a `Content-Length`: digits only, below 2^63 so that sums don't overflow.
-fn length(value: &[u8]) -> Result<u64, Refusal> {
+pub(crate) fn length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::LengthInvalid);
     }

@@ -18,7 +18,6 @@ use super::encode::{self, Answered, Encoding};
 use super::halves::{Incoming, Outgoing};
 use super::parse::{Limits, ParsedRequest, request};
 use super::refusal::Refusal;
-use super::timer::{Timer, Wait};
 use crate::drain::Drain;
 use crate::exchange::{self, Exchange, Frame};
 use crate::head::{Connect, Framing, ResponseHead, Version};
@@ -26,6 +25,7 @@ use crate::io::Io;
 use crate::limits;
 use crate::reply::LocalReply;
 use crate::server::Config;
+use crate::timer::{Timer, Wait};
 
 /// An HTTP/1 connection that requests arrive on.
 #[derive(Debug)]

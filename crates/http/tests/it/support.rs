@@ -17,29 +17,29 @@ use leno_model::failure::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// Longer than any step of a test takes.
-pub const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-pub async fn in_time<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.expect("in time")
 }
 
-pub fn server(io: impl Io) -> server::Connection {
+pub(crate) fn server(io: impl Io) -> server::Connection {
     server::Connection::new(Protocol::Http1, Box::new(io), Rc::new(server::Config::default()))
 }
 
-pub fn client(io: impl Io) -> h1::ClientConnection {
+pub(crate) fn client(io: impl Io) -> h1::ClientConnection {
     h1::ClientConnection::new(Box::new(io), &client::Config::default())
 }
 
 /// Reads until the peer closes.
-pub async fn read_all(io: &mut DuplexStream) -> String {
+pub(crate) async fn read_all(io: &mut DuplexStream) -> String {
     let mut bytes = Vec::new();
     in_time(io.read_to_end(&mut bytes)).await.expect("read");
     String::from_utf8(bytes).expect("text")
 }
 
 /// Reads until what was read ends with `end`.
-pub async fn read_until(io: &mut DuplexStream, end: &str) -> String {
+pub(crate) async fn read_until(io: &mut DuplexStream, end: &str) -> String {
     let mut bytes = Vec::new();
     while !bytes.ends_with(end.as_bytes()) {
         let byte = in_time(io.read_u8()).await;
@@ -48,12 +48,12 @@ pub async fn read_until(io: &mut DuplexStream, end: &str) -> String {
     String::from_utf8(bytes).expect("text")
 }
 
-pub async fn write(io: &mut DuplexStream, text: &str) {
+pub(crate) async fn write(io: &mut DuplexStream, text: &str) {
     in_time(io.write_all(text.as_bytes())).await.expect("write");
 }
 
 /// A whole body, and whether it had trailers.
-pub async fn body_of(incoming: &mut Incoming) -> (Vec<u8>, Option<http::HeaderMap>) {
+pub(crate) async fn body_of(incoming: &mut Incoming) -> (Vec<u8>, Option<http::HeaderMap>) {
     let mut body = Vec::new();
     let mut trailers = None;
     loop {
@@ -67,7 +67,7 @@ pub async fn body_of(incoming: &mut Incoming) -> (Vec<u8>, Option<http::HeaderMa
 }
 
 /// Serves every request with `text`.
-pub async fn serve_text(mut connection: server::Connection, text: &'static str) -> usize {
+pub(crate) async fn serve_text(mut connection: server::Connection, text: &'static str) -> usize {
     let mut served = 0;
     while let Some(Exchange { mut body, reply, .. }) = connection.accept().await {
         body_of(&mut body).await;
@@ -88,7 +88,7 @@ async fn answer(mut response: Response, reply: &mut Reply) -> Result<(ResponseHe
 }
 
 /// The smallest proxy: one upstream connection for one exchange.
-pub async fn proxy_one(exchange: Exchange, upstream: &mut client::Connection) {
+pub(crate) async fn proxy_one(exchange: Exchange, upstream: &mut client::Connection) {
     let Exchange { head, mut body, mut reply } = exchange;
     let (mut outgoing, response) = match upstream.send(&head).await {
         Ok(sent) => sent,
@@ -128,8 +128,13 @@ pub async fn proxy_one(exchange: Exchange, upstream: &mut client::Connection) {
 }
 
 /// Proxies every request of one connection to one other.
-pub async fn proxy(mut connection: server::Connection, mut upstream: client::Connection) {
+pub(crate) async fn proxy(mut connection: server::Connection, mut upstream: client::Connection) {
     while let Some(exchange) = connection.accept().await {
         proxy_one(exchange, &mut upstream).await;
     }
+}
+
+/// A task on this core.
+pub(crate) fn local<T: 'static>(future: impl Future<Output = T> + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::task::spawn_local(future)
 }

@@ -28,10 +28,18 @@ fn refusal<T>(parsed: Parsed<T>) -> Option<Refusal> {
     }
 }
 
+/// Requests and why each is refused.
+#[track_caller]
+fn refused(table: &[(&str, Refusal)]) {
+    for (text, why) in table {
+        assert_eq!(refusal(parse_request(text)), Some(*why), "{text:?}");
+    }
+}
+
 #[test]
-fn requests_that_are_refused() {
+fn lines_that_are_refused() {
     use Refusal as R;
-    for (text, why) in [
+    refused(&[
         // Lines.
         ("GET / HTTP/1.1\nHost: a\r\n\r\n", R::BareLf),
         ("GET / HTTP/1.1\r\nHost: a\n\r\n", R::BareLf),
@@ -72,6 +80,13 @@ fn requests_that_are_refused() {
         ("GET / HTTP/1.01\r\nHost: a\r\n\r\n", R::Version),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", R::Version),
         ("\x16\x03\x01\x02\0\x01", R::Control),
+    ]);
+}
+
+#[test]
+fn targets_and_hosts_that_are_refused() {
+    use Refusal as R;
+    refused(&[
         // Targets.
         ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", R::Target),
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", R::Target),
@@ -105,6 +120,13 @@ fn requests_that_are_refused() {
         ("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", R::HostInvalid),
         ("GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", R::HostInvalid),
         ("CONNECT a:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", R::HostMismatch),
+    ]);
+}
+
+#[test]
+fn framing_and_connection_fields_that_are_refused() {
+    use Refusal as R;
+    refused(&[
         // Lengths and codings.
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", R::LengthInvalid),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", R::LengthInvalid),
@@ -147,9 +169,7 @@ fn requests_that_are_refused() {
         ("GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For\r\n\r\n", R::ConnectionOption),
         ("GET / HTTP/1.1\r\nHost: a\r\nConnection: authorization\r\n\r\n", R::ConnectionOption),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 200-maybe\r\n\r\n", R::Expectation),
-    ] {
-        assert_eq!(refusal(parse_request(text)), Some(why), "{text:?}");
-    }
+    ]);
 }
 
 #[test]

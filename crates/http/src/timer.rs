@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// The first byte of a request.
     Request,
     /// The rest of a head.
@@ -26,19 +26,19 @@ pub(super) enum Wait {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     wait: Option<(Wait, Instant)>,
 }
 
 impl Timer {
     /// Ends the current wait.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.wait = None;
     }
 
     /// Goes on with waiting, or begins if this is another thing; whether its time is over.
-    pub(super) fn is_over(&mut self, wait: Wait, limit: Duration, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn is_over(&mut self, wait: Wait, limit: Duration, cx: &mut Context<'_>) -> bool {
         let deadline = match self.wait {
             Some((current, deadline)) if current == wait => deadline,
             _ => {

@@ -1,0 +1,215 @@
+//! The dialling end of an HTTP/2 connection.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{Method, Response as HttpResponse, header};
+use leno_model::failure::Failure;
+
+use super::halves::{End, Incoming, Outgoing};
+use super::keepalive::{Heard, Prober};
+use super::streams::{Stream, Streams};
+use crate::client::Config;
+use crate::exchange::{self, Answer, Progress, Unsent};
+use crate::head::{Connect, Framing, RequestHead, ResponseHead, convert};
+use crate::io::Io;
+use crate::{limits, websocket};
+
+/// A share in an HTTP/2 connection that requests are sent on. Cloning shares the connection, which ends when all
+/// shares and exchanges are gone.
+#[derive(Clone, Debug)]
+pub struct ClientConnection {
+    send: SendRequest<Bytes>,
+    streams: Rc<Streams>,
+    max_fields: usize,
+}
+
+/// Moves a client connection, which does nothing unless this is polled. Resolves when the connection has ended.
+#[must_use = "the connection doesn't move unless its driver is polled"]
+pub struct Driver {
+    /// `None` once the connection has ended; exchanges still open then see it broken.
+    connection: Option<h2::client::Connection<Heard, Bytes>>,
+    prober: Option<Prober>,
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(connection) = &mut this.connection else { return Poll::Ready(()) };
+        // Errors reach the streams by themselves.
+        let ended = Pin::new(connection).poll(cx).is_ready();
+        if ended || this.prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {
+            this.connection = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("ended", &self.connection.is_none()).finish_non_exhaustive()
+    }
+}
+
+impl ClientConnection {
+    /// Sends preface and settings. Doesn't wait for the peer's, so a request may follow at once.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub async fn handshake(io: Box<dyn Io>, config: &Config) -> Result<(Self, Driver), Failure> {
+        let (io, reads) = Heard::new(io);
+        let (send, mut connection) =
+            builder(config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
+        let prober = Prober::new(connection.ping_pong(), &reads, &config.h2);
+        let this = Self { send, streams: Streams::new(), max_fields: config.head_fields };
+        Ok((this, Driver { connection: Some(connection), prober }))
+    }
+
+    /// See [`crate::client::Connection::send`].
+    ///
+    /// # Errors
+    /// If the connection takes no more streams, or the peer doesn't take this kind of request.
+    pub async fn send(
+        &mut self,
+        head: &RequestHead,
+    ) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
+        let unsent = |failure| Unsent { failure, progress: Progress::NotSent };
+        let request = convert::to_h2_request(head).map_err(unsent)?;
+        poll_fn(|cx| self.send.poll_ready(cx)).await.map_err(|_closed| unsent(Failure::UpstreamClosed))?;
+        let is_extended = matches!(head.connect, Connect::Extended(_) | Connect::Upgrade(_));
+        if is_extended && !self.send.is_extended_connect_protocol_enabled() {
+            return Err(unsent(Failure::UpgradeRefused));
+        }
+        let is_tunnel = head.connect != Connect::None;
+        let ended = !is_tunnel && matches!(head.framing, Framing::None | Framing::Length(0));
+        let (response, send) =
+            self.send.send_request(request, ended).map_err(|_closed| unsent(Failure::UpstreamClosed))?;
+        let stream = Stream::open(&self.streams);
+        let end = End::Client(Rc::clone(&stream));
+        let framing = if is_tunnel { Framing::Stream } else { head.framing };
+        let outgoing = if ended { Outgoing::finished(end) } else { Outgoing::new(send, end, framing) };
+        let response = Response {
+            response: Some(response),
+            stream,
+            asked: head.connect.clone(),
+            accept: head.fields.get("sec-websocket-key").map(websocket::accept),
+            is_head: head.method == Method::HEAD,
+            max_fields: self.max_fields,
+            informational: 0,
+        };
+        Ok((exchange::Outgoing::h2(outgoing), exchange::Response::h2(response)))
+    }
+
+    /// Whether new streams may be opened: the connection is neither broken nor told to go away.
+    pub fn is_open(&mut self) -> bool {
+        !matches!(self.send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    }
+
+    /// Streams that the peer lets open besides those that are.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.send.current_max_send_streams().saturating_sub(self.streams.active())
+    }
+
+    /// Streams open.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.streams.active()
+    }
+
+    /// See [`crate::client::Connection::idle_since`].
+    #[must_use]
+    pub fn idle_since(&self) -> Option<Instant> {
+        self.streams.idle_since()
+    }
+}
+
+fn builder(config: &Config) -> h2::client::Builder {
+    let settings = &config.h2;
+    let mut builder = h2::client::Builder::new();
+    builder
+        .enable_push(false)
+        .max_concurrent_streams(0)
+        .initial_max_send_streams(usize::try_from(settings.streams).unwrap_or(usize::MAX))
+        .initial_window_size(settings.stream_window)
+        .initial_connection_window_size(settings.connection_window)
+        .max_send_buffer_size(settings.send_buffer)
+        .max_frame_size(limits::H2_FRAME)
+        .max_header_list_size(u32::try_from(config.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
+        .max_local_error_reset_streams(Some(limits::H2_ERROR_RESETS))
+        .max_concurrent_reset_streams(limits::H2_RESET_STREAMS)
+        .reset_stream_duration(limits::H2_RESET_TIME);
+    builder
+}
+
+/// The receive half of a request that was sent, before its final head. Dropping it resets the stream, unless the
+/// send half goes on.
+#[derive(Debug)]
+pub(crate) struct Response {
+    /// `None` after the final head.
+    response: Option<ResponseFuture>,
+    stream: Rc<Stream>,
+    asked: Connect,
+    /// What the client expects of a granted upgrade to WebSocket.
+    accept: Option<String>,
+    is_head: bool,
+    max_fields: usize,
+    informational: usize,
+}
+
+impl Response {
+    pub(crate) fn progress(&self) -> Progress {
+        self.stream.progress()
+    }
+
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        let end = End::Client(Rc::clone(&self.stream));
+        let Some(response) = &mut self.response else { return Poll::Ready(Err(Failure::Internal)) };
+        if let Some(interim) = ready!(response.poll_informational(cx)) {
+            let interim = interim.map_err(|error| end.blame(&error))?;
+            self.stream.note(Progress::ResponseStarted);
+            self.informational += 1;
+            if self.informational > limits::INFORMATIONAL {
+                self.response = None;
+                return Poll::Ready(Err(Failure::UpstreamProtocol));
+            }
+            let head = convert::from_h2_response(interim, true, false, self.max_fields)?;
+            return Poll::Ready(Ok(Answer::Informational(head)));
+        }
+        let answered = ready!(Pin::new(response).poll(cx)).map_err(|error| end.blame(&error))?;
+        self.response = None;
+        self.stream.note(Progress::ResponseStarted);
+        let (parts, recv) = answered.into_parts();
+        let ended = recv.is_end_stream();
+        let interim = HttpResponse::from_parts(parts, ());
+        let mut head = convert::from_h2_response(interim, ended, self.is_head, self.max_fields)?;
+        self.translate_grant(&mut head);
+        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(Incoming::new(recv, end)))))
+    }
+
+    /// Lets a granted tunnel answer what was asked: an HTTP/1.1 upgrade expects 101.
+    fn translate_grant(&self, head: &mut ResponseHead) {
+        if self.asked == Connect::None || !head.status().is_success() {
+            return;
+        }
+        head.set_framing(Framing::Stream);
+        if let Connect::Upgrade(protocol) = &self.asked {
+            let mut granted = ResponseHead::switching(protocol);
+            granted.fields = head.fields.clone();
+            if let Some(accept) = &self.accept {
+                // A digest in base64 is a well-formed value.
+                let _set = granted.fields.set(header::SEC_WEBSOCKET_ACCEPT.as_str(), accept.as_bytes());
+            }
+            *head = granted;
+        }
+    }
+}

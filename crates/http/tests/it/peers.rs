@@ -1,0 +1,1 @@
+//! With hyper on both sides of a proxy: every combination of versions.
