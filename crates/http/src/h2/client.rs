@@ -64,10 +64,10 @@ impl ClientConnection {
     ///
     /// # Errors
     /// If the socket fails.
-    pub async fn handshake(io: Box<dyn Io>, config: &Config) -> Result<(Self, Driver), Failure> {
+    pub async fn handshake(io: Box<dyn Io>, config: Rc<Config>) -> Result<(Self, Driver), Failure> {
         let (io, reads) = Heard::new(io);
         let (send, mut connection) =
-            builder(config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
+            builder(&config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
         let prober = Prober::new(connection.ping_pong(), &reads, &config.h2);
         let this = Self { send, streams: Streams::new(), max_fields: config.head_fields };
         Ok((this, Driver { connection: Some(connection), prober }))
@@ -109,8 +109,11 @@ impl ClientConnection {
     }
 
     /// Whether new streams may be opened: the connection is neither broken nor told to go away.
-    pub fn is_open(&mut self) -> bool {
-        !matches!(self.send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        // Only a fresh handle tells this alone: one that has sent may be waiting for its stream to open.
+        let ready = self.send.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
+        !matches!(ready, Poll::Ready(Err(_)))
     }
 
     /// Streams that the peer lets open besides those that are.

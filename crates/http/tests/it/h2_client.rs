@@ -1,5 +1,6 @@
 //! The dialling end of HTTP/2 against an `h2` server.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,8 @@ fn head(method: Method, framing: Framing) -> RequestHead {
 
 async fn handshake(io: DuplexStream) -> ClientConnection {
     let config = client::Config::default();
-    let (connection, driver) = ClientConnection::handshake(Box::new(io), &config).await.expect("handshake");
+    let (connection, driver) =
+        ClientConnection::handshake(Box::new(io), Rc::new(config)).await.expect("handshake");
     local(driver);
     connection
 }
@@ -287,7 +289,7 @@ async fn a_dead_peer_is_found_by_ping() {
         let (ours, mut theirs) = duplex(1 << 16);
         theirs.write_all(b"\0\0\0\x04\0\0\0\0\0").await.expect("settings");
         let (mut client, driver) =
-            ClientConnection::handshake(Box::new(ours), &config).await.expect("handshake");
+            ClientConnection::handshake(Box::new(ours), Rc::new(config)).await.expect("handshake");
         local(driver);
         let start = tokio::time::Instant::now();
         let (_outgoing, mut response) = client.send(&head(Method::GET, Framing::None)).await.expect("sent");
