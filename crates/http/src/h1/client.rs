@@ -31,7 +31,7 @@ pub struct ClientConnection {
 impl ClientConnection {
     /// Takes over a socket.
     #[must_use]
-    pub fn new(io: Box<dyn Io>, config: Rc<Config>) -> Self {
+    pub fn new(io: Box<dyn Io>, config: &Config) -> Self {
         let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: Scheme::Http };
         let conn = Rc::new(RefCell::new(Conn::new(io, Side::Client, limits)));
         Self { conn, idle_since: Cell::new(Some(Instant::now())) }

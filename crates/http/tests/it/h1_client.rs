@@ -140,8 +140,7 @@ async fn progress_tells_what_a_retry_may_assume() {
     assert_eq!(response.progress(), Progress::NotSent);
 
     let refusing = tokio_test_io();
-    let mut connection =
-        ClientConnection::new(refusing, std::rc::Rc::new(leno_http::client::Config::default()));
+    let mut connection = ClientConnection::new(refusing, &leno_http::client::Config::default());
     let (_outgoing, mut response) = connection.send(&get()).expect("open");
     assert_eq!(in_time(response.head()).await.err(), Some(Failure::TlsFailed));
     assert_eq!(response.progress(), Progress::Refused);

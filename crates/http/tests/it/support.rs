@@ -28,7 +28,7 @@ pub(crate) fn server(io: impl Io) -> server::Connection {
 }
 
 pub(crate) fn client(io: impl Io) -> h1::ClientConnection {
-    h1::ClientConnection::new(Box::new(io), Rc::new(client::Config::default()))
+    h1::ClientConnection::new(Box::new(io), &client::Config::default())
 }
 
 /// Reads until the peer closes.
