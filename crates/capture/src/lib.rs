@@ -6,9 +6,10 @@
 //! - [`descriptor`]: sealed memory files, inherited and passed descriptors.
 //! - [`signal`]: signals as a readable descriptor.
 //! - [`socket`]: original destination, marks, keep-alive.
+//! - [`watch()`]: descriptors for async tasks.
 //!
-//! Invariants: nothing here knows of meshes; everything is synchronous and may be used before the
-//! first thread exists; this is the only crate with `unsafe`. Needs Linux 5.12 or later.
+//! Invariants: nothing here knows of meshes; everything but [`watch()`] is synchronous and may be
+//! used before the first thread exists; this is the only crate with `unsafe`. Needs Linux 5.12 or later.
 
 #![allow(unsafe_code, reason = "system calls that no safe wrapper covers; the only crate that may")]
 
@@ -24,3 +25,6 @@ pub mod redirect;
 pub mod route;
 pub mod signal;
 pub mod socket;
+mod watch;
+
+pub use watch::watch;

@@ -12,7 +12,7 @@ use std::{
     ffi::{CString, OsStr},
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+        fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -346,12 +346,6 @@ impl AsFd for Child {
     }
 }
 
-impl AsRawFd for Child {
-    fn as_raw_fd(&self) -> RawFd {
-        self.pidfd.as_raw_fd()
-    }
-}
-
 /// Signals the process behind a pidfd. A process that has already ended is fine.
 ///
 /// # Errors
@@ -362,6 +356,16 @@ pub fn signal_pidfd(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Signals the process group that a child leads (see [`Command::session`]). The child must not have been
+/// reaped yet, so that its number is still its own.
+///
+/// # Errors
+/// What `kill` says; `InvalidInput` for an unknown signal.
+pub fn signal_group(child: &Child, signal: i32) -> io::Result<()> {
+    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::kill_process_group(child.id, signal)?)
 }
 
 /// Ended children of this process, one after the other, whoever started them: the duty of a process

@@ -1,0 +1,400 @@
+//! `leno up`: the root process of a mesh. It starts control plane, gateway and one supervisor per
+//! replica, restarts what dies, keeps output, answers clients, and ends everything with itself.
+//!
+//! One thread does all of it; another writes to the terminal, which may block. Invariant: whatever is
+//! started dies with this process: by the kernel's death signal, by the janitor, or by an orderly stop.
+
+mod control;
+mod member;
+mod output;
+mod plans;
+mod program;
+
+use std::{
+    cell::RefCell,
+    ffi::OsString,
+    io::{self, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
+
+use leno_capture::{
+    capability::Set,
+    descriptor,
+    namespace::{IdMaps, Kinds},
+    process::{self, Child, Command},
+};
+use leno_runtime::{LocalRuntime, signal::Signals};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{
+    directory::{self, Runtime},
+    handoff,
+    limits::{DRAIN_GRACE, LOCK_WAIT, STOP_GRACE},
+    link, mesh,
+    mesh::LocalMesh,
+    plan::{self, Replica},
+    protocol::{ProgramStatus, ReplicaStatus, Status},
+    user,
+    wait::Ended,
+};
+pub use program::{Document, Handover, Program};
+
+/// What to run.
+pub struct Options {
+    /// The mesh, read from its file.
+    pub mesh: LocalMesh,
+    /// The mesh file's directory, where workloads run by default.
+    pub directory: PathBuf,
+    /// Files and directories that no workload may change: mesh files, configuration.
+    pub protected: Vec<PathBuf>,
+    /// How this executable is called for each part.
+    pub arguments: Arguments,
+    /// Control plane first, then the gateway and whatever else serves the whole mesh. They are drained
+    /// in reverse order.
+    pub programs: Vec<Program>,
+    /// Where output goes.
+    pub terminal: Box<dyn Write + Send>,
+    /// Whether to colour it.
+    pub colours: bool,
+}
+
+/// Arguments that make this executable play each part. The bootstrap descriptor's number follows.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    /// [`crate::supervisor::main`].
+    pub supervisor: Vec<OsString>,
+    /// [`crate::init::main`].
+    pub init: Vec<OsString>,
+    /// [`crate::janitor::main`].
+    pub janitor: Vec<OsString>,
+    /// The sidecar.
+    pub sidecar: Vec<OsString>,
+}
+
+/// What programs may need to know of the mesh.
+#[derive(Debug)]
+pub struct Context {
+    /// The mesh's name.
+    pub mesh: String,
+    /// Its runtime directory.
+    pub runtime: PathBuf,
+    /// Its state directory.
+    pub state: PathBuf,
+    /// Where the control plane must listen.
+    pub control: PathBuf,
+    /// Its replicas, and what each one's sidecar joins with.
+    pub members: Vec<Member>,
+}
+
+/// A replica and the secret that proves its sidecar.
+pub struct Member {
+    /// The replica.
+    pub replica: Replica,
+    /// 32 random bytes in hexadecimal.
+    pub join_token: String,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}
+
+/// Why a mesh doesn't run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The mesh file.
+    #[error("the mesh can't run:{}", list(.0))]
+    Mesh(Vec<mesh::Problem>),
+    /// Directories and sockets.
+    #[error(transparent)]
+    Directory(#[from] directory::Error),
+    /// A workload's user.
+    #[error("workload {workload:?}")]
+    User {
+        /// Whose.
+        workload: String,
+        /// Why.
+        #[source]
+        source: user::Error,
+    },
+    /// The kernel forbids what isolation needs.
+    #[error(
+        "this machine doesn't let you make isolated networks: {0}; allow user namespaces \
+         (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), \
+         or run as root"
+    )]
+    Forbidden(String),
+    /// Anything else on the way.
+    #[error("can't {0}")]
+    Step(&'static str, #[source] io::Error),
+    /// The janitor.
+    #[error("can't start the janitor")]
+    Janitor(#[source] process::Error),
+}
+
+fn list(problems: &[mesh::Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}
+
+/// What all parts of `leno up` share.
+struct Mesh {
+    context: Context,
+    members: Vec<Rc<member::Keeper>>,
+    programs: Vec<Rc<program::Keeper>>,
+    output: output::Output,
+    /// Where the janitor is told of processes.
+    janitor: OwnedFd,
+    arguments: Arguments,
+    /// Counts changes of anybody's state.
+    changes: watch::Sender<u64>,
+    /// True when all shall end.
+    stop: watch::Sender<bool>,
+}
+
+impl Mesh {
+    /// Some state has changed.
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Has the janitor end this process, should `leno up` not be able to.
+    fn entrust(&self, child: &Child) {
+        // Without janitor the kernel's death signal remains.
+        let _told = link::send(&self.janitor, &(), &[child.as_fd()]);
+    }
+
+    fn status(&self) -> Status {
+        let programs: Vec<ProgramStatus> = self.programs.iter().map(|program| program.status()).collect();
+        let replicas: Vec<ReplicaStatus> = self.members.iter().map(|member| member.status()).collect();
+        let ready = programs.iter().all(|program| program.ready)
+            && self.members.iter().all(|member| member.is_ready());
+        Status { mesh: self.context.mesh.clone(), process: std::process::id(), ready, programs, replicas }
+    }
+
+    /// Waits until every replica of these workloads is ready.
+    async fn ready(&self, workloads: &[String]) {
+        let mut changes = self.changes.subscribe();
+        let is_due = |member: &Rc<member::Keeper>| {
+            !workloads.contains(&member.replica().workload) || member.is_ready()
+        };
+        while !self.members.iter().all(is_due) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Members by the name of a workload or replica.
+    fn find(&self, name: &str) -> Vec<Rc<member::Keeper>> {
+        let named = |member: &&Rc<member::Keeper>| member.replica().name == name;
+        let exact: Vec<_> = self.members.iter().filter(named).cloned().collect();
+        if !exact.is_empty() && !exact.iter().any(|member| member.replica().workload == name) {
+            return exact;
+        }
+        self.members.iter().filter(|member| member.replica().workload == name).cloned().collect()
+    }
+}
+
+/// Runs a mesh until a signal or `leno down` ends it.
+///
+/// # Errors
+/// [`Error`], before anything of the mesh ran.
+pub fn run(options: Options) -> Result<(), Error> {
+    let root = IdMaps::of_caller().map_err(|error| Error::Step("read the id maps", error))?.has_other_users();
+    let problems = mesh::check(&options.mesh, root);
+    if !problems.is_empty() {
+        return Err(Error::Mesh(problems));
+    }
+    let name = options.mesh.metadata.name.clone();
+    let state = directory::prepare_state(&name)?;
+    let runtime = Runtime::claim(&name, LOCK_WAIT)?;
+    probe(&options.arguments)?;
+    let context = context(&options.mesh, &runtime, state)?;
+    let plans = plans::Plans::new(&options, &context, root)?;
+    let (janitor, janitor_link) = start_janitor(&options.arguments, &runtime)?;
+    let tasks = LocalRuntime::new().map_err(|error| Error::Step("start a runtime", error))?;
+    tasks.block_on(async move {
+        let janitor = Ended::of(janitor).map_err(|error| Error::Step("watch the janitor", error))?;
+        keep(options, context, plans, janitor_link).await?;
+        // With its link gone, the janitor removes the runtime directory and ends.
+        janitor.wait().await;
+        Ok(())
+    })
+}
+
+/// Finds out whether packets can be redirected in a new network namespace, by doing it.
+fn probe(arguments: &Arguments) -> Result<(), Error> {
+    let failed = |error: io::Error| Error::Step("look into what this machine allows", error);
+    let (read, write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let mut command = own_command(&arguments.supervisor).map_err(failed)?;
+    handoff::give(&mut command, &handoff::SupervisorTask::Probe).map_err(failed)?;
+    isolate(&mut command).map_err(failed)?;
+    command.own_environment().stderr(write);
+    let child = command.spawn().map_err(|error| Error::Forbidden(crate::error_chain(&error)))?;
+    let mut reason = String::new();
+    // Whatever it managed to say.
+    let _read = std::fs::File::from(read).take(4096).read_to_string(&mut reason);
+    let exit = child.wait().map_err(failed)?;
+    if exit.is_success() { Ok(()) } else { Err(Error::Forbidden(format!("{} ({exit})", reason.trim()))) }
+}
+
+/// A command that starts this executable again.
+fn own_command(arguments: &[OsString]) -> io::Result<Command> {
+    let mut command = Command::of_file(process::own_executable()?, "leno".as_ref());
+    for argument in arguments {
+        command.argument(argument);
+    }
+    Ok(command)
+}
+
+/// Puts a command in a user and network namespace of its own, with every capability there.
+fn isolate(command: &mut Command) -> io::Result<()> {
+    command
+        .namespaces(Kinds::USER.and(Kinds::NETWORK))
+        .maps(IdMaps::of_caller()?)
+        .capabilities(Set::all())
+        .session()
+        .die_with_parent();
+    Ok(())
+}
+
+fn context(mesh: &LocalMesh, runtime: &Runtime, state: PathBuf) -> Result<Context, Error> {
+    let replicas = plan::replicas(mesh, &runtime.path);
+    for replica in &replicas {
+        directory::check_socket_path(&replica.admin)?;
+    }
+    let members = replicas.into_iter().map(|replica| Ok(Member { replica, join_token: token()? }));
+    Ok(Context {
+        mesh: mesh.metadata.name.clone(),
+        control: runtime.path.join("control.sock"),
+        runtime: runtime.path.clone(),
+        state,
+        members: members
+            .collect::<io::Result<_>>()
+            .map_err(|error| Error::Step("make join tokens", error))?,
+    })
+}
+
+fn token() -> io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn start_janitor(arguments: &Arguments, runtime: &Runtime) -> Result<(Child, OwnedFd), Error> {
+    let prepare = || {
+        let (ours, theirs) = descriptor::message_pair()?;
+        let mut command = own_command(&arguments.janitor)?;
+        let document = handoff::Janitor {
+            link: command.hand(theirs)?,
+            lock: command.hand(runtime.share_lock()?)?,
+            directory: runtime.path.clone(),
+        };
+        handoff::give(&mut command, &document)?;
+        command.session().workdir("/".as_ref());
+        command.stderr(io::stderr().as_fd().try_clone_to_owned()?);
+        Ok((command, ours))
+    };
+    let (command, link) = prepare().map_err(|error| Error::Step("prepare the janitor", error))?;
+    Ok((command.spawn().map_err(Error::Janitor)?, link))
+}
+
+/// Starts everything, waits for the end, ends everything.
+async fn keep(
+    options: Options,
+    context: Context,
+    plans: plans::Plans,
+    janitor: OwnedFd,
+) -> Result<(), Error> {
+    let mut signals = Signals::install().map_err(|error| Error::Step("listen for signals", error))?;
+    let width = context.members.iter().map(|member| member.replica.name.len()).max().unwrap_or(0);
+    let output = output::Output::start(options.terminal, width, options.colours)
+        .map_err(|error| Error::Step("start the printer", error))?;
+    let mesh = Rc::new(Mesh {
+        members: plans.members.into_iter().map(|plan| Rc::new(member::Keeper::new(plan))).collect(),
+        programs: options
+            .programs
+            .into_iter()
+            .map(|program| Rc::new(program::Keeper::new(program)))
+            .collect(),
+        context,
+        output,
+        janitor,
+        arguments: options.arguments,
+        changes: watch::Sender::new(0),
+        stop: watch::Sender::new(false),
+    });
+    let server = control::listen(&mesh).map_err(|error| Error::Step("listen for clients", error))?;
+    let clients = leno_runtime::spawn_local("clients", control::serve(Rc::clone(&mesh), server));
+    let programs: Vec<_> = mesh
+        .programs
+        .iter()
+        .map(|program| {
+            leno_runtime::spawn_local("program", program::keep(Rc::clone(&mesh), Rc::clone(program)))
+        })
+        .collect();
+    let members: Vec<_> = mesh
+        .members
+        .iter()
+        .map(|member| leno_runtime::spawn_local("member", member::keep(Rc::clone(&mesh), Rc::clone(member))))
+        .collect();
+    let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh)));
+    let mut stop = mesh.stop.subscribe();
+    tokio::select! {
+        _signal = signals.next() => {}
+        _asked = stop.wait_for(|stop| *stop) => {}
+    }
+    greeting.cancel().await;
+    mesh.output.note("stopping; once more Ctrl-C ends everything at once");
+    let orderly = end(&mesh, programs, members);
+    tokio::select! {
+        _late = timeout(STOP_GRACE + DRAIN_GRACE * 2 + Duration::from_secs(2), orderly) => {}
+        // The janitor does the rest.
+        _again = signals.next() => {}
+    }
+    mesh.output.finish().await;
+    clients.cancel().await;
+    Ok(())
+}
+
+/// Ends gateway, then workloads with their sidecars, then the control plane, each in order.
+async fn end(
+    mesh: &Rc<Mesh>,
+    mut programs: Vec<leno_runtime::Task<()>>,
+    members: Vec<leno_runtime::Task<()>>,
+) {
+    mesh.stop.send_replace(true);
+    let control = programs.drain(..programs.len().min(1)).next().zip(mesh.programs.first());
+    for (program, keeper) in programs.into_iter().zip(mesh.programs.iter().skip(1)).rev() {
+        keeper.drain();
+        // A task that panicked has nothing left to end.
+        let _ended = program.await;
+    }
+    for member in members {
+        let _ended = member.await;
+    }
+    if let Some((task, keeper)) = control {
+        keeper.drain();
+        let _ended = task.await;
+    }
+}
+
+/// Says when everything is ready for the first time.
+async fn greet(mesh: Rc<Mesh>) {
+    let mut changes = mesh.changes.subscribe();
+    while !mesh.status().ready {
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+    let count = mesh.members.len();
+    mesh.output.note(&format!("mesh {} is ready: {count} workloads", mesh.context.mesh));
+}
+
+/// Values that several parts change.
+type Shared<T> = RefCell<T>;

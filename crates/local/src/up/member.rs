@@ -1,0 +1,301 @@
+//! One replica as `leno up` sees it: its supervisor, restarted when it dies; its output; its state.
+
+use std::{cell::Cell, collections::BTreeMap, io, os::fd::OwnedFd, rc::Rc, time::Instant};
+
+use leno_capture::{
+    descriptor,
+    process::{self, Child},
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::{
+    io::AsyncReadExt,
+    net::unix::pipe,
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+
+use super::{
+    Mesh, Shared,
+    output::{Ring, Splitter},
+    plans::Plan,
+};
+use crate::{
+    backoff::Backoff,
+    handoff::{self, SupervisorTask},
+    limits::{DRAIN_GRACE, QUEUED_MESSAGES, STOP_GRACE},
+    link::{End, Link, Order, Phase, Report},
+    plan::Replica,
+    protocol::{Line, ReplicaStatus, Stream},
+    wait::{self, Ended},
+};
+
+type Outgoing = (Order, Vec<OwnedFd>);
+
+/// A replica and its state.
+pub(super) struct Keeper {
+    plan: Plan,
+    state: Shared<State>,
+    pub(super) log: Shared<Ring>,
+    /// Leads to the supervisor, while there is one.
+    orders: Shared<Option<mpsc::Sender<Outgoing>>>,
+    next: Cell<u64>,
+    running: Shared<BTreeMap<u64, oneshot::Sender<End>>>,
+}
+
+struct State {
+    phase: Phase,
+    restarts: u32,
+    sidecar_ready: bool,
+    sidecar_restarts: u32,
+    supervisor: Option<u32>,
+    note: Option<String>,
+}
+
+impl Keeper {
+    pub(super) fn new(plan: Plan) -> Self {
+        let state = State {
+            phase: Phase::Waiting,
+            restarts: 0,
+            sidecar_ready: false,
+            sidecar_restarts: 0,
+            supervisor: None,
+            note: None,
+        };
+        Self {
+            plan,
+            state: Shared::new(state),
+            log: Shared::default(),
+            orders: Shared::default(),
+            next: Cell::new(1),
+            running: Shared::default(),
+        }
+    }
+
+    pub(super) fn replica(&self) -> &Replica {
+        &self.plan.document.replica
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.state.borrow().phase, Phase::Ready | Phase::Done)
+    }
+
+    pub(super) fn status(&self) -> ReplicaStatus {
+        let replica = self.replica();
+        let state = self.state.borrow();
+        ReplicaStatus {
+            name: replica.name.clone(),
+            workload: replica.workload.clone(),
+            service: replica.service.clone(),
+            addresses: replica.addresses.clone(),
+            phase: state.phase,
+            restarts: state.restarts,
+            sidecar_ready: state.sidecar_ready,
+            sidecar_restarts: state.sidecar_restarts,
+            supervisor: state.supervisor,
+            note: state.note.clone(),
+        }
+    }
+
+    /// Gives its supervisor an order; false when there is none to take it.
+    pub(super) async fn order(&self, order: Order, descriptors: Vec<OwnedFd>) -> bool {
+        let orders = self.orders.borrow().clone();
+        match orders {
+            Some(orders) => orders.send((order, descriptors)).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// A number for a process to be run in its world, and how that will end.
+    pub(super) fn expect(&self) -> (u64, oneshot::Receiver<End>) {
+        let id = self.next.get();
+        self.next.set(id.wrapping_add(1));
+        let (sender, end) = oneshot::channel();
+        self.running.borrow_mut().insert(id, sender);
+        (id, end)
+    }
+
+    /// Says something about this replica.
+    fn note(&self, mesh: &Mesh, text: String) {
+        let line = Line { source: self.replica().name.clone(), stream: Stream::Leno, text: text.clone() };
+        mesh.output.take(&self.log, line);
+        self.state.borrow_mut().note = Some(text);
+    }
+
+    fn take(&self, mesh: &Mesh, report: Report) {
+        match report {
+            Report::Sidecar { ready, restarts } => {
+                let mut state = self.state.borrow_mut();
+                state.sidecar_ready = ready;
+                state.sidecar_restarts = restarts;
+            }
+            Report::Workload { phase, restarts } => {
+                let mut state = self.state.borrow_mut();
+                state.phase = phase;
+                state.restarts = restarts;
+            }
+            Report::Note(text) => self.note(mesh, text),
+            Report::ExecEnded { id, end } => {
+                if let Some(sender) = self.running.borrow_mut().remove(&id) {
+                    // Whoever started it may be gone.
+                    let _unheard = sender.send(end);
+                }
+            }
+        }
+        mesh.changed();
+    }
+}
+
+/// Keeps a replica's supervisor running until the mesh stops.
+pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
+    let mut backoff = Backoff::new(Instant::now());
+    let mut stop = mesh.stop.subscribe();
+    loop {
+        backoff.started(Instant::now());
+        let end = match start(&mesh, &keeper) {
+            Ok((child, link)) => attend(&mesh, &keeper, child, &link).await,
+            Err(error) => crate::error_chain(&error),
+        };
+        gone(&mesh, &keeper);
+        if *stop.borrow() {
+            return;
+        }
+        let pause = backoff.crashed(Instant::now());
+        keeper.note(&mesh, format!("its supervisor {end}; starting it again in {} ms", pause.as_millis()));
+        tokio::select! {
+            () = sleep(pause) => {}
+            _stop = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Forgets what died with a supervisor.
+fn gone(mesh: &Mesh, keeper: &Keeper) {
+    keeper.orders.borrow_mut().take();
+    keeper.running.borrow_mut().clear();
+    {
+        let mut state = keeper.state.borrow_mut();
+        state.supervisor = None;
+        state.sidecar_ready = false;
+        state.phase = if *mesh.stop.borrow() { Phase::Stopped } else { Phase::Waiting };
+    }
+    mesh.changed();
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("didn't start")]
+    Prepare(#[from] io::Error),
+    #[error("didn't start")]
+    Spawn(#[from] process::Error),
+}
+
+fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link), StartError> {
+    let (ours, theirs) = descriptor::message_pair()?;
+    let mut command = super::own_command(&mesh.arguments.supervisor)?;
+    let name = keeper.replica().name.clone();
+    let lines = |stream| {
+        let keeper = Rc::clone(keeper);
+        pipe(mesh, name.clone(), stream, move |mesh, line| mesh.output.take(&keeper.log, line))
+    };
+    let (stdout, stderr, own) = (lines(Stream::Stdout)?, lines(Stream::Stderr)?, lines(Stream::Sidecar)?);
+    let mut document = keeper.plan.document.clone();
+    if let Some(user) = &document.process.user {
+        // So that the workload may open its streams again by name.
+        for fd in [&stdout, &stderr] {
+            let (user, group) = (rustix::fs::Uid::from_raw(user.user), rustix::fs::Gid::from_raw(user.group));
+            rustix::fs::fchown(fd, Some(user), Some(group)).map_err(io::Error::from)?;
+        }
+    }
+    document.link = command.hand(theirs)?;
+    document.stdout = command.hand(stdout)?;
+    document.stderr = command.hand(stderr)?;
+    handoff::give(&mut command, &SupervisorTask::Keep(Box::new(document)))?;
+    super::isolate(&mut command)?;
+    command.own_environment().stdout(own.try_clone()?).stderr(own);
+    let child = command.spawn()?;
+    mesh.entrust(&child);
+    keeper.state.borrow_mut().supervisor = Some(child.id());
+    Ok((child, Link::new(ours)?))
+}
+
+/// Attends to a running supervisor until it ended; says how.
+async fn attend(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>, child: Child, link: &Link) -> String {
+    let ended = match Ended::of(child) {
+        Ok(ended) => ended,
+        Err(error) => return format!("can't be watched: {error}"),
+    };
+    let (orders, mut ordered) = mpsc::channel::<Outgoing>(QUEUED_MESSAGES);
+    *keeper.orders.borrow_mut() = Some(orders);
+    mesh.changed();
+    let mut stop = mesh.stop.subscribe();
+    let due = mesh.ready(&keeper.plan.depends_on);
+    tokio::pin!(due);
+    let mut told = false;
+    loop {
+        let stopping = async { stop.wait_for(|stop| *stop).await.map(|_stop| ()) };
+        let sent = tokio::select! {
+            exit = ended.wait() => return wait::words(exit),
+            () = &mut due, if !told => {
+                told = true;
+                link.send(&Order::Run, &[]).await
+            }
+            Some((order, descriptors)) = ordered.recv() => {
+                let descriptors: Vec<_> = descriptors.iter().map(std::os::fd::AsFd::as_fd).collect();
+                link.send(&order, &descriptors).await
+            }
+            report = link.receive() => match report {
+                Ok(Some((report, _))) => { keeper.take(mesh, report); Ok(()) }
+                // It is dying.
+                _ => return wait::words(ended.wait().await),
+            },
+            _stop = stopping => return end(mesh, keeper, &ended, link).await,
+        };
+        if let Err(error) = sent {
+            ended.kill();
+            return format!("doesn't take orders: {error}");
+        }
+    }
+}
+
+/// Ends a supervisor in order, or after a time without.
+async fn end(mesh: &Mesh, keeper: &Keeper, ended: &Ended, link: &Link) -> String {
+    let reports = async {
+        let _told = link.send(&Order::Stop, &[]).await;
+        while let Ok(Some((report, _))) = link.receive().await {
+            keeper.take(mesh, report);
+        }
+        ended.wait().await
+    };
+    let exit = timeout(STOP_GRACE + DRAIN_GRACE, reports).await;
+    ended.kill();
+    wait::words(match exit {
+        Ok(exit) => exit,
+        Err(_late) => ended.wait().await,
+    })
+}
+
+/// A pipe whose lines go to `sink` until its last writer is gone. Returns the writing end.
+pub(super) fn pipe(
+    mesh: &Rc<Mesh>,
+    source: String,
+    stream: Stream,
+    sink: impl Fn(&Mesh, Line) + 'static,
+) -> io::Result<OwnedFd> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let mut reader = pipe::Receiver::from_owned_fd(read)?;
+    let mesh = Rc::clone(mesh);
+    let reading = leno_runtime::spawn_local("output", async move {
+        let mut splitter = Splitter::default();
+        let mut buffer = vec![0; 8192];
+        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+            for text in splitter.push(buffer.get(..length).unwrap_or_default()) {
+                sink(&mesh, Line { source: source.clone(), stream, text });
+            }
+        }
+        if let Some(text) = splitter.finish() {
+            sink(&mesh, Line { source, stream, text });
+        }
+    });
+    reading.detach();
+    Ok(write)
+}

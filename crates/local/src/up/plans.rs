@@ -1,0 +1,206 @@
+//! From the mesh file to what each supervisor is told.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rustix::process::getuid;
+
+use super::{Context, Error, Options};
+use crate::{
+    directory,
+    handoff::{Check, Health, Process, Supervisor, World},
+    mesh::{self, LocalMesh, Program, Workload},
+    plan::{HOST_ADDRESS, HOST_NAME, NAME_SERVER, Replica},
+    user::{self, User},
+};
+
+/// A supervisor's document, without the descriptors that only exist once it starts, and on whom its
+/// workload waits.
+pub(super) struct Plan {
+    pub(super) document: Supervisor,
+    pub(super) depends_on: Vec<String>,
+}
+
+/// One plan per replica.
+pub(super) struct Plans {
+    pub(super) members: Vec<Plan>,
+}
+
+impl Plans {
+    pub(super) fn new(options: &Options, context: &Context, root: bool) -> Result<Self, Error> {
+        let mut members = Vec::new();
+        for member in &context.members {
+            let Some(workload) = options.mesh.spec.workloads.get(member.replica.index) else { continue };
+            let document = Supervisor {
+                mesh: context.mesh.clone(),
+                process: process(options, workload)?,
+                health: health(&options.mesh, workload),
+                world: world(options, context, &member.replica, workload, root)?,
+                sidecar_arguments: options.arguments.sidecar.clone(),
+                init_arguments: options.arguments.init.clone(),
+                control: context.control.clone(),
+                join_token: member.join_token.clone(),
+                replica: member.replica.clone(),
+                link: -1,
+                stdout: -1,
+                stderr: -1,
+            };
+            members.push(Plan { document, depends_on: workload.depends_on.clone() });
+        }
+        Ok(Self { members })
+    }
+}
+
+/// Variables of the caller that every workload gets.
+const PASSED_ON: [&str; 9] = ["PATH", "LANG", "LC_ALL", "TERM", "TZ", "HOME", "USER", "LOGNAME", "SHELL"];
+
+/// Where programs are found when the caller doesn't say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn process(options: &Options, workload: &Workload) -> Result<Process, Error> {
+    let user = workload.user.as_deref().map(user::find).transpose();
+    let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
+    let workdir = workload.workdir.as_deref().unwrap_or(Path::new("."));
+    Ok(Process {
+        words: workload.command.words(),
+        environment: environment(workload, user.as_ref()),
+        workdir: options.directory.join(workdir).components().collect(),
+        user,
+        signal_group: matches!(workload.command, Program::Shell(_)),
+        finite: workload.service.is_none(),
+        terminal: false,
+    })
+}
+
+fn environment(workload: &Workload, user: Option<&User>) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> =
+        PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+    variables.entry("PATH".to_owned()).or_insert_with(|| DEFAULT_PATH.to_owned());
+    if let Some(user) = user {
+        variables.insert("HOME".to_owned(), user.home.clone().unwrap_or_else(|| "/".to_owned()));
+        let name = user.name.clone().unwrap_or_else(|| user.user.to_string());
+        variables.insert("USER".to_owned(), name.clone());
+        variables.insert("LOGNAME".to_owned(), name);
+    }
+    let runtime = runtime_directory(user).display().to_string();
+    variables.insert("XDG_RUNTIME_DIR".to_owned(), runtime);
+    variables.extend(workload.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    variables
+}
+
+/// The workload's own runtime directory, in its private `/run`.
+fn runtime_directory(user: Option<&User>) -> PathBuf {
+    let number = user.map_or_else(|| getuid().as_raw(), |user| user.user);
+    PathBuf::from(format!("/run/user/{number}"))
+}
+
+fn world(
+    options: &Options,
+    context: &Context,
+    replica: &Replica,
+    workload: &Workload,
+    root: bool,
+) -> Result<World, Error> {
+    let user = workload.user.as_deref().map(user::find).transpose();
+    let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
+    let mut private: Vec<PathBuf> = ["/tmp", "/run", "/var/run"].map(PathBuf::from).into();
+    private.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()));
+    let mut protected = options.protected.clone();
+    protected.extend(std::env::current_exe());
+    let hidden = [
+        Some(directory::state_base()?),
+        Some(directory::runtime_base()),
+        context.state.parent().map(Path::to_owned),
+    ];
+    Ok(World {
+        hostname: replica.name.clone(),
+        files: files(replica, workload),
+        private,
+        runtime: runtime_directory(user.as_ref()),
+        hidden: hidden.into_iter().flatten().collect(),
+        protected,
+        shared: workload.share.clone(),
+        root,
+    })
+}
+
+/// Replaced files, by which names lead to the mesh and nowhere else.
+fn files(replica: &Replica, workload: &Workload) -> BTreeMap<PathBuf, String> {
+    let mut hosts = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
+    for address in &replica.addresses {
+        hosts.push_str(&format!("{address} {}\n", replica.name));
+    }
+    if !workload.host_access.is_empty() {
+        hosts.push_str(&format!("{HOST_ADDRESS} {HOST_NAME}\n"));
+    }
+    let resolv = format!(
+        "nameserver {NAME_SERVER}\nsearch default.svc.cluster.local svc.cluster.local cluster.local\n\
+         options ndots:5 timeout:2 attempts:2\n"
+    );
+    let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    BTreeMap::from([
+        (PathBuf::from("/etc/hosts"), hosts),
+        (PathBuf::from("/etc/resolv.conf"), resolv),
+        (PathBuf::from("/etc/nsswitch.conf"), hosts_by_dns(&nsswitch)),
+    ])
+}
+
+/// The host's name-service configuration, with host names from files and DNS alone: other modules ask
+/// daemons on the host.
+fn hosts_by_dns(nsswitch: &str) -> String {
+    let kept = nsswitch.lines().filter(|line| !line.trim_start().starts_with("hosts:"));
+    let mut text: String = kept.map(|line| format!("{line}\n")).collect();
+    text.push_str("hosts: files dns\n");
+    text
+}
+
+fn health(mesh: &LocalMesh, workload: &Workload) -> Option<Health> {
+    let given = workload.health.as_ref();
+    let check = match given {
+        Some(health) => given_check(mesh, workload, health)?,
+        None => Check::Tcp { port: first_port(mesh, workload)? },
+    };
+    let interval = given.and_then(|health| health.interval);
+    let seconds = |seconds| mesh::Duration(Duration::from_secs(seconds));
+    Some(Health {
+        check,
+        starting_interval: interval.unwrap_or(mesh::Duration(Duration::from_millis(100))).min(seconds(1)),
+        interval: interval.unwrap_or(seconds(5)),
+        timeout: given.and_then(|health| health.timeout).unwrap_or(seconds(2)),
+        failures: given.and_then(|health| health.failures).unwrap_or(3),
+    })
+}
+
+fn given_check(mesh: &LocalMesh, workload: &Workload, health: &mesh::Health) -> Option<Check> {
+    if let Some(command) = &health.command {
+        return Some(Check::Command { words: command.words() });
+    }
+    if let Some(port) = health.tcp {
+        return Some(Check::Tcp { port });
+    }
+    let http = health.http.as_ref()?;
+    let port = http.port.or_else(|| first_port(mesh, workload))?;
+    Some(Check::Http { port, path: http.path.clone().unwrap_or_else(|| "/".to_owned()) })
+}
+
+/// Where the workload's service sends its first port's traffic.
+fn first_port(mesh: &LocalMesh, workload: &Workload) -> Option<u16> {
+    let name = workload.service.as_ref()?;
+    let service = mesh.spec.services.iter().find(|service| service.name == *name)?;
+    service.all_ports().first().map(mesh::Port::target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hosts_by_dns;
+
+    #[test]
+    fn host_names_come_from_files_and_dns_alone() {
+        let host = "passwd: files systemd\nhosts: files mdns4_minimal [NOTFOUND=return] resolve dns\n# end\n";
+        assert_eq!(hosts_by_dns(host), "passwd: files systemd\n# end\nhosts: files dns\n");
+        assert_eq!(hosts_by_dns(""), "hosts: files dns\n");
+    }
+}
