@@ -147,7 +147,7 @@ pub fn down(mesh: &str) -> Result<(), Error> {
         Err(Error::NotRunning(_)) => {
             // Its leftovers, unless the janitor is about to clear them away.
             let runtime = Runtime::claim(mesh, LOCK_WAIT)?;
-            return std::fs::remove_dir_all(runtime.path).map_err(Error::Connection);
+            return runtime.remove().map_err(Error::Connection);
         }
         Err(error) => return Err(error),
     };

@@ -138,6 +138,17 @@ impl Runtime {
         self.lock.try_clone()
     }
 
+    /// Removes the directory, where no janitor has.
+    ///
+    /// # Errors
+    /// What removing says.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes what a mesh left that nobody could clear up after.
     fn empty(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.path)? {

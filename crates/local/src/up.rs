@@ -38,7 +38,6 @@ use crate::{
     plan::{self, Replica},
     protocol::{ProgramStatus, ReplicaStatus, Status},
     user,
-    wait::Ended,
 };
 pub use program::{Document, Handover, Program};
 
@@ -188,14 +187,17 @@ impl Mesh {
         }
     }
 
-    /// Members by the name of a workload or replica.
+    /// Members by the name of a workload, else of one replica, else of a service.
     fn find(&self, name: &str) -> Vec<Rc<member::Keeper>> {
-        let named = |member: &&Rc<member::Keeper>| member.replica().name == name;
-        let exact: Vec<_> = self.members.iter().filter(named).cloned().collect();
-        if !exact.is_empty() && !exact.iter().any(|member| member.replica().workload == name) {
-            return exact;
-        }
-        self.members.iter().filter(|member| member.replica().workload == name).cloned().collect()
+        let by = |is_named: &dyn Fn(&Replica) -> bool| -> Vec<_> {
+            self.members.iter().filter(|member| is_named(member.replica())).cloned().collect()
+        };
+        let ways = [
+            by(&|replica| replica.workload == name),
+            by(&|replica| replica.name == name),
+            by(&|replica| replica.service.as_deref() == Some(name)),
+        ];
+        ways.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
     }
 }
 
@@ -217,13 +219,14 @@ pub fn run(options: Options) -> Result<(), Error> {
     let plans = plans::Plans::new(&options, &context, root)?;
     let (janitor, janitor_link) = start_janitor(&options.arguments, &runtime)?;
     let tasks = LocalRuntime::new().map_err(|error| Error::Step("start a runtime", error))?;
-    tasks.block_on(async move {
-        let janitor = Ended::of(janitor).map_err(|error| Error::Step("watch the janitor", error))?;
-        keep(options, context, plans, janitor_link).await?;
-        // With its link gone, the janitor removes the runtime directory and ends.
-        janitor.wait().await;
-        Ok(())
-    })
+    let kept = tasks.block_on(keep(options, context, plans, janitor_link));
+    // The tasks that are left hold the janitor's link; without it, the janitor clears up and ends.
+    drop(tasks);
+    let cleared = janitor.wait().map_err(|error| Error::Step("wait for the janitor", error))?;
+    if !cleared.is_success() {
+        runtime.remove().map_err(|error| Error::Step("remove the mesh's sockets", error))?;
+    }
+    kept
 }
 
 /// Finds out whether packets can be redirected in a new network namespace, by doing it.

@@ -84,6 +84,7 @@ struct Plan<'a> {
     /// The open program file, or -1.
     program: RawFd,
     gate: RawFd,
+    gate_opener: RawFd,
     report: RawFd,
     parent: RawFd,
 }
@@ -99,7 +100,7 @@ pub(super) fn launch(command: Command) -> Result<Child, Error> {
         .map_err(|error| failed("open /dev/null")(error.into()))?;
     let parent = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
         .map_err(|error| failed("open a pidfd")(error.into()))?;
-    let mut plan = Plan::new(&command, &null, &gate, &report, &parent);
+    let mut plan = Plan::new(&command, &null, [&gate, &gate_opener], &report, &parent);
     let child = clone(&mut plan).map_err(failed("clone"))?;
     drop(gate);
     drop(report);
@@ -142,7 +143,7 @@ impl<'a> Plan<'a> {
     fn new(
         command: &'a Command,
         null: &'a OwnedFd,
-        gate: &'a OwnedFd,
+        [gate, gate_opener]: [&'a OwnedFd; 2],
         report: &'a OwnedFd,
         parent: &'a OwnedFd,
     ) -> Self {
@@ -158,6 +159,7 @@ impl<'a> Plan<'a> {
                 Program::File(file) => file.as_raw_fd(),
             },
             gate: gate.as_raw_fd(),
+            gate_opener: gate_opener.as_raw_fd(),
             report: report.as_raw_fd(),
             parent: parent.as_raw_fd(),
             command,
@@ -265,8 +267,11 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the parent has written the id maps. Without them the parent closes the gate instead.
+/// Waits until the parent has written the id maps. Without them, or when the parent dies, the gate closes.
 fn wait_for_gate(plan: &Plan<'_>) -> Result<(), Errno> {
+    // This process's copy of the other end would keep the gate from closing.
+    // SAFETY: the number is the child's own copy, of which nothing here is an owner.
+    unsafe { libc::close(plan.gate_opener) };
     let mut byte = [0];
     match rustix::io::retry_on_intr(|| rustix::io::read(borrowed(plan.gate), &mut byte))? {
         0 => Err(Errno::CANCELED),

@@ -300,7 +300,7 @@ fn follow(path: &Path) -> PathBuf {
     let mut target = path.to_owned();
     for _ in 0..40 {
         let Ok(link) = fs::read_link(&target) else { break };
-        let parent = target.parent().unwrap_or(Path::new("/"));
+        let parent = target.parent().unwrap_or_else(|| Path::new("/"));
         target = normal(&parent.canonicalize().unwrap_or_else(|_missing| parent.to_owned()).join(link));
     }
     target

@@ -34,9 +34,11 @@ impl Plans {
         let mut members = Vec::new();
         for member in &context.members {
             let Some(workload) = options.mesh.spec.workloads.get(member.replica.index) else { continue };
+            let mut process = process(options, workload)?;
+            process.environment.insert("LENO_REPLICA".to_owned(), member.replica.name.clone());
             let document = Supervisor {
                 mesh: context.mesh.clone(),
-                process: process(options, workload)?,
+                process,
                 health: health(&options.mesh, workload),
                 world: world(options, context, &member.replica, workload, root)?,
                 sidecar_arguments: options.arguments.sidecar.clone(),
@@ -63,7 +65,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 fn process(options: &Options, workload: &Workload) -> Result<Process, Error> {
     let user = workload.user.as_deref().map(user::find).transpose();
     let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
-    let workdir = workload.workdir.as_deref().unwrap_or(Path::new("."));
+    let workdir = workload.workdir.clone().unwrap_or_default();
     Ok(Process {
         words: workload.command.words(),
         environment: environment(workload, user.as_ref()),
@@ -157,6 +159,9 @@ fn hosts_by_dns(nsswitch: &str) -> String {
     text
 }
 
+/// How often a starting workload is checked, unless its file says otherwise.
+const STARTING_INTERVAL: mesh::Duration = mesh::Duration(Duration::from_millis(100));
+
 fn health(mesh: &LocalMesh, workload: &Workload) -> Option<Health> {
     let given = workload.health.as_ref();
     let check = match given {
@@ -165,11 +170,12 @@ fn health(mesh: &LocalMesh, workload: &Workload) -> Option<Health> {
     };
     let interval = given.and_then(|health| health.interval);
     let seconds = |seconds| mesh::Duration(Duration::from_secs(seconds));
+    let timeout = given.and_then(|health| health.timeout);
     Some(Health {
         check,
-        starting_interval: interval.unwrap_or(mesh::Duration(Duration::from_millis(100))).min(seconds(1)),
-        interval: interval.unwrap_or(seconds(5)),
-        timeout: given.and_then(|health| health.timeout).unwrap_or(seconds(2)),
+        starting_interval: interval.unwrap_or(STARTING_INTERVAL).min(seconds(1)),
+        interval: interval.unwrap_or_else(|| seconds(5)),
+        timeout: timeout.unwrap_or_else(|| seconds(2)),
         failures: given.and_then(|health| health.failures).unwrap_or(3),
     })
 }

@@ -1,0 +1,178 @@
+//! What is started, when, and again.
+
+use std::fs;
+
+use leno_capture::process::Exit;
+use leno_local::protocol::{Phase, ReplicaStatus};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use super::one_server;
+use crate::{
+    leftovers,
+    world::{Caller, Mesh, eventually},
+};
+
+fn kill(process: u32) {
+    let pid = Pid::from_raw(process.cast_signed()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+}
+
+fn replica(mesh: &Mesh, name: &str) -> Option<ReplicaStatus> {
+    mesh.try_status()?.replicas.into_iter().find(|replica| replica.name == name)
+}
+
+pub(super) fn exec_passes_streams_codes_and_signals(mesh: &mut Mesh) {
+    one_server(mesh);
+    assert_eq!(mesh.inside("web", &["say", "hello", "there"]), "hello there\n");
+    assert_eq!(mesh.try_inside("web", &["crash", "42"]).1, Exit::Code(42));
+    assert_eq!(mesh.play(&["exec", "web", "/no/such/program"]).1, Exit::Code(70));
+    assert_eq!(mesh.play(&["exec", "nobody", "true"]).1, Exit::Code(70));
+    // By PATH, with a shell, which ends by a signal.
+    assert_eq!(mesh.play(&["exec", "web", "sh", "-c", "kill -TERM $$"]).1, Exit::Code(128 + 15));
+    let app = mesh.app(&["idle"]);
+    let words: Vec<&str> = ["exec", "web"].into_iter().chain(app.iter().map(String::as_str)).collect();
+    let client = mesh.role(&words).spawn().unwrap();
+    eventually("the command runs", || mesh.has_processes("web", 3));
+    client.signal(Signal::TERM.as_raw()).unwrap();
+    let exit = eventually("the client ends", || client.try_wait().unwrap());
+    assert_eq!(exit, Exit::Code(128 + 15));
+}
+
+pub(super) fn crashed_workloads_start_again(mesh: &mut Mesh) {
+    let marker = mesh.directory.join("project/crashed");
+    let (once, forks, done) = (
+        mesh.app(&["crash-once", marker.to_str().unwrap()]),
+        mesh.app(&["forks"]),
+        mesh.app(&["say", "done"]),
+    );
+    mesh.start(
+        json!([]),
+        json!([
+            {"name": "once", "command": once},
+            {"name": "forks", "command": forks},
+            {"name": "job", "command": done},
+        ]),
+    );
+    eventually("the job is done", || replica(mesh, "job").filter(|job| job.phase == Phase::Done));
+    eventually("it runs again", || {
+        replica(mesh, "once").filter(|once| once.restarts == 1 && once.phase == Phase::Ready)
+    });
+    assert!(
+        mesh.output().contains("once  | it exited with code 3; starting it again in 100 ms"),
+        "{}",
+        mesh.output()
+    );
+    // Orphans of the old life are gone when the new one begins.
+    eventually("the orphans run", || mesh.has_processes("forks", 5));
+    let orphans = leftovers::workload_processes(mesh, "forks");
+    assert_eq!(mesh.play(&["restart", "forks"]).1, Exit::Code(0));
+    eventually("it was restarted", || replica(mesh, "forks").filter(|forks| forks.restarts == 1));
+    eventually("the old ones are gone", || {
+        let now = leftovers::processes(&mesh.directory);
+        orphans.iter().all(|orphan| !now.contains(orphan)).then_some(())
+    });
+}
+
+pub(super) fn a_killed_sidecar_finds_its_vault_and_sockets(mesh: &mut Mesh) {
+    one_server(mesh);
+    for start in 1..=3 {
+        assert_eq!(mesh.inside("web", &["connect", "10.1.2.3:80"]), "captured 10.1.2.3:80\n");
+        eventually("the sidecar counts its starts", || {
+            mesh.logs("web").contains(&format!("sidecar start {start} of web-v1")).then_some(())
+        });
+        let [sidecar] = leftovers::named(&mesh.directory, "sidecar")[..] else { panic!("one sidecar") };
+        kill(sidecar);
+        eventually("it is noticed", || replica(mesh, "web-v1").filter(|web| web.sidecar_restarts == start));
+        // Whoever connects meanwhile waits in the socket that the supervisor holds.
+    }
+    assert_eq!(mesh.inside("web", &["connect", "10.1.2.3:80"]), "captured 10.1.2.3:80\n");
+    let web = replica(mesh, "web-v1").unwrap();
+    assert_eq!((web.restarts, web.phase), (0, Phase::Ready), "the workload didn't notice");
+}
+
+pub(super) fn a_killed_supervisor_comes_back_with_its_workload(mesh: &mut Mesh) {
+    one_server(mesh);
+    let before = replica(mesh, "web-v1").unwrap();
+    let workload = leftovers::workload_processes(mesh, "web-v1");
+    let namespaces = leftovers::namespaces_of(&workload);
+    kill(before.supervisor.unwrap());
+    eventually("another supervisor", || {
+        replica(mesh, "web-v1").filter(|web| {
+            web.supervisor.is_some_and(|now| Some(now) != before.supervisor) && web.phase == Phase::Ready
+        })
+    });
+    leftovers::no_namespaces(&namespaces);
+    assert_eq!(mesh.inside("web", &["connect", "10.1.2.3:80"]), "captured 10.1.2.3:80\n");
+    assert_eq!(leftovers::named(&mesh.directory, "sidecar").len(), 1);
+}
+
+pub(super) fn a_killed_program_starts_again(mesh: &mut Mesh) {
+    one_server(mesh);
+    let before = mesh.status().programs[0].process.unwrap();
+    kill(before);
+    eventually("the control plane is back", || {
+        mesh.try_status().filter(|status| status.programs[0].ready && status.programs[0].restarts == 1)
+    });
+    assert!(mesh.output().contains("the control ended by signal 9; starting it again in 100 ms"));
+}
+
+pub(super) fn workloads_wait_for_what_they_depend_on(mesh: &mut Mesh) {
+    let gate = mesh.directory.join("project/gate");
+    let (first, second) = (mesh.app(&["idle"]), mesh.app(&["say", "second"]));
+    mesh.launch(json!([]), json!([
+        {"name": "second", "command": second, "dependsOn": ["first"]},
+        {"name": "first", "command": first, "health": {"command": ["test", "-e", "gate"], "interval": "50ms"}},
+    ]));
+    eventually("the first runs", || replica(mesh, "first").filter(|first| first.phase == Phase::Starting));
+    eventually("the second has its sidecar", || {
+        replica(mesh, "second").filter(|second| second.sidecar_ready)
+    });
+    assert_eq!(replica(mesh, "second").unwrap().phase, Phase::Waiting);
+    fs::write(gate, "").unwrap();
+    eventually("the second ran", || replica(mesh, "second").filter(|second| second.phase == Phase::Done));
+}
+
+pub(super) fn health_is_noticed(mesh: &mut Mesh) {
+    let command = mesh.app(&["serve", "8080"]);
+    let health = json!({"http": {"path": "/healthz"}, "interval": "50ms", "failures": 2});
+    mesh.start(
+        json!([{"name": "web", "port": 8080}]),
+        json!([{"service": "web", "command": command, "health": health}]),
+    );
+    let phase = |phase| eventually("the phase", || replica(mesh, "web").filter(|web| web.phase == phase));
+    assert_eq!(mesh.play(&["exec", "web", "touch", "/tmp/unwell"]).1, Exit::Code(0));
+    let web = phase(Phase::Unhealthy);
+    assert_eq!(web.note.as_deref(), Some("unhealthy: status 500 from /healthz"));
+    assert_eq!(mesh.play(&["exec", "web", "rm", "/tmp/unwell"]).1, Exit::Code(0));
+    assert_eq!(phase(Phase::Ready).restarts, 0);
+}
+
+pub(super) fn output_is_prefixed_and_kept(mesh: &mut Mesh) {
+    let (short, long) = (mesh.app(&["say", "hello"]), mesh.app(&["say", "there"]));
+    let env = json!({"GREETING": "from the environment"});
+    mesh.start(json!([]), json!([
+        {"name": "a", "command": short},
+        {"name": "longer", "command": long},
+        {"name": "shell", "command": "echo \"$GREETING\" in \"$PWD\" as \"$XDG_RUNTIME_DIR\" 1>&2", "env": env},
+    ]));
+    let output = eventually("all is printed", || {
+        let said = ["a      | hello\n", "longer | there\n", "leno   | mesh m is ready: 3 workloads\n"];
+        Some(mesh.output()).filter(|output| said.iter().all(|line| output.contains(line)))
+    });
+    assert!(!output.contains("sidecar start"), "sidecars speak in the logs only: {output}");
+    let user = if mesh.caller == Caller::Root { 0 } else { 54_321 };
+    let project = mesh.directory.join("project");
+    let logs = mesh.logs("shell");
+    let said = format!("Stderr from the environment in {} as /run/user/{user}\n", project.display());
+    assert!(logs.contains("Sidecar sidecar start 1 of shell\n") && logs.contains(&said), "{logs}");
+}
+
+pub(super) fn a_wrong_mesh_says_what_to_do(mesh: &mut Mesh) {
+    mesh.launch(json!([]), json!([{"name": "a", "command": ["a"], "dependsOn": ["b"]}]));
+    assert_eq!(mesh.wait_up(), Exit::Code(70));
+    let expected =
+        "the mesh can't run:\n  spec.workloads[0].dependsOn[0]: no workload \"b\"; see `spec.workloads`\n";
+    assert_eq!(mesh.output(), expected);
+    assert!(!mesh.directory.join("run/leno/m").exists());
+}
