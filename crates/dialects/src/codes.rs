@@ -114,8 +114,38 @@ codes! {
         "Leno does not ask external authorizers yet";
     AUDIT_IGNORED = "LENO0052", Approximates, "An AUDIT policy has no effect.",
         "Leno writes no audit log yet; requests are neither allowed nor denied by it";
-    STRICTEST = "LENO0053", Informs, "A refused policy counts in its strictest sense.",
-        "mend the policy; until then it allows nothing, or denies everything that it may be about";
+    STRICTEST = "LENO0053", Informs, "A refused object that protects something counts in its strictest sense.",
+        "mend the object; until then it allows nothing, or denies everything that it may be about";
+    NO_ENDPOINTS = "LENO0060", Warns, "A service selects no workload.",
+        "requests to it get status 503 until a workload carries the labels";
+    BEATEN = "LENO0061", Warns, "A VirtualService has no effect on a host that an HTTPRoute is attached to.",
+        "keep the routes of a host in one of the two";
+    UNKNOWN_ROUTE_HOST = "LENO0062", Warns, "Routes are written for a host that no service has.",
+        "name a service by its full DNS name, or create it";
+    SHADOWED_SETTINGS = "LENO0063", Warns, "Older settings of the same scope count instead.",
+        "put the settings into one object";
+    NOT_ALLOWED = "LENO0064", Warns, "A listener does not let a route attach.",
+        "set allowedRoutes.namespaces of the listener";
+    NOT_FOUND = "IST0101", Warns, "Something that is referred to does not exist.", "create it, or correct the name";
+    CONFLICTING_HOSTS = "IST0109", Warns, "Several VirtualServices route one host of the mesh; the oldest counts.",
+        "put the routes into one VirtualService, or make their exportTo disjoint";
+    PORT_NEEDED = "IST0112", Warns, "A destination names no port, and its service has several.",
+        "add destination.port.number; without it the port that was dialled is used";
+    NO_WORKLOADS = "IST0127", Warns, "A selector selects no workload.", "compare the labels";
+    UNREACHABLE_RULE = "IST0130", Warns, "A rule is never used, since rules before it take all of its requests.",
+        "remove it, or move it up";
+    DUPLICATE_MATCH = "IST0131", Informs, "A match is never used, since a rule before takes its requests.",
+        "remove it";
+    HOST_NOT_AT_GATEWAY = "IST0132", Warns, "No listener of a gateway serves a host of the routes.",
+        "add a listener for the host, or remove it";
+    CONFLICTING_LISTENERS = "IST0145", Approximates, "Listeners of a gateway conflict; the first counts.",
+        "use another port, or another hostname";
+    BAD_CREDENTIAL = "IST0161", Warns, "A gateway's secret holds no usable certificate.",
+        "use a secret of type kubernetes.io/tls";
+    EMPTY_SUBSET = "IST0173", Warns, "A subset selects no workload of its service.",
+        "requests for the subset get status 503; compare the labels";
+    UNKNOWN_DESTINATION = "IST0174", Warns, "Destination settings are written for a host that no service has.",
+        "name a service by its full DNS name, or create it";
     UNVERIFIED = "IST0128", Warns, "A destination's certificate is not verified.",
         "remove insecureSkipVerify; name roots in caCertificates if the system's are not enough";
     UNVERIFIED_PORT = "IST0129", Warns, "A destination's certificate is not verified on one port.",

@@ -1,55 +1,82 @@
-//! The hash by which a change of an object is noticed (64-bit FNV-1a).
+//! The hash by which a change of an object is noticed.
 //!
 //! Places are part of it, since they are part of what is told about an object. It is no protection against anybody
-//! who wants two texts to be equal.
+//! who wants two texts to be equal. A secret's hash is keyed anew in every process, so that one that is shown
+//! somewhere does not help to guess the secret.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
 
 use crate::yaml::{Kind, Node};
 
-const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-
-/// The hash of a text.
+/// The hash of a text that is not well-formed. It may hold a secret.
 pub(crate) fn of_text(text: &str) -> u64 {
-    bytes(OFFSET, text.as_bytes())
+    let mut hasher = KEY.build_hasher();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// The hash of a tree with its places.
-pub(crate) fn of_node(node: &Node) -> u64 {
-    let mut hash = OFFSET;
+pub(crate) fn of_node(node: &Node, secret: bool) -> u64 {
+    if secret {
+        let mut hasher = KEY.build_hasher();
+        add(&mut hasher, node);
+        hasher.finish()
+    } else {
+        let mut hasher = Fnv(Fnv::OFFSET);
+        add(&mut hasher, node);
+        hasher.finish()
+    }
+}
+
+static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+fn add(hasher: &mut impl Hasher, node: &Node) {
     let mut rest = vec![node];
     while let Some(node) = rest.pop() {
-        hash = number(number(hash, node.at.line), node.at.column);
+        hasher.write(&node.at.line.to_le_bytes());
+        hasher.write(&node.at.column.to_le_bytes());
         match &node.kind {
-            Kind::Null => hash = bytes(hash, b"n"),
+            Kind::Null => hasher.write(b"n"),
             Kind::Scalar(scalar) => {
-                hash = bytes(hash, &[b's', scalar.style as u8]);
-                hash = text(hash, &scalar.text);
+                hasher.write(&[b's', scalar.style as u8]);
+                add_text(hasher, &scalar.text);
             }
             Kind::List(items) => {
-                hash = bytes(hash, b"l");
+                hasher.write(b"l");
                 rest.extend(items);
             }
             Kind::Mapping(entries) => {
-                hash = bytes(hash, b"m");
-                for entry in entries {
-                    hash = text(hash, &entry.key);
-                }
+                hasher.write(b"m");
+                entries.iter().for_each(|entry| add_text(hasher, &entry.key));
                 rest.extend(entries.iter().map(|entry| &entry.value));
             }
         }
     }
-    hash
-}
-
-fn number(hash: u64, number: u32) -> u64 {
-    bytes(hash, &number.to_le_bytes())
 }
 
 /// A text with an end that is in no UTF-8, so that two texts are not taken for one.
-fn text(hash: u64, text: &str) -> u64 {
-    bytes(bytes(hash, text.as_bytes()), &[0xff])
+fn add_text(hasher: &mut impl Hasher, text: &str) {
+    hasher.write(text.as_bytes());
+    hasher.write(&[0xff]);
 }
 
-fn bytes(hash: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+/// FNV-1a of 64 bits: the same in every process and release.
+struct Fnv(u64);
+
+impl Fnv {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(Self::PRIME);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

@@ -126,7 +126,7 @@ fn read_object(
         location: root.at.in_file(file),
         index,
         created: None,
-        content: content::of_node(root),
+        content: content::of_node(root, word(root, "kind") == Some("Secret")),
         outcome: Outcome::Refused { instead: None },
         diagnostics: document.diagnostics.clone(),
     };
@@ -153,7 +153,7 @@ fn read_object(
             parsed.outcome = Outcome::Skipped;
         }
         Known::Unsupported(why) => {
-            let message = format_args!("Leno does not act on a {kind} of {group} yet");
+            let message = format_args!("Leno does not act on {kind} of {api_version} yet");
             findings.report_with(codes::UNSUPPORTED_KIND, root.at, message, why);
         }
         Known::Unknown { hint } => {
@@ -169,7 +169,13 @@ fn read_object(
             parsed.read_supported(supported, root, options, &findings);
         }
     }
+    if let Outcome::Refused { instead: Some(_) } = parsed.outcome {
+        let message =
+            "the object is refused; where it has no last good version it counts in its strictest sense";
+        findings.report(codes::STRICTEST, root.at, message);
+    }
     parsed.diagnostics.extend(findings.into_diagnostics());
+    parsed.diagnostics.sort_by_key(|diagnostic| (diagnostic.location.line, diagnostic.location.column));
     for diagnostic in &mut parsed.diagnostics {
         diagnostic.object = parsed.object.clone();
     }
@@ -264,6 +270,7 @@ fn read_metadata<'a>(
 /// All others are other programs' business.
 fn check_annotations(annotations: &[(&Entry, Value<'_>)], kind: &Kind) {
     for (entry, value) in annotations {
+        let _told_if_no_text = value.text();
         let known = kind.annotations.iter().find(|known| known.name == &*entry.key);
         match known.map(|known| known.state) {
             Some(State::NotInEffect(why)) => {

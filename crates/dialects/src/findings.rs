@@ -86,6 +86,12 @@ impl Findings {
         self.found.borrow().errors
     }
 
+    /// Whether as many findings are kept as may be, so that further ones need no care.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.found.borrow().kept.len() >= MAX_FINDINGS
+    }
+
     /// Whether anything found makes the object act differently from what its own system would do.
     #[must_use]
     pub fn approximated(&self) -> bool {
@@ -103,6 +109,7 @@ impl Findings {
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let Found { mut kept, dropped, .. } = self.found.into_inner();
         kept.sort_by_key(|diagnostic| (diagnostic.location.line, diagnostic.location.column));
+        kept.dedup();
         if dropped > 0 {
             kept.push(Diagnostic {
                 code: codes::LIMIT.code,

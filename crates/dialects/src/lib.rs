@@ -6,10 +6,13 @@
 //!
 //! [`load::load`] reads texts into [`object::Object`]s, [`load::Loaded::snapshot`] joins them.
 
+mod address;
+pub mod analyze;
 pub mod codes;
 mod content;
 mod envelope;
 pub mod findings;
+pub mod fuzz;
 mod gateway_api;
 mod http;
 mod istio;
@@ -19,6 +22,8 @@ pub mod limits;
 pub mod link;
 pub mod load;
 pub mod object;
+mod pattern;
 mod pem;
+pub mod reference;
 pub mod table;
 pub mod yaml;

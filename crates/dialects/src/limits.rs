@@ -19,6 +19,17 @@ pub const MAX_NODES: usize = 400_000;
 /// Most bytes of text in one document, aliases counted as what they stand for.
 pub const MAX_EXPANDED_BYTES: usize = 2 * MAX_DOCUMENT_BYTES;
 
+/// Most items of one list and keys of one mapping. The largest list that any API allows is 4096 (Istio's
+/// `portLevelSettings`); readers compare items with each other.
+pub const MAX_ITEMS: usize = 4096;
+
+/// Most matches of one object that are compared with each other to find rules that never apply; the number of
+/// comparisons is its square.
+pub const MAX_COMPARED_MATCHES: usize = 1_000;
+
+/// Most hints about names that are nearly right in one analysis; each costs a comparison with every name.
+pub const MAX_NAME_HINTS: usize = 50;
+
 /// Most findings kept for one object. Nobody reads more, and a document of 400,000 wrong fields must not cost
 /// 400,000 sentences.
 pub const MAX_FINDINGS: usize = 100;

@@ -48,6 +48,19 @@ struct Guess<'t> {
     namespace: Option<&'t str>,
 }
 
+impl<'t> Guess<'t> {
+    /// Takes names out of `metadata` written on one line: `{name: web, namespace: shop}`.
+    fn inline(&mut self, value: &'t str) {
+        for part in value.split(['{', ',', '}']) {
+            match part.split_once(':').map(|(key, value)| (key.trim(), plain(value))) {
+                Some(("name", value)) => self.name = self.name.or(value),
+                Some(("namespace", value)) => self.namespace = self.namespace.or(value),
+                Some(_) | None => {}
+            }
+        }
+    }
+}
+
 fn guess(text: &str) -> Guess<'_> {
     let mut guess = Guess::default();
     let mut metadata_indent = None;
@@ -58,6 +71,9 @@ fn guess(text: &str) -> Guess<'_> {
         let Some((key, value)) = content.split_once(':') else { continue };
         if indent == 0 {
             in_metadata = key == "metadata";
+        }
+        if in_metadata && indent == 0 {
+            guess.inline(value);
         }
         let value = plain(value);
         match (indent, key) {
@@ -96,6 +112,8 @@ mod tests {
             namespace: Some("shop"),
         };
         assert_eq!(guess(text), expected);
+        let inline = guess("kind: Service\nmetadata: {name: web, namespace: 'shop'\n");
+        assert_eq!((inline.name, inline.namespace), (Some("web"), Some("shop")));
         assert_eq!(guess("a: [\n"), Guess::default());
         assert_eq!(guess("kind: a b\n"), Guess::default());
     }

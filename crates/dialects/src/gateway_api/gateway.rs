@@ -141,7 +141,7 @@ fn is_distinct(item: &Value<'_>, listener: &Listener, others: &[Listener]) -> bo
             "the listener conflicts with {} on port {} by its {conflict}, and is not served",
             other.name, listener.port
         );
-        item.report_with(codes::LISTENER_LEFT_OUT, message, "use another port, or another hostname");
+        item.report(codes::CONFLICTING_LISTENERS, message);
         return false;
     }
     true

@@ -72,11 +72,6 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
             if selected_well && !context.damaged { selection.labels } else { Labels::default() };
         strictest(context, action, &mut rules);
     }
-    if context.damaged || context.findings.errors() > 0 {
-        let message =
-            "the policy is refused; where it has no last good version it counts in its strictest sense";
-        context.findings.report(codes::STRICTEST, context.at, message);
-    }
     Some(policy(context, action.unwrap_or(Action::Deny), dry_run, selection, rules))
 }
 

@@ -102,7 +102,7 @@ fn ports(spec: &Fields<'_>) -> Vec<(u16, Option<MtlsMode>)> {
     let mut ports = Vec::new();
     for (entry, value) in entries {
         match entry.key.parse::<u16>() {
-            Ok(port) if port > 0 => ports.push((port, mode(&value))),
+            Ok(port) if port > 0 && !entry.key.starts_with(['0', '+']) => ports.push((port, mode(&value))),
             Ok(_) | Err(_) => value.report_with(
                 codes::INVALID_VALUE,
                 format_args!("`{}` is not a port", entry.key),

@@ -1,8 +1,8 @@
 //! EndpointSlice: endpoints of a service that are written down by hand.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::address;
 use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META};
 use crate::kinds::Kind;
@@ -58,7 +58,9 @@ const SELECTOR_CONTROLLER: &str = "endpointslice-controller.k8s.io";
 fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let address_type = fields.required("addressType")?;
     if address_type.choice() == Some("FQDN") {
-        address_type.invalid("is not supported", "use a Service of type ExternalName");
+        let message = "endpoints by name are not supported";
+        address_type.report_with(codes::UNSUPPORTED, message, "use a Service of type ExternalName");
+        return None;
     }
     let addresses = fields.items("endpoints").iter().filter_map(endpoint).flatten().collect();
     let ports = fields.items("ports").iter().filter_map(port).collect();
@@ -89,7 +91,7 @@ fn endpoint(item: &Value<'_>) -> Option<Vec<EndpointAddress>> {
     let addresses = fields.items("addresses");
     fields.finish();
     let address = |value: &Value<'_>| -> Option<EndpointAddress> {
-        let ip: IpAddr = value.parse()?;
+        let ip = address::ip(value)?;
         Some(EndpointAddress { ip, ready, hostname: hostname.clone() })
     };
     Some(addresses.iter().filter_map(address).collect())

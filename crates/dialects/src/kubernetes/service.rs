@@ -7,6 +7,7 @@ use leno_model::name::Host;
 use leno_model::service::{Protocol, Service, ServicePort, TargetPort};
 
 use super::protocol;
+use crate::address;
 use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
 use crate::kinds::Kind;
@@ -139,7 +140,7 @@ fn addresses(spec: &Fields<'_>) -> Addresses {
         match value.text() {
             Some("None") => return Addresses::Headless,
             Some("") | None => {}
-            Some(_) => given.extend(value.parse::<IpAddr>()),
+            Some(_) => given.extend(address::ip(&value)),
         }
     }
     let mut seen = Vec::new();

@@ -16,7 +16,7 @@ use super::node::{Entry, Kind, Node, Scalar};
 use super::scalar::{Resolved, parse_duration};
 use crate::codes::{self, Code};
 use crate::findings::{Findings, Position};
-use crate::limits::MAX_SHOWN;
+use crate::limits::{MAX_ITEMS, MAX_SHOWN};
 use crate::table::{Field, Shape, State, nearest};
 
 /// Where in an object a value is: `spec.http[0].match`.
@@ -103,7 +103,11 @@ impl<'a> Value<'a> {
 
     /// Tells that the value is not valid: "`path`: `value` <why>", with what to do about it.
     pub fn invalid(&self, why: impl fmt::Display, hint: impl Into<String>) {
-        self.report_with(codes::INVALID_VALUE, format_args!("{} {why}", self.shown()), hint);
+        if self.node.text().is_some() {
+            self.report_with(codes::INVALID_VALUE, format_args!("{} {why}", self.shown()), hint);
+        } else {
+            self.report_with(codes::INVALID_VALUE, why, hint);
+        }
     }
 
     /// Tells something about the value: "`path`: <message>", with the code's own help.
@@ -244,8 +248,8 @@ impl<'a> Value<'a> {
     /// A duration in Go's notation.
     #[must_use]
     pub fn duration(&self) -> Option<Duration> {
-        let text = self.text()?;
-        let duration = parse_duration(text);
+        let scalar = self.scalar("a duration")?;
+        let duration = parse_duration(&scalar.text);
         if duration.is_none() {
             self.invalid("is not a duration", "write numbers with their units, such as 500ms, 5s or 1h30m");
         }
@@ -278,7 +282,8 @@ impl<'a> Value<'a> {
             _ => &Shape::Any,
         };
         match &self.node.kind {
-            Kind::List(items) => items
+            Kind::List(items) => self
+                .limited(items)
                 .iter()
                 .enumerate()
                 .map(|(index, node)| Self { node, shape: item, path: self.path.item(index), ..*self })
@@ -289,6 +294,16 @@ impl<'a> Value<'a> {
                 Vec::new()
             }
         }
+    }
+
+    /// As many as there may be; more are told.
+    fn limited<T>(&self, list: &'a [T]) -> &'a [T] {
+        let Some((allowed, _)) = list.split_at_checked(MAX_ITEMS).filter(|(_, rest)| !rest.is_empty()) else {
+            return list;
+        };
+        let message = format_args!("has {} items, and {MAX_ITEMS} are allowed", list.len());
+        self.report_with(codes::LIMIT, message, "divide the object");
+        allowed
     }
 
     /// The texts of a list; those that are not texts are told and left out.
@@ -305,7 +320,8 @@ impl<'a> Value<'a> {
             _ => &Shape::Any,
         };
         match &self.node.kind {
-            Kind::Mapping(entries) => entries
+            Kind::Mapping(entries) => self
+                .limited(entries)
                 .iter()
                 .map(|entry| {
                     let path = self.path.key(&entry.key);
@@ -563,7 +579,8 @@ fn check_below(findings: &Findings, path: &Path, shape: &'static Shape, node: &N
 
 fn unknown(findings: &Findings, path: &Path, table: &'static [Field], entry: &Entry) {
     let message = format!("{path} is not a known field");
-    let hint = match nearest(&entry.key, table.iter().map(|field| field.name)) {
+    let names = table.iter().filter(|_| !findings.is_full()).map(|field| field.name);
+    let hint = match nearest(&entry.key, names) {
         Some(name) => format!("did you mean {name}?"),
         None => format!("remove it; fields here are {}", some_names(table)),
     };

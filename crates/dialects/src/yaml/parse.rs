@@ -1,6 +1,6 @@
 //! From a document's text to its tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leno_model::span::Diagnostic;
@@ -96,6 +96,10 @@ fn read<'t>(file: &Arc<str>, part: Part<'t>, found: &mut Vec<Document<'t>>) {
                 return;
             }
         }
+        if found.len() >= MAX_DOCUMENTS {
+            found.push(refused(file, part, &format!("the file has more than {MAX_DOCUMENTS} documents")));
+            return;
+        }
         if root.as_ref().is_some_and(|root| !root.is_null()) || findings.errors() > 0 {
             found.push(Document { root, text: part.text, at, diagnostics: findings.into_diagnostics() });
         }
@@ -155,7 +159,7 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Mapping { entries: Vec<Entry>, seen: BTreeSet<Arc<str>>, key: PendingKey },
+    Mapping { entries: Vec<Entry>, lines: BTreeMap<Arc<str>, u32>, key: PendingKey },
 }
 
 enum PendingKey {
@@ -226,7 +230,7 @@ impl<'f, 't> Builder<'f, 't> {
             Event::MappingStart(anchor, tag) => {
                 self.check_tag(tag.as_deref(), &["map"], at);
                 let kind =
-                    OpenKind::Mapping { entries: Vec::new(), seen: BTreeSet::new(), key: PendingKey::None };
+                    OpenKind::Mapping { entries: Vec::new(), lines: BTreeMap::new(), key: PendingKey::None };
                 self.enter(Open { at, anchor, kind })
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -295,9 +299,9 @@ impl<'f, 't> Builder<'f, 't> {
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(OpenKind::List(items)) => items.push(node),
-            Some(OpenKind::Mapping { entries, seen, key }) => {
+            Some(OpenKind::Mapping { entries, lines, key }) => {
                 match std::mem::replace(key, PendingKey::None) {
-                    PendingKey::None => *key = new_key(self.findings, &node, seen, entries),
+                    PendingKey::None => *key = new_key(self.findings, &node, lines),
                     PendingKey::Key(key, at) => entries.push(Entry { key, at, value: node }),
                     PendingKey::Refused => {}
                 }
@@ -345,7 +349,8 @@ fn size(node: &Node) -> (usize, usize) {
     (nodes, bytes)
 }
 
-fn new_key(findings: &Findings, node: &Node, seen: &mut BTreeSet<Arc<str>>, entries: &[Entry]) -> PendingKey {
+/// Takes a node for a key; `lines` holds the keys so far.
+fn new_key(findings: &Findings, node: &Node, lines: &mut BTreeMap<Arc<str>, u32>) -> PendingKey {
     let Kind::Scalar(Scalar { text, style }) = &node.kind else {
         findings.report(codes::KEY, node.at, "a mapping's key must be a text");
         return PendingKey::Refused;
@@ -359,14 +364,14 @@ fn new_key(findings: &Findings, node: &Node, seen: &mut BTreeSet<Arc<str>>, entr
         );
         return PendingKey::Refused;
     }
-    if !seen.insert(text.clone()) {
-        let first = entries.iter().find(|entry| entry.key == *text).map_or(0, |entry| entry.at.line);
+    if let Some(line) = lines.get(text) {
         findings.report(
             codes::DUPLICATE_KEY,
             node.at,
-            format!("the key `{text}` is already on line {first}"),
+            format_args!("the key `{text}` is already on line {line}"),
         );
         return PendingKey::Refused;
     }
+    lines.insert(text.clone(), node.at.line);
     PendingKey::Key(text.clone(), node.at)
 }

@@ -178,7 +178,7 @@ fn wrong_fields_are_told_with_path_value_and_remedy() {
         ),
         (
             "name: a\ntimeout: 5",
-            "a.yaml:2: error[LENO0020]: timeout: `5` is not a text\n  help: put it in quotes: \"5\"",
+            "a.yaml:2: error[LENO0022]: timeout: `5` is not a duration\n  help: write numbers with their units, such as 500ms, 5s or 1h30m",
         ),
         (
             "name: a\ntimeout: 5 sec",

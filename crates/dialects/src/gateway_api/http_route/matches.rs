@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use leno_model::route::{HeaderMatch, Match, QueryMatch};
-use leno_model::text::{PathMatch, Pattern, TextMatch};
+use leno_model::text::{PathMatch, TextMatch};
 
 use crate::codes;
 use crate::http::{is_header_name, is_path};
+use crate::pattern;
 use crate::yaml::{Fields, Value};
 
 /// The match of a rule that has none: every path.
@@ -46,7 +47,7 @@ fn path(value: &Value<'_>) -> Option<PathMatch> {
     fields.finish();
     let (kind, text) = (kind?, text?);
     if kind == "RegularExpression" {
-        return regex(text, &text_value.unwrap_or_else(|| value.clone())).map(PathMatch::Regex);
+        return pattern::read(text, &text_value.unwrap_or_else(|| value.clone())).map(PathMatch::Regex);
     }
     if !is_plain_path(text) {
         let value = text_value.unwrap_or_else(|| value.clone());
@@ -71,19 +72,6 @@ fn is_plain_path(text: &str) -> bool {
         && !text.contains("//")
         && !lower.contains("%2f")
         && !text.split('/').any(dotted)
-}
-
-fn regex(text: &str, value: &Value<'_>) -> Option<Pattern> {
-    match Pattern::new(text) {
-        Ok(pattern) => Some(pattern),
-        Err(error) => {
-            value.invalid(
-                format_args!("is refused: {error}"),
-                "write RE2 syntax, which must match the whole text",
-            );
-            None
-        }
-    }
 }
 
 /// Header or query conditions. Of several with one name the first counts, as the API says.
@@ -125,7 +113,7 @@ fn condition(
     let value = value?;
     let text = value.text()?;
     let condition = match kind? {
-        "RegularExpression" => TextMatch::Regex(regex(text, &value)?),
+        "RegularExpression" => TextMatch::Regex(pattern::read(text, &value)?),
         _ => TextMatch::Exact(text.into()),
     };
     Some((name?, condition))

@@ -5,7 +5,7 @@ use crate::table::{Field, Shape};
 
 pub(super) const SPEC: &[Field] = &[
     Field::object("selector", SELECTOR),
-    Field::object("targetRef", TARGET),
+    Field::object("targetRef", TARGET).deprecated("targetRefs"),
     Field::list("targetRefs", &Shape::Object(TARGET)),
     Field::choice("action", &["ALLOW", "DENY", "AUDIT", "CUSTOM"]),
     Field::object("provider", &[Field::text("name")]),

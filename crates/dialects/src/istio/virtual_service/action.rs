@@ -9,7 +9,6 @@ use leno_model::request::split_authority;
 use leno_model::route::{
     Action, Backend, FixedResponse, Forward, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
 };
-use leno_model::text::Pattern;
 
 use super::headers;
 use crate::codes;
@@ -17,6 +16,7 @@ use crate::envelope::Context;
 use crate::http::{is_authority, is_path};
 use crate::istio::host::service_host;
 use crate::limits::MAX_RESPONSE_BYTES;
+use crate::pattern;
 use crate::yaml::{Fields, Value};
 
 /// Reads the action of an entry of `http`; `authority` is one that its headers set.
@@ -142,13 +142,8 @@ fn rewrite(value: &Value<'_>) -> Option<Rewrite> {
         let substitution = fields.value("rewrite").map_or(Some(""), |value| substitution(&value));
         fields.finish();
         let (pattern, substitution) = (pattern?, substitution?);
-        match Pattern::new(pattern.text()?) {
-            Ok(pattern) => Some(PathRewrite::Regex { pattern, substitution: substitution.into() }),
-            Err(error) => {
-                pattern.invalid(format_args!("is refused: {error}"), "write RE2 syntax");
-                None
-            }
-        }
+        let pattern = pattern::read(pattern.text()?, &pattern)?;
+        Some(PathRewrite::Regex { pattern, substitution: substitution.into() })
     });
     let authority = fields.value("authority").as_ref().and_then(authority);
     fields.finish();

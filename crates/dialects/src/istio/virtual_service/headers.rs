@@ -43,8 +43,12 @@ fn edits(fields: &Fields<'_>, mut authority: Option<&mut Option<Arc<str>>>) -> H
                 *authority = new_authority(&value);
                 continue;
             }
-            if let (Some(name), Some(text)) = (editable_name(&entry.key, &value), literal(&value)) {
-                push_edit(list, name, text, &value);
+            let Some(header) = editable_name(&entry.key, &value) else { continue };
+            match literal(&value) {
+                Some(text) => push_edit(list, header, text, &value),
+                // What the proxy was to set must not come from the client instead.
+                None if name == "set" => edits.remove.push(header),
+                None => {}
             }
         }
     }
@@ -77,7 +81,7 @@ fn literal(value: &Value<'_>) -> Option<Arc<str>> {
     }
     let unescaped = text.replace("%%", "\u{0}");
     if unescaped.contains('%') {
-        let message = format_args!("{} has a variable, and the header is left unchanged", value.shown());
+        let message = format_args!("{} has a variable, and the header is not written", value.shown());
         value.report_with(codes::LEFT_OUT, message, "write a fixed value; a percent sign is written %%");
         return None;
     }

@@ -9,6 +9,7 @@ use super::scope;
 use crate::codes;
 use crate::envelope::Context;
 use crate::http::is_header_name;
+use crate::pattern;
 use crate::yaml::{Fields, Value};
 
 /// Reads one entry. `None` when it is wrong, or asks for something that cannot be checked yet and so never holds.
@@ -18,7 +19,7 @@ pub(super) fn read(item: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) ->
     let mut headers = Vec::new();
     let checkable = header_matches(&fields, "headers", false, &mut headers)
         & header_matches(&fields, "withoutHeaders", true, &mut headers);
-    let read = Match {
+    let mut read = Match {
         path: fields.value("uri").as_ref().and_then(path),
         path_ignore_case: fields.boolean("ignoreUriCase").unwrap_or(false),
         method: text_field(&fields, "method"),
@@ -32,6 +33,7 @@ pub(super) fn read(item: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) ->
         scopes: fields.value("gateways").map(|gateways| match_scopes(&gateways, context, scopes)),
     };
     if read.path_ignore_case && matches!(read.path, Some(PathMatch::Regex(_))) {
+        read.path_ignore_case = false;
         item.report_with(
             codes::INEFFECTIVE,
             "ignoreUriCase has no effect on a regex",
@@ -57,16 +59,7 @@ fn given<'a>(value: &Value<'a>) -> Option<Option<Given<'a>>> {
     let regex = fields.value("regex");
     fields.finish();
     if let Some(regex) = regex {
-        return match Pattern::new(regex.text()?) {
-            Ok(pattern) => Some(Some(Given::Regex(pattern))),
-            Err(error) => {
-                regex.invalid(
-                    format_args!("is refused: {error}"),
-                    "write RE2 syntax, which must match the whole text",
-                );
-                None
-            }
-        };
+        return Some(Some(Given::Regex(pattern::read(regex.text()?, &regex)?)));
     }
     Some(exact.map(Given::Exact).or_else(|| prefix.map(Given::Prefix)))
 }
