@@ -9,25 +9,22 @@ mod http2;
 mod pace;
 mod report;
 mod tally;
+mod template;
 
 use std::cell::RefCell;
 use std::error::Error;
 use std::process::ExitCode;
-use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::future::join_all;
-use http::{HeaderName, HeaderValue, Method, Request, Version, header};
-use prost::Message as _;
+use http::{HeaderName, Method};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::net::TcpStream;
 
 use crate::call::To;
 use crate::output::{self, Format};
-use crate::proto::BookRequest;
-use crate::target::{Scheme, Target};
-use crate::{client, grpc, limits, units};
+use crate::target::Target;
+use crate::{client, limits, units};
 use pace::{Pacer, Plan, Spread};
 use report::{Report, Run};
 use tally::{Answer, Failure, Kind, Tally};
@@ -87,17 +84,6 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Why a run didn't begin.
-#[derive(Debug, thiserror::Error)]
-enum LoadError {
-    #[error("{0}:// cannot be loaded; use http, h2c or grpc")]
-    Scheme(Scheme),
-    #[error("{0} isn't a unary method")]
-    NotUnary(&'static str),
-    #[error("{0} workers are more than {limit}", limit = limits::WORKERS)]
-    Workers(usize),
-}
-
 /// A worker's share of a connection.
 enum Connection {
     Http1(Box<http1::Connection>),
@@ -124,10 +110,11 @@ impl Connection {
 /// Runs the load and prints the report. 0 when every request was answered well.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let mut interrupt = output::Interrupt::new()?;
-    let mut workers = connections(&args)?;
+    let mut workers = template::connections(&args)?;
     // Connections are opened first, so that the schedule doesn't begin with handshakes. Who fails here tries again
     // with its first request, which then counts as failed.
-    let opened = join_all(workers.iter_mut().map(|worker| Box::pin(worker.prepare()))).await;
+    let open = |worker| Box::pin(tokio::time::timeout(args.to.timeout, Connection::prepare(worker)));
+    let opened = join_all(workers.iter_mut().map(open)).await;
     let plan = Plan {
         rate: args.rate,
         spread: args.spread,
@@ -138,7 +125,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Box<dyn Error>> {
     let (started_unix, cpu) = (SystemTime::now().duration_since(UNIX_EPOCH)?, cpu_time());
     let pacer = Pacer::start(plan)?;
     let tally = RefCell::new(Tally::new(pacer.started()));
-    tally.borrow_mut().connections = opened.iter().filter(|opened| matches!(opened, Ok(true))).count() as u64;
+    tally.borrow_mut().connections =
+        opened.iter().filter(|opened| matches!(opened, Ok(Ok(true)))).count() as u64;
     let count = workers.len();
     let work = join_all(workers.into_iter().map(|worker| work(worker, &pacer, &tally, &args)));
     let (outcomes, interrupted) = with_interrupt(Box::pin(work), &mut interrupt, &pacer).await;
@@ -224,117 +212,4 @@ async fn dial(address: &str) -> Result<TcpStream, Failure> {
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
-}
-
-/// One connection per worker, or one per `streams` workers.
-fn connections(args: &Args) -> Result<Vec<Connection>, Box<dyn Error>> {
-    let version = match args.url.scheme {
-        Scheme::Http => Version::HTTP_11,
-        Scheme::H2c | Scheme::Grpc => Version::HTTP_2,
-        other => return Err(LoadError::Scheme(other).into()),
-    };
-    let streams = match (version, args.streams) {
-        (Version::HTTP_11, _) => 1,
-        (_, Some(streams)) => streams.into(),
-        (_, None) => {
-            if args.closed {
-                1
-            } else {
-                32
-            }
-        }
-    };
-    let workers = usize::from(args.connections) * streams;
-    if workers > limits::WORKERS {
-        return Err(LoadError::Workers(workers).into());
-    }
-    let connections = 0..args.connections;
-    if version == Version::HTTP_11 {
-        let template = Rc::new(http1_template(args)?);
-        return Ok(connections
-            .map(|_| Connection::Http1(Box::new(http1::Connection::new(Rc::clone(&template)))))
-            .collect());
-    }
-    let template = Rc::new(http2_template(args)?);
-    let shared = connections.map(|_| http2::Connection::new(Rc::clone(&template)));
-    Ok(shared.flat_map(|shared| std::iter::repeat_n(shared, streams)).map(Connection::Http2).collect())
-}
-
-fn body(args: &Args) -> Result<Bytes, LoadError> {
-    if args.body_size > 0 {
-        let size = usize::try_from(args.body_size).unwrap_or(usize::MAX);
-        return Ok(BytesMut::zeroed(size).freeze());
-    }
-    Ok(Bytes::from(args.body.clone()))
-}
-
-fn request(args: &Args, version: Version, body: &Bytes) -> Result<Request<()>, http::Error> {
-    let fallback = if body.is_empty() { Method::GET } else { Method::POST };
-    let method = args.method.clone().unwrap_or(fallback);
-    client::request(&args.url, version, method, args.to.headers(), Bytes::new())
-        .map(|request| request.map(drop))
-}
-
-fn http1_template(args: &Args) -> Result<http1::Template, Box<dyn Error>> {
-    let body = body(args)?;
-    let request = request(args, Version::HTTP_11, &body)?;
-    let mut wire = BytesMut::new();
-    wire.put_slice(format!("{} {} HTTP/1.1\r\n", request.method(), request.uri()).as_bytes());
-    for (name, value) in request.headers() {
-        wire.put_slice(name.as_str().as_bytes());
-        wire.put_slice(b": ");
-        wire.put_slice(value.as_bytes());
-        wire.put_slice(b"\r\n");
-    }
-    if !body.is_empty() && !request.headers().contains_key(header::CONTENT_LENGTH) {
-        wire.put_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
-    }
-    wire.put_slice(b"\r\n");
-    wire.put_slice(&body);
-    Ok(http1::Template {
-        address: args.to.address(&args.url),
-        request: wire.freeze(),
-        is_head: request.method() == Method::HEAD,
-        version_header: args.version_header.clone(),
-    })
-}
-
-fn http2_template(args: &Args) -> Result<http2::Template, Box<dyn Error>> {
-    let is_grpc = args.url.scheme == Scheme::Grpc;
-    let (body, request) = if is_grpc {
-        grpc_request(args)?
-    } else {
-        let body = body(args)?;
-        let request = request(args, Version::HTTP_2, &body)?;
-        (body, request)
-    };
-    Ok(http2::Template {
-        address: args.to.address(&args.url),
-        request,
-        body,
-        is_grpc,
-        version_header: args.version_header.clone(),
-    })
-}
-
-/// A unary call with its message in gRPC's frame.
-fn grpc_request(args: &Args) -> Result<(Bytes, Request<()>), Box<dyn Error>> {
-    let method = grpc::Method::of(&args.url)?;
-    if !method.is_unary() {
-        return Err(LoadError::NotUnary(method.path()).into());
-    }
-    let book = args.url.query("book").and_then(|book| book.parse().ok()).unwrap_or(1);
-    let message = BookRequest { book }.encode_to_vec();
-    let mut body = BytesMut::new();
-    body.put_u8(0);
-    body.put_u32(u32::try_from(message.len())?);
-    body.put_slice(&message);
-
-    let mut target = args.url.clone();
-    method.path().clone_into(&mut target.path);
-    let mut headers = args.to.headers();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    let request = client::request(&target, Version::HTTP_2, Method::POST, headers, Bytes::new())?;
-    Ok((body.freeze(), request.map(drop)))
 }

@@ -86,6 +86,8 @@ pub(crate) struct Sample {
 pub(crate) struct Tally {
     start: Instant,
     pub(crate) sent: u64,
+    /// When the first and the last request were sent.
+    span: Option<(Instant, Instant)>,
     pub(crate) ok: u64,
     pub(crate) failed: BTreeMap<Kind, Seen>,
     pub(crate) statuses: BTreeMap<u16, u64>,
@@ -114,6 +116,7 @@ impl Tally {
         Self {
             start,
             sent: 0,
+            span: None,
             ok: 0,
             failed: Kind::ALL.map(|kind| (kind, Seen::default())).into(),
             statuses: BTreeMap::new(),
@@ -140,6 +143,8 @@ impl Tally {
         outcome: Result<Answer, Failure>,
     ) {
         self.sent += 1;
+        let (first, last) = self.span.unwrap_or((sent, sent));
+        self.span = Some((first.min(sent), last.max(sent)));
         self.lag.record(turn.lag);
         self.waited += u64::from(turn.waited >= limits::LATE);
         let at = end.saturating_duration_since(self.start).as_secs_f64() * 1e3;
@@ -204,6 +209,12 @@ impl Tally {
         self.failed.values().map(|seen| seen.count).sum()
     }
 
+    /// Requests per second between the first and the last one sent; zero for fewer than two.
+    pub(crate) fn rate(&self) -> f64 {
+        let seconds = self.span.map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+        if seconds > 0.0 { self.sent.saturating_sub(1) as f64 / seconds } else { 0.0 }
+    }
+
     /// Time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.start.elapsed()
@@ -250,6 +261,20 @@ mod tests {
         assert_eq!(tally.samples.len(), 4);
         assert_eq!((tally.latency.count(), tally.latency.max()), (5, Duration::from_millis(50)));
         assert_eq!(tally.service.max(), Duration::from_millis(20));
+    }
+
+    #[test]
+    fn the_rate_counts_from_the_first_to_the_last_sending() {
+        let start = Instant::now();
+        let mut tally = Tally::new(start);
+        assert_eq!(tally.rate(), 0.0);
+        // The answers to the last ones come late, and out of order; that doesn't slow the rate down.
+        for n in [0, 2, 1, 4, 3] {
+            let sent = start + Duration::from_millis(250 * n);
+            let turn = Turn { due: sent, waited: Duration::ZERO, lag: Duration::ZERO };
+            tally.record(turn, sent, start + Duration::from_secs(60), answer(200, None, "v1"));
+        }
+        assert_eq!(tally.rate(), 4.0);
     }
 
     #[test]

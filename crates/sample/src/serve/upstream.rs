@@ -3,17 +3,17 @@
 //! A well-behaved client: connections are kept and reused, a request that a closed connection never took is sent on a
 //! new one, and nothing that may have been processed is repeated.
 
+mod conversation;
+mod idle;
+
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use serde_json::{Map, Value, json};
-use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tonic::body::Body;
 
 use crate::client::{self, ClientError, Http2};
@@ -21,9 +21,11 @@ use crate::grpc;
 use crate::limits;
 use crate::output::in_full;
 use crate::proto::BookRequest;
-use crate::stock::{self, StockError};
+use crate::stock::StockError;
 use crate::target::{Scheme, Target};
 use crate::trail::Hop;
+use conversation::StockClient;
+use idle::Idle;
 
 /// A parsed `--call`.
 #[derive(Clone, Debug, PartialEq)]
@@ -249,64 +251,6 @@ fn excerpt(body: &[u8]) -> String {
     text.get(..text.floor_char_boundary(limits::EXCERPT_BYTES)).unwrap_or_default().to_owned()
 }
 
-/// A conversation with a stock service, past its greeting.
-#[derive(Debug)]
-struct StockClient {
-    io: BufReader<TcpStream>,
-    service: String,
-    version: String,
-}
-
-impl StockClient {
-    async fn open(address: &str) -> Result<Self, CallError> {
-        let mut io = BufReader::new(client::dial(address).await?);
-        let line = stock::read_line(&mut io).await?.ok_or(StockError::Closed)?;
-        let (service, version) = stock::greeted(&line)?;
-        Ok(Self { service: service.to_owned(), version: version.to_owned(), io })
-    }
-
-    /// Whether the server neither closed nor said something unasked.
-    fn is_open(&self) -> bool {
-        let nothing = self.io.get_ref().try_read(&mut [0]);
-        self.io.buffer().is_empty()
-            && nothing.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
-    }
-
-    async fn ask(&mut self, line: &str) -> Result<String, StockError> {
-        self.io.write_all(format!("{line}\n").as_bytes()).await?;
-        stock::read_line(&mut self.io).await?.ok_or(StockError::Closed)
-    }
-}
-
-/// Idle connections, the latest used first; those that have been idle for long aren't used, since a server may be about
-/// to close them.
-#[derive(Debug)]
-struct Idle<T>(Mutex<Vec<(T, Instant)>>);
-
-impl<T> Idle<T> {
-    fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
-    }
-
-    /// The latest connection that is still usable; those that aren't are dropped.
-    fn take(&self, usable: impl Fn(&T) -> bool) -> Option<T> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((connection, since)) = idle.pop() {
-            if since.elapsed() < limits::IDLE_AGE && usable(&connection) {
-                return Some(connection);
-            }
-        }
-        None
-    }
-
-    fn put(&self, connection: T) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < limits::IDLE_CONNECTIONS {
-            idle.push((connection, Instant::now()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,14 +281,5 @@ mod tests {
         assert!(take_trail(&mut fields).is_empty());
         let mut fields = Map::from_iter([("trail".to_owned(), json!([{"service": "a", "extra": 1}]))]);
         assert_eq!(take_trail(&mut fields).len(), 1);
-    }
-
-    #[test]
-    fn idle_connections_are_bounded_and_checked() {
-        let idle = Idle::new();
-        (0..limits::IDLE_CONNECTIONS + 9).for_each(|n| idle.put(n));
-        assert_eq!(idle.take(|n| n % 10 == 0), Some(60));
-        assert_eq!(idle.take(|_| false), None);
-        assert_eq!(idle.take(|_| true), None);
     }
 }

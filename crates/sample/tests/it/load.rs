@@ -43,9 +43,8 @@ async fn the_open_loop_keeps_its_rate() {
             (Some(0), &json!(600), &json!(600)),
             "{report:#}"
         );
-        // 600 requests at 400 per second take 1497.5 ms, and as long as the last answer takes.
         let rate = number(&report["achieved_rate"]);
-        assert!((300.0..=401.0).contains(&rate), "{rate}");
+        assert!((350.0..=450.0).contains(&rate), "{rate}");
         assert_eq!(report["versions"]["v4"]["count"], 600);
         assert!(number(&report["versions"]["v4"]["last_ms"]) > 1400.0);
         assert_eq!(report["statuses"], json!({"200": 600}));
