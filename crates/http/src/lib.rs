@@ -9,13 +9,16 @@
 
 pub mod budget;
 pub mod client;
+pub mod detect;
 mod drain;
 pub mod exchange;
 pub mod h1;
 pub mod h2;
 pub mod head;
+pub mod hygiene;
 pub mod io;
 pub mod limits;
+pub mod normalize;
 mod pool;
 pub mod relay;
 pub mod reply;
