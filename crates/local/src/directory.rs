@@ -9,7 +9,10 @@ use std::{
     io,
     os::{
         fd::OwnedFd,
-        unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        unix::{
+            fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -123,7 +126,7 @@ impl Runtime {
                 runtime.empty().map_err(|error| Error::Prepare(runtime.path.clone(), error))?;
                 return Ok(runtime);
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || UnixStream::connect(path.join("up.sock")).is_ok() {
                 return Err(Error::Running(mesh.to_owned()));
             }
             pause();

@@ -47,10 +47,15 @@ pub fn main(bootstrap: RawFd) -> Result<(), Error> {
     end(&left).map_err(|error| Error::Step("end what leno up left", error))?;
     match fs::remove_dir_all(&janitor.directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::Step("remove the mesh's sockets", error))
+            return Err(Error::Step("remove the mesh's sockets", error));
         }
-        _ => Ok(()),
+        _ => {}
     }
+    if let Some(base) = janitor.directory.parent() {
+        // It stays while other meshes have theirs in it.
+        let _removed = fs::remove_dir(base);
+    }
+    Ok(())
 }
 
 /// Collects processes until the link ends; returns those that still run.

@@ -5,6 +5,7 @@
 //! settings that exclude each other.
 
 mod check;
+mod read;
 mod value;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, check};
+pub use read::{File, Found, read};
 pub use value::{Duration, Program, Publish};
 
 /// A mesh of processes on this machine.
@@ -124,7 +126,7 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Workload {
-    /// A DNS label. Default: `SERVICE-VERSION`, or `SERVICE` without version.
+    /// A DNS label. Default: `SERVICE-VERSION` with `-` for dots, or `SERVICE`.
     pub name: Option<String>,
     /// The service that it implements. Without one it only calls others; then `name` is required.
     pub service: Option<String>,
@@ -212,7 +214,7 @@ impl Workload {
     pub fn name(&self) -> String {
         match (&self.name, &self.service, &self.version) {
             (Some(name), _, _) => name.clone(),
-            (None, Some(service), Some(version)) => format!("{service}-{version}"),
+            (None, Some(service), Some(version)) => format!("{service}-{}", label(version)),
             (None, Some(service), None) => service.clone(),
             (None, None, _) => String::new(),
         }
@@ -227,6 +229,12 @@ impl Workload {
     pub fn replicas(&self) -> u16 {
         self.replicas.unwrap_or(1)
     }
+}
+
+/// A version as part of a name: in lower case, with `-` for what names can't have.
+fn label(version: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    version.chars().map(allowed).collect()
 }
 
 /// The JSON schema of the mesh file.

@@ -16,13 +16,15 @@ use crate::limits::{NAME_BYTES, REPLICAS};
 pub struct Problem {
     /// Where: a path such as `spec.workloads[2].user`.
     pub field: String,
-    /// What is wrong, and the remedy.
+    /// What is wrong.
     pub message: String,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        write!(f, "{}: {}; {}", self.field, self.message, self.remedy)
     }
 }
 
@@ -70,8 +72,11 @@ pub fn check(mesh: &LocalMesh, root: bool) -> Vec<Problem> {
 struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Problem { field: field.into(), message: message.into() });
+    /// Takes a problem whose text has the remedy after its first semicolon.
+    fn add(&mut self, field: impl Into<String>, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        let (message, remedy) = text.split_once("; ").unwrap_or((text, "see the schema"));
+        self.0.push(Problem { field: field.into(), message: message.to_owned(), remedy: remedy.to_owned() });
     }
 }
 
@@ -100,10 +105,15 @@ fn check_service(problems: &mut Problems, field: &str, service: &Service) {
     ];
     match (service.port, service.ports.is_empty()) {
         (None, true) => problems.add(field, "no port; add `port: NUMBER`"),
-        (Some(_), false) => problems.add(format!("{field}.port"), "give either `port` or `ports`"),
+        (Some(_), false) => {
+            problems.add(format!("{field}.port"), "`port` beside `ports`; give only one of them")
+        }
         (None, false) => {
             for (name, _) in shorthand.iter().filter(|(_, given)| *given) {
-                problems.add(format!("{field}.{name}"), "goes with `port`; write it in the entry of `ports`");
+                problems.add(
+                    format!("{field}.{name}"),
+                    "goes with `port` alone; write it in the entry of `ports`",
+                );
             }
         }
         (Some(_), true) => {}
@@ -114,7 +124,7 @@ fn check_service(problems: &mut Problems, field: &str, service: &Service) {
             problems.add(field, "port 0 can't be called; use 1 to 65535");
         }
         if !numbers.insert(port.port) {
-            problems.add(field, format!("port {} twice", port.port));
+            problems.add(field, format!("port {} twice; leave one of them", port.port));
         }
     }
 }
@@ -164,7 +174,10 @@ fn check_workload(
         problems.add(format!("{field}.share[{index}]"), message);
     }
     for name in workload.env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
-        problems.add(format!("{field}.env"), format!("{name:?} can't be a variable's name"));
+        problems.add(
+            format!("{field}.env"),
+            format!("{name:?} can't be a variable's name; leave out = and zero bytes"),
+        );
     }
     if let Some(health) = &workload.health {
         let port = service
@@ -179,7 +192,7 @@ fn check_health(problems: &mut Problems, field: &str, health: &Health, has_port:
         .into_iter()
         .filter(|way| *way);
     if ways.count() != 1 {
-        problems.add(field, "give exactly one of `http`, `tcp` and `command`");
+        problems.add(field, "not exactly one check; give one of `http`, `tcp` and `command`");
     }
     if let Some(http) = &health.http {
         if http.port.is_none() && !has_port {
@@ -192,11 +205,11 @@ fn check_health(problems: &mut Problems, field: &str, health: &Health, has_port:
     }
     for (name, value) in [("interval", health.interval), ("timeout", health.timeout)] {
         if value.is_some_and(|value| value.0.is_zero()) {
-            problems.add(format!("{field}.{name}"), "must be longer than 0s");
+            problems.add(format!("{field}.{name}"), "0s is no time; choose a longer one");
         }
     }
     if health.failures == Some(0) {
-        problems.add(format!("{field}.failures"), "must be at least 1");
+        problems.add(format!("{field}.failures"), "0 failures would always be too many; choose at least 1");
     }
 }
 

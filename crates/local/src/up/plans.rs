@@ -140,7 +140,7 @@ fn files(replica: &Replica, workload: &Workload) -> BTreeMap<PathBuf, String> {
     }
     let resolv = format!(
         "nameserver {NAME_SERVER}\nsearch default.svc.cluster.local svc.cluster.local cluster.local\n\
-         options ndots:5 timeout:2 attempts:2\n"
+         options ndots:3 timeout:2 attempts:2\n"
     );
     let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     BTreeMap::from([

@@ -71,7 +71,7 @@ pub(crate) fn no_namespaces(gone: &BTreeSet<String>) {
 /// processes there are no namespaces either, as nothing else holds them, and with those went the rules.
 #[track_caller]
 pub(crate) fn none(mesh: &Mesh) {
-    let runtime = mesh.directory.join("run/leno/m");
+    let runtime = mesh.directory.join("run/leno");
     eventually("the runtime directory is gone", || (!runtime.exists()).then_some(()));
     eventually("all processes are gone", || processes(&mesh.directory).is_empty().then_some(()));
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

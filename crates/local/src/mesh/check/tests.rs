@@ -70,7 +70,7 @@ fn ports() {
     expect(
         |d| d["spec"]["services"][1]["publish"] = json!(80),
         false,
-        &["spec.services[1].publish: goes with `port`; write it in the entry of `ports`"],
+        &["spec.services[1].publish: goes with `port` alone; write it in the entry of `ports`"],
     );
     expect(
         |d| {
@@ -117,9 +117,9 @@ fn health() {
         |d| d["spec"]["workloads"][0]["health"] = json!({"tcp": 1, "http": {"path": "x"}, "interval": "0s"}),
         false,
         &[
-            "spec.workloads[0].health: give exactly one of `http`, `tcp` and `command`",
+            "spec.workloads[0].health: not exactly one check; give one of `http`, `tcp` and `command`",
             "spec.workloads[0].health.http.path: \"x\" isn't a request path; start with / and encode spaces",
-            "spec.workloads[0].health.interval: must be longer than 0s",
+            "spec.workloads[0].health.interval: 0s is no time; choose a longer one",
         ],
     );
 }
