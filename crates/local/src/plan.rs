@@ -9,6 +9,7 @@ use std::{
     path::PathBuf,
 };
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::mesh::LocalMesh;
@@ -63,6 +64,13 @@ pub fn addresses(ordinal: u16) -> Option<[IpAddr; 2]> {
         IpAddr::V4(Ipv4Addr::new(10, 240, high, low)),
         IpAddr::V6(Ipv6Addr::new(0xfd6c, 0x656e, 0x6f, 1, 0, 0, 0, host)),
     ])
+}
+
+/// The ranges that [`addresses`] come from.
+pub fn ranges() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(10, 240, 0, 0), 16);
+    let v6 = Ipv6Net::new_assert(Ipv6Addr::new(0xfd6c, 0x656e, 0x6f, 1, 0, 0, 0, 0), 64);
+    vec![v4.into(), v6.into()]
 }
 
 /// All replicas of a checked mesh, in the order of the file. `sockets` is the mesh's runtime directory.

@@ -58,6 +58,8 @@ pub struct Options {
     pub terminal: Box<dyn Write + Send>,
     /// Whether to colour it.
     pub colours: bool,
+    /// Told the state whenever it changes.
+    pub observer: Box<dyn Fn(&Status)>,
 }
 
 /// Arguments that make this executable play each part. The bootstrap descriptor's number follows.
@@ -152,12 +154,14 @@ struct Mesh {
     changes: watch::Sender<u64>,
     /// True when all shall end.
     stop: watch::Sender<bool>,
+    observer: Box<dyn Fn(&Status)>,
 }
 
 impl Mesh {
     /// Some state has changed.
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        (self.observer)(&self.status());
     }
 
     /// Has the janitor end this process, should `leno up` not be able to.
@@ -331,6 +335,7 @@ async fn keep(
         arguments: options.arguments,
         changes: watch::Sender::new(0),
         stop: watch::Sender::new(false),
+        observer: options.observer,
     });
     let server = control::listen(&mesh).map_err(|error| Error::Step("listen for clients", error))?;
     let clients = leno_runtime::spawn_local("clients", control::serve(Rc::clone(&mesh), server));

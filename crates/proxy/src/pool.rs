@@ -150,7 +150,7 @@ impl Pool {
         }
         let Dialled { io, local, .. } = dial().await?;
         let (connection, driver) = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await?;
-        task::spawn_local("upstream-http2", async move { drop(driver) }).detach();
+        task::spawn_local("upstream-http2", driver).detach();
         shared.connections.borrow_mut().push((connection.clone(), local));
         Ok(self.loan(key, Connection::H2(connection), local, false))
     }

@@ -96,6 +96,7 @@ fn run_up() -> Result<(), up::Error> {
         }],
         terminal: Box::new(io::stdout()),
         colours: false,
+        observer: Box::new(|_status| {}),
     })
 }
 

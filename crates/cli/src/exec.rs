@@ -1,0 +1,40 @@
+//! `leno exec`: runs a command inside a workload's world: its network, its files, its user.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use leno_local::client;
+
+/// Run a command inside a workload's world
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The workload or replica
+    workload: String,
+    /// The mesh's name; may be left out while only one is running
+    #[arg(long, short, value_name = "NAME")]
+    mesh: Option<String>,
+    /// Where to run it; the workload's working directory by default
+    #[arg(long, short = 'w', value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// A variable of its environment, NAME=VALUE; may be given several times
+    #[arg(long = "env", short, value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    words: Vec<String>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a variable is NAME=VALUE".to_owned()),
+    }
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mesh = client::choose(arguments.mesh.as_deref())?;
+    let exec =
+        client::Exec { words: arguments.words, workdir: arguments.workdir, variables: arguments.variables };
+    let code = client::exec(&mesh, &arguments.workload, exec)?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}

@@ -1,0 +1,183 @@
+//! `leno explain`: what the mesh would do with a request, and why.
+//!
+//! The proxies answer: the caller's says where the request would go, the called workload's whether it would be let in.
+//! Nothing is sent to any application.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use leno_local::client;
+use leno_local::protocol::Status;
+use leno_proxy::explain::{Explanation, From, Question, Step};
+use serde::Serialize;
+
+use crate::admin;
+use crate::output::{self, Common, Format};
+
+/// Say what the mesh would do with a request, and why
+///
+/// Example: leno explain catalog GET http://reviews:9080/reviews/1 -H "end-user: jason"
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The workload, replica or `gateway` that would send the request
+    from: String,
+    /// The method
+    method: String,
+    /// The URL: http://HOST[:PORT]/PATH
+    url: String,
+    /// A header, "NAME: VALUE"; may be given several times
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Show everything that was considered, not only what decided
+    #[arg(long, short)]
+    all: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("a header is \"NAME: VALUE\"".to_owned()),
+    }
+}
+
+/// The answers of both sides.
+#[derive(Debug, Serialize)]
+struct Answers {
+    outbound: Explanation,
+    inbound: Option<Explanation>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mesh = client::choose(arguments.common.mesh.as_deref())?;
+    let status = client::status(&mesh)?;
+    let answers = ask(&mesh, &status, &arguments)?;
+    match arguments.common.output {
+        Format::Json => output::json(&answers)?,
+        Format::Text => print(&answers, arguments.all)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask(mesh: &str, status: &Status, arguments: &Arguments) -> anyhow::Result<Answers> {
+    let (authority, port, target) = parts(&arguments.url)?;
+    let mut question = Question {
+        method: arguments.method.clone(),
+        authority,
+        target,
+        headers: arguments.headers.clone(),
+        port,
+        from: From::Workload,
+        draw: None,
+    };
+    let socket = admin::socket(mesh, status, &arguments.from)?;
+    let outbound = explained(&socket, &question)?;
+    let Some(endpoint) = &outbound.endpoint else { return Ok(Answers { outbound, inbound: None }) };
+    let identity = identity(&admin::get(&socket, "/config")?)?;
+    let name = endpoint.uid.rsplit('/').next().unwrap_or(&endpoint.uid);
+    let Ok(called) = admin::socket(mesh, status, name) else {
+        return Ok(Answers { outbound, inbound: None });
+    };
+    question.from = From::Peer { identity, ip: None };
+    question.port = endpoint.target.port();
+    if let Some(path) = &outbound.path {
+        let query = question.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        question.target = format!("{path}{query}");
+    }
+    let inbound = explained(&called, &question)?;
+    Ok(Answers { outbound, inbound: Some(inbound) })
+}
+
+fn explained(socket: &std::path::Path, question: &Question) -> anyhow::Result<Explanation> {
+    let answer = admin::post(socket, "/explain", &serde_json::to_string(question)?)?;
+    serde_json::from_str(&answer).context("the proxy's answer is not understood; is it of another version?")
+}
+
+fn identity(config: &str) -> anyhow::Result<Option<String>> {
+    let config: serde_json::Value = serde_json::from_str(config)?;
+    Ok(config.get("identity").and_then(serde_json::Value::as_str).map(ToOwned::to_owned))
+}
+
+/// Authority, port and target of a URL.
+fn parts(url: &str) -> anyhow::Result<(String, u16, String)> {
+    let Some(rest) = url.strip_prefix("http://") else {
+        bail!("the URL {url:?} does not begin with http://; the mesh adds TLS by itself")
+    };
+    let at = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(at);
+    if authority.is_empty() {
+        bail!("the URL {url:?} names no host");
+    }
+    let (_, port) = leno_model::request::split_authority(authority);
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    Ok((authority.to_owned(), port.unwrap_or(80), target))
+}
+
+fn print(answers: &Answers, all: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    one(&mut out, "sends", &answers.outbound, all)?;
+    if let Some(inbound) = &answers.inbound {
+        one(&mut out, "receives", inbound, all)?;
+    }
+    Ok(())
+}
+
+fn one(
+    out: &mut impl std::io::Write,
+    verb: &str,
+    explanation: &Explanation,
+    all: bool,
+) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{} {verb} (snapshot {}): {}",
+        explanation.workload, explanation.snapshot, explanation.outcome
+    )?;
+    if let Some(rule) = &explanation.rule {
+        let name = rule.name.as_deref().map(|name| format!(", rule {name:?}")).unwrap_or_default();
+        writeln!(out, "  by {}{name}, at {}", rule.object, rule.at)?;
+    }
+    if let Some(destination) = &explanation.destination {
+        writeln!(out, "  to {destination}")?;
+    }
+    if let Some(endpoint) = &explanation.endpoint {
+        let identity = endpoint.identity.as_deref().unwrap_or("no identity: plaintext");
+        writeln!(out, "  endpoint {} at {} ({identity})", endpoint.uid, endpoint.target)?;
+    }
+    if let Some(failure) = &explanation.failure {
+        let flag = explanation.flag.as_deref().unwrap_or("-");
+        let status =
+            explanation.status.map_or_else(|| "the connection is cut".to_owned(), |s| format!("status {s}"));
+        writeln!(out, "  {failure}: {status}, flag {flag}")?;
+        if let Some(details) = &explanation.details {
+            writeln!(out, "  {details}")?;
+        }
+    }
+    let shown = |step: &&Step| all || step.won || step.kind == "rule" || step.kind == "policy";
+    for step in explanation.considered.iter().filter(shown) {
+        let mark = if step.won { "*" } else { " " };
+        writeln!(out, "  {mark} {} {}: {}", step.kind, step.subject, step.outcome)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_their_parts() {
+        for (url, authority, port, target) in [
+            ("http://reviews:9080/a?b", "reviews:9080", 9080, "/a?b"),
+            ("http://reviews", "reviews", 80, "/"),
+            ("http://reviews?x", "reviews", 80, "/?x"),
+            ("http://[::1]:8080/", "[::1]:8080", 8080, "/"),
+        ] {
+            assert_eq!(parts(url).unwrap(), (authority.to_owned(), port, target.to_owned()), "{url}");
+        }
+        assert!(parts("https://reviews").is_err() && parts("http:///x").is_err());
+    }
+}

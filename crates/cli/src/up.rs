@@ -1,0 +1,281 @@
+//! `leno up`: a mesh of plain processes on this machine.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::Context as _;
+use leno_control::bootstrap as control;
+use leno_local::mesh::{self, LocalMesh};
+use leno_local::plan;
+use leno_local::protocol::Status;
+use leno_local::up::{Arguments as Parts, Context, Handover, Options, Program};
+use leno_proxy::bootstrap as proxy;
+use serde_json::Value;
+
+use crate::mesh_file;
+
+/// The name under which the mesh's own gateway is known, and its service account.
+const GATEWAY: &str = "gateway";
+
+/// Run a mesh of plain processes on this machine
+///
+/// Starts control plane, gateway and every workload with its sidecar, and ends them all with itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Files: one has the LocalMesh document; other documents in them are configuration
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A directory or file of configuration, watched for changes; may be given several times
+    #[arg(long, short, value_name = "DIR")]
+    config: Vec<PathBuf>,
+    /// The address that the gateway's listeners bind to
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// How long certificates are valid, in seconds; six hours by default
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    svid_lifetime: u64,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let file = mesh_file::read(&arguments.files)?;
+    let directory = std::path::absolute(file.path.parent().unwrap_or_else(|| Path::new(".")))?;
+    let mut watched = Vec::new();
+    for path in arguments.files.iter().chain(&arguments.config) {
+        watched.push(path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?);
+    }
+    let known = Rc::new(Known { ready: RefCell::default(), changes: RefCell::default() });
+    let facts = Rc::new(Facts {
+        mesh: file.mesh.clone(),
+        file: file.path.display().to_string(),
+        config: watched.clone(),
+        bind: arguments.bind,
+        svid_lifetime: arguments.svid_lifetime,
+        tokens: Tokens::draw()?,
+    });
+    let observer = {
+        let known = Rc::clone(&known);
+        Box::new(move |status: &Status| known.tell(status))
+    };
+    leno_local::up::run(Options {
+        mesh: file.mesh,
+        directory,
+        protected: watched,
+        arguments: Parts {
+            supervisor: part("supervise"),
+            init: part("init"),
+            janitor: part("janitor"),
+            sidecar: part("sidecar"),
+        },
+        programs: programs(&facts, &known),
+        terminal: Box::new(io::stdout()),
+        colours: io::stdout().is_terminal(),
+        observer,
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn part(name: &str) -> Vec<OsString> {
+    vec![name.into()]
+}
+
+/// What does not change while the mesh runs.
+struct Facts {
+    mesh: LocalMesh,
+    file: String,
+    config: Vec<PathBuf>,
+    bind: IpAddr,
+    svid_lifetime: u64,
+    tokens: Tokens,
+}
+
+/// The gateway's token; workloads have their own.
+struct Tokens {
+    gateway: String,
+}
+
+impl Tokens {
+    fn draw() -> io::Result<Self> {
+        let mut bytes = [0; 32];
+        io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
+        Ok(Self { gateway: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
+    }
+}
+
+/// Which workloads are ready, and where the control plane is told.
+struct Known {
+    ready: RefCell<BTreeMap<String, bool>>,
+    changes: RefCell<Option<File>>,
+}
+
+impl Known {
+    fn tell(&self, status: &Status) {
+        let mut known = self.ready.borrow_mut();
+        for replica in &status.replicas {
+            let ready = replica.phase == leno_local::Phase::Ready;
+            if known.insert(replica.name.clone(), ready) == Some(ready) {
+                continue;
+            }
+            let change = control::Change::Ready {
+                namespace: plan::NAMESPACE.to_owned(),
+                name: replica.name.clone(),
+                ready,
+            };
+            let Ok(line) = serde_json::to_string(&change) else { continue };
+            if let Some(changes) = self.changes.borrow_mut().as_mut() {
+                // A control plane that is gone is told everything when it is started again.
+                let _gone = writeln!(changes, "{line}");
+            }
+        }
+    }
+}
+
+fn programs(facts: &Rc<Facts>, known: &Rc<Known>) -> Vec<Program> {
+    let (for_control, for_gateway) = (Rc::clone(facts), Rc::clone(facts));
+    let known = Rc::clone(known);
+    vec![
+        Program {
+            name: "control".to_owned(),
+            arguments: part("control"),
+            document: Box::new(move |context, handover| for_control.control(&known, context, handover)),
+        },
+        Program {
+            name: GATEWAY.to_owned(),
+            arguments: part("gateway"),
+            document: Box::new(move |context, handover| for_gateway.gateway(context, handover)),
+        },
+    ]
+}
+
+impl Facts {
+    fn control(&self, known: &Known, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
+        let (read, write) = io::pipe()?;
+        *known.changes.borrow_mut() = Some(File::from(OwnedFd::from(write)));
+        let ready = known.ready.borrow();
+        let workloads = context.members.iter().map(|member| {
+            let replica = &member.replica;
+            control::Workload {
+                name: replica.name.clone(),
+                namespace: plan::NAMESPACE.to_owned(),
+                service_account: replica.service_account.clone(),
+                owner: Some(replica.workload.clone()),
+                labels: replica.labels.clone(),
+                addresses: replica.addresses.clone(),
+                inbound: replica.inbound.clone(),
+                named_ports: BTreeMap::new(),
+                join_token: control::Token(member.join_token.clone()),
+                ready: ready.get(&replica.name).copied().unwrap_or(false),
+            }
+        });
+        let admin = listen(&context.runtime.join("control.admin"))?;
+        to_value(&control::Local {
+            mesh: context.mesh.clone(),
+            trust_domain: plan::TRUST_DOMAIN.to_owned(),
+            state: context.state.clone(),
+            socket: context.control.clone(),
+            config: self.config.clone(),
+            services: self.mesh.spec.services.iter().map(|service| self.service(service)).collect(),
+            workloads: workloads.collect(),
+            gateway: Some(control::Gateway {
+                name: GATEWAY.to_owned(),
+                namespace: plan::NAMESPACE.to_owned(),
+                service_account: GATEWAY.to_owned(),
+                labels: [("app".to_owned(), GATEWAY.to_owned())].into(),
+                join_token: control::Token(self.tokens.gateway.clone()),
+                egress: Some(egress(context)),
+            }),
+            ranges: plan::ranges(),
+            svid_lifetime_seconds: self.svid_lifetime,
+            changes: Some(handover.hand(read.into())?),
+            vault: Some(handover.vault()),
+            admin: Some(handover.hand(admin.into())?),
+        })
+    }
+
+    fn service(&self, service: &mesh::Service) -> control::Service {
+        let ports = service.all_ports().into_iter().map(|port| control::Port {
+            name: port.name.clone().unwrap_or_default(),
+            port: port.port,
+            target_port: port.target(),
+            protocol: port.protocol.map(protocol),
+        });
+        control::Service {
+            name: service.name.clone(),
+            namespace: plan::NAMESPACE.to_owned(),
+            ports: ports.collect(),
+            headless: service.headless,
+            file: self.file.clone(),
+            line: 0,
+        }
+    }
+
+    fn gateway(&self, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
+        let admin = listen(&context.runtime.join("gateway.admin"))?;
+        let egress = listen(&egress(context))?;
+        let published = self.mesh.spec.services.iter().flat_map(|service| {
+            let ports = service.all_ports().into_iter();
+            ports.filter_map(|port| {
+                Some(proxy::Published {
+                    listen: port.publish?.0,
+                    host: format!("{}.{}.svc.cluster.local", service.name, plan::NAMESPACE),
+                    port: port.port,
+                })
+            })
+        });
+        to_value(&proxy::GatewayHandoff {
+            mesh: context.mesh.clone(),
+            trust_domain: plan::TRUST_DOMAIN.to_owned(),
+            workload: proxy::WorkloadIdentity {
+                name: GATEWAY.to_owned(),
+                namespace: plan::NAMESPACE.to_owned(),
+                service_account: GATEWAY.to_owned(),
+                owner: None,
+                labels: [("app".to_owned(), GATEWAY.to_owned())].into(),
+                addresses: Vec::new(),
+            },
+            control: proxy::ControlAddress::Unix(context.control.clone()),
+            join_token: proxy::JoinToken(self.tokens.gateway.clone()),
+            threads: 0,
+            bind: self.bind,
+            published: published.collect(),
+            egress: Some(handover.hand(egress.into())?),
+            admin: handover.hand(admin.into())?,
+            vault: Some(handover.vault()),
+        })
+    }
+}
+
+fn egress(context: &Context) -> PathBuf {
+    context.runtime.join("egress.sock")
+}
+
+/// A fresh Unix listener in the place of an earlier process's.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+fn protocol(protocol: mesh::Protocol) -> control::Protocol {
+    match protocol {
+        mesh::Protocol::Http => control::Protocol::Http,
+        mesh::Protocol::Http2 => control::Protocol::Http2,
+        mesh::Protocol::Grpc => control::Protocol::Grpc,
+        mesh::Protocol::Tls => control::Protocol::Tls,
+        mesh::Protocol::Tcp => control::Protocol::Tcp,
+    }
+}
+
+fn to_value(document: &impl serde::Serialize) -> io::Result<Value> {
+    serde_json::to_value(document).map_err(io::Error::other)
+}
