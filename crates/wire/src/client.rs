@@ -7,6 +7,7 @@
 //! update is in effect on its last core, and only then is the control plane told.
 
 pub mod discovery;
+mod link;
 pub mod machine;
 pub mod names;
 mod opening;

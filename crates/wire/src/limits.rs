@@ -78,6 +78,18 @@ pub const MAX_STREAMS: u32 = 16;
 /// HTTP/2 window. Small, since what waits in it is memory of both sides.
 pub const WINDOW_BYTES: u32 = 256 << 10;
 
+/// Bytes that a connection buffers to send; more wait in their streams.
+pub const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// Headers of a request or response of the control plane. A token is the largest part.
+pub const MAX_HEADER_BYTES: u32 = 16 << 10;
+
+/// Pause when the system refuses another connection.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for connections to end when the control plane stops.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Connections that the control plane accepts at a time.
 pub const MAX_CONNECTIONS: usize = 16_384;
 
@@ -86,6 +98,15 @@ pub const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest certificate request. A CSR is below 2 KiB.
 pub const MAX_CSR_BYTES: usize = 16 << 10;
+
+/// Largest message of the certificate service: a CSR and metadata that nobody reads.
+pub const MAX_CERTIFICATE_REQUEST_BYTES: usize = 64 << 10;
+
+/// Largest certificate chain accepted.
+pub const MAX_CERTIFICATE_RESPONSE_BYTES: usize = 256 << 10;
+
+/// Largest answer about the control plane's status: 65,536 objects of a kilobyte.
+pub const MAX_STATUS_BYTES: usize = 64 << 20;
 
 /// Longest bearer token.
 pub const MAX_TOKEN_BYTES: usize = 8 << 10;

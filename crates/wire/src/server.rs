@@ -7,12 +7,13 @@ pub mod authority;
 mod batch;
 pub mod catalog;
 mod closure;
-pub mod hub;
+mod grpc;
+pub(crate) mod hub;
 pub mod registry;
 pub mod serve;
 pub mod session;
 
-pub use authority::{Authority, Caller, Credentials, Denied, SignError};
+pub use authority::{Authority, Caller, Credentials, Denied, Peer, SignError, Signed};
 pub use catalog::{Catalog, Catalogs, Client};
 pub use hub::Hub;
 pub use registry::{Registry, SessionReport};

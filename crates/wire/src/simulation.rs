@@ -10,7 +10,7 @@ use leno_model::unit::{Answer, Question};
 
 use crate::client::machine::{Action, Event, Machine};
 use crate::client::{AskError, Update, Waiter};
-use crate::key::Key;
+use crate::key::{Key, Kind};
 use crate::limits;
 use crate::malformed::Rejection;
 use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -59,6 +59,20 @@ struct Run {
     next_waiter: u64,
     applied: usize,
     acked: usize,
+    /// Changes that the proxy refused on this stream and that must not come again, since nothing happened to them.
+    refused: BTreeMap<Key, Option<Version>>,
+    /// What was last sent of each.
+    sent: BTreeMap<Key, Option<Version>>,
+    seen: Seen,
+}
+
+/// What has happened in a run, to be sure that the runs are worth something.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    refusals: usize,
+    /// Streams opened while an update was with the proxy.
+    late_openings: usize,
+    replies: usize,
 }
 
 struct Stream {
@@ -88,28 +102,31 @@ impl Run {
             next_waiter: 0,
             applied: 0,
             acked: 0,
+            refused: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            seen: Seen::default(),
         }
     }
 
     fn step(&mut self) {
-        match self.random.u32(0..100) {
-            0..8 => self.change(),
-            8..28 => self.send_up(),
-            28..48 => self.send_down(),
-            48..60 => self.deliver_up(),
-            60..72 => self.deliver_down(),
-            72..82 => self.proxy_answers(),
-            82..91 => self.ask(),
-            91..94 => {
+        match self.random.u32(0..1_000) {
+            0..40 => self.change(),
+            40..240 => self.send_up(),
+            240..440 => self.send_down(),
+            440..610 => self.deliver_up(),
+            610..780 => self.deliver_down(),
+            780..860 => self.proxy_answers(),
+            860..930 => self.ask(),
+            930..950 => {
                 let question = question(&mut self.random);
                 self.event(Event::Forget(question));
             }
-            94..97 => {
+            950..965 => {
                 self.now += Duration::from_secs(self.random.u64(0..40));
                 self.event(Event::Tick);
             }
             _ if self.stream.is_none() => self.connect(),
-            _ if self.faults.disconnects => self.disconnect(),
+            965..970 if self.faults.disconnects => self.disconnect(),
             _ => {}
         }
     }
@@ -117,6 +134,7 @@ impl Run {
     fn change(&mut self) {
         self.world.change(&mut self.random);
         self.catalog = self.world.catalog();
+        self.refused.clear();
         if let Some(stream) = &mut self.stream {
             assert_eq!(stream.session.handle(session::Event::Changed), []);
         }
@@ -124,6 +142,8 @@ impl Run {
 
     fn connect(&mut self) {
         let session = Session::new(client());
+        self.refused.clear();
+        self.seen.late_openings += usize::from(self.update.is_some());
         self.stream = Some(Stream { session, up: VecDeque::new(), down: VecDeque::new() });
         self.event(Event::Connected);
     }
@@ -148,7 +168,8 @@ impl Run {
         let Some(stream) = &mut self.stream else { return };
         if stream.down.len() < 2 {
             let (response, actions) = stream.session.next_response(&*self.catalog);
-            stream.down.extend(response);
+            stream.down.extend(response.clone());
+            self.check_refused(response);
             self.server_actions(actions, false);
         }
     }
@@ -156,6 +177,10 @@ impl Run {
     fn deliver_up(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         if let Some(request) = stream.up.pop_front() {
+            if !request.resource_names_unsubscribe.is_empty() {
+                // What is not needed any more may be tried again when it is.
+                self.refused.clear();
+            }
             let actions = stream.session.handle(session::Event::Request(request));
             self.server_actions(actions, true);
         }
@@ -176,9 +201,28 @@ impl Run {
                     let stream = self.stream.as_ref().unwrap();
                     assert_eq!(stream.session.held(), versions(&self.machine.state()));
                 }
-                session::Action::Refused(..) => assert!(self.faults.rejections),
+                session::Action::Refused(_, rejections) => {
+                    self.seen.refusals += 1;
+                    for rejection in rejections {
+                        let version = self.sent.get(&rejection.key).copied().unwrap();
+                        self.refused.insert(rejection.key, version);
+                    }
+                }
                 session::Action::Close(error) => panic!("the server gave up: {error}"),
             }
+        }
+    }
+
+    /// What was refused isn't sent again for no reason.
+    fn check_refused(&mut self, response: Option<DeltaDiscoveryResponse>) {
+        let Some(response) = response else { return };
+        let Some(kind) = Kind::from_type_url(&response.type_url) else { return };
+        let set = response.resources.iter().map(|r| (&r.name, Some(r.version.parse().unwrap())));
+        let removed = response.removed_resources.iter().map(|name| (name, None));
+        for (name, version) in set.chain(removed) {
+            let key = Key::parse(kind, name).unwrap();
+            assert_ne!(self.refused.remove(&key), Some(version), "{key} again");
+            self.sent.insert(key, version);
         }
     }
 
@@ -240,6 +284,7 @@ impl Run {
 
     fn replied(&mut self, waiter: Waiter, reply: Result<Answer, AskError>) {
         let question = self.waiting.remove(&waiter).expect("a second reply");
+        self.seen.replies += usize::from(reply.is_ok());
         let key = Key::Answer(question.clone());
         match reply {
             Err(AskError::TimedOut) => {}
@@ -293,10 +338,22 @@ fn run(seed: u64, faults: Faults, steps: usize) -> Run {
         run.step();
     }
     run.settle();
+    if !faults.rejections {
+        run.assert_converged();
+    }
     // What was refused comes again when it changes.
     run.world.change_all();
     run.catalog = run.world.catalog();
     run.stream.as_mut().unwrap().session.handle(session::Event::Changed);
+    run.settle();
+    let rejections = run.stream.as_ref().unwrap().session.rejections();
+    if !rejections.is_empty() {
+        // Answers and removals did not change; they are tried again on the next stream.
+        let whole = run.world.whole(&run.machine.questions().cloned().collect());
+        let unchanged = |key: &Key| key.kind() == Kind::Answer || !whole.contains_key(key);
+        assert!(rejections.iter().all(|rejection| unchanged(&rejection.key)), "{rejections:?}");
+        run.disconnect();
+    }
     run.assert_converged();
     run
 }
@@ -310,7 +367,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 fn deltas_lead_to_the_whole() {
     for seed in seeds() {
         let run = run(seed, Faults { disconnects: false, rejections: false }, 1_500);
-        assert!(run.applied > 3, "seed {seed}");
+        assert!(run.applied > 10 && run.seen.replies > 30, "seed {seed}");
     }
 }
 
@@ -324,16 +381,22 @@ fn every_update_is_acknowledged_once() {
 
 #[test]
 fn lost_streams_lead_to_the_whole() {
+    let mut late_openings = 0;
     for seed in seeds() {
-        run(seed, Faults { disconnects: true, rejections: false }, 1_500);
+        let run = run(seed, Faults { disconnects: true, rejections: false }, 1_500);
+        late_openings += run.seen.late_openings;
     }
+    assert!(late_openings > 20, "{late_openings}");
 }
 
 #[test]
 fn refusals_hold_up_only_what_they_name() {
+    let mut refusals = 0;
     for seed in seeds() {
-        run(seed, Faults { disconnects: true, rejections: true }, 1_500);
+        let run = run(seed, Faults { disconnects: true, rejections: true }, 1_500);
+        refusals += run.seen.refusals;
     }
+    assert!(refusals > 100, "{refusals}");
 }
 
 #[test]
@@ -362,7 +425,10 @@ fn a_slow_proxy_gets_only_the_newest() {
     run.ask();
     run.connect();
     while run.update.is_none() {
-        (run.send_up(), run.deliver_up(), run.send_down(), run.deliver_down());
+        run.send_up();
+        run.deliver_up();
+        run.send_down();
+        run.deliver_down();
     }
     for _ in 0..50 {
         run.change();
@@ -377,13 +443,13 @@ fn a_slow_proxy_gets_only_the_newest() {
 #[test]
 fn a_server_refuses_what_no_client_sends() {
     let commit = || DeltaDiscoveryRequest { type_url: crate::protocol::COMMIT.into(), ..Default::default() };
-    let of = |kind: crate::Kind| DeltaDiscoveryRequest { type_url: kind.type_url(), ..Default::default() };
-    let answer = || of(crate::Kind::Answer);
+    let of = |kind: Kind| DeltaDiscoveryRequest { type_url: kind.type_url(), ..Default::default() };
+    let answer = || of(Kind::Answer);
     let nonce =
         |request: DeltaDiscoveryRequest| DeltaDiscoveryRequest { response_nonce: "1.1".into(), ..request };
     let versions = |name: &str, version: &str| DeltaDiscoveryRequest {
         initial_resource_versions: [(name.to_owned(), version.to_owned())].into(),
-        ..of(crate::Kind::Host)
+        ..of(Kind::Host)
     };
     let hash = Version::of(b"").to_string();
     let cases = [
@@ -401,10 +467,7 @@ fn a_server_refuses_what_no_client_sends() {
             "a type.googleapis.com/leno.discovery.v1alpha1.HostUnit message is malformed",
         ),
         (
-            vec![DeltaDiscoveryRequest {
-                resource_names_subscribe: vec!["a".into()],
-                ..of(crate::Kind::Host)
-            }],
+            vec![DeltaDiscoveryRequest { resource_names_subscribe: vec!["a".into()], ..of(Kind::Host) }],
             "a subscription to something else than an answer",
         ),
         (

@@ -1,5 +1,10 @@
 //! How the two sides reach each other: TLS or plaintext over TCP and Unix sockets, or in-process.
 
+mod backoff;
+mod dial;
+pub(crate) mod io;
+
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +14,10 @@ use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::server::Hub;
+
+pub(crate) use backoff::Backoff;
+pub use dial::DialError;
+pub(crate) use dial::{Channel, dial, origin, request};
 
 /// Where the control plane is.
 #[derive(Clone, Debug)]
@@ -80,4 +89,16 @@ pub trait ServerTls: Send + Sync + 'static {
     /// # Errors
     /// A sentence, when it has none; the connection is closed.
     fn identify(&self, chain: &[CertificateDer<'_>]) -> Result<SpiffeId, String>;
+}
+
+/// An error with everything that it came from, in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }

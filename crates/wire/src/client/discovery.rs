@@ -41,7 +41,8 @@ pub struct Discovery {
 /// What the handles tell the control task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Ask(Question, oneshot::Sender<Result<Answer, AskError>>),
+    /// The question, and how long its answer is waited for.
+    Ask(Question, Duration, oneshot::Sender<Result<Answer, AskError>>),
     Forget(Question),
     State(oneshot::Sender<State>),
 }
@@ -55,7 +56,10 @@ impl Discovery {
     pub async fn ask(&self, question: Question, limit: Duration) -> Result<Answer, AskError> {
         let ask = async {
             let (reply, answer) = oneshot::channel();
-            self.commands.send(Command::Ask(question, reply)).await.map_err(|_closed| AskError::Ended)?;
+            self.commands
+                .send(Command::Ask(question, limit, reply))
+                .await
+                .map_err(|_closed| AskError::Ended)?;
             answer.await.unwrap_or(Err(AskError::Ended))
         };
         tokio::time::timeout(limit, ask).await.unwrap_or(Err(AskError::TimedOut))

@@ -25,6 +25,9 @@ use crate::question;
 use crate::state::State;
 use crate::unit::Unit;
 
+#[cfg(test)]
+mod tests;
+
 /// What happens to a machine.
 #[derive(Debug)]
 pub enum Event {
@@ -69,11 +72,12 @@ pub struct Machine {
     questions: Questions,
     names: Names,
     stream: Stream,
-    /// What the proxy is taking into effect.
-    applying: Option<Applying>,
+    /// What the proxy is taking into effect. A stream that opens meanwhile waits, so an open one is the one it came on.
+    applying: Option<Batch>,
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is open nearly always")]
 enum Stream {
     Down,
     /// Open, but nothing is said before it is known what became of an update from an earlier stream.
@@ -85,13 +89,6 @@ enum Stream {
         /// The answer to the last batch, not sent yet.
         verdict: Option<DeltaDiscoveryRequest>,
     },
-}
-
-#[derive(Debug)]
-struct Applying {
-    batch: Batch,
-    /// Whether the stream that it came on is still there to be told.
-    is_current: bool,
 }
 
 impl Machine {
@@ -127,7 +124,7 @@ impl Machine {
             machine.questions.unanswered(question, now + limits::PENDING_TTL);
         }
         let update = update(&batch);
-        machine.applying = Some(Applying { batch, is_current: false });
+        machine.applying = Some(batch);
         (machine, vec![Action::Apply(update)])
     }
 
@@ -224,9 +221,6 @@ impl Machine {
 
     fn disconnected(&mut self) {
         self.stream = Stream::Down;
-        if let Some(applying) = &mut self.applying {
-            applying.is_current = false;
-        }
     }
 
     fn response(
@@ -252,7 +246,7 @@ impl Machine {
             Committed::Sound(batch) => {
                 let update = update(&batch);
                 let is_empty = batch.changes.is_empty();
-                self.applying = Some(Applying { batch, is_current: true });
+                self.applying = Some(batch);
                 if is_empty {
                     self.applied(now, actions);
                 } else {
@@ -304,7 +298,7 @@ impl Machine {
     }
 
     fn applied(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let Some(Applying { batch, is_current }) = self.applying.take() else { return };
+        let Some(batch) = self.applying.take() else { return };
         self.snapshot = batch.snapshot;
         for (key, change) in batch.changes {
             if let Key::Answer(question) = &key {
@@ -315,7 +309,7 @@ impl Machine {
                 None => drop(self.held.remove(&key)),
             }
         }
-        self.conclude(is_current, protocol::ack(&batch.nonce));
+        self.conclude(protocol::ack(&batch.nonce));
     }
 
     /// An answer has taken effect, or is gone.
@@ -347,21 +341,23 @@ impl Machine {
     }
 
     fn rejected(&mut self, rejections: &[Rejection]) {
-        let Some(Applying { batch, is_current }) = self.applying.take() else { return };
-        self.conclude(is_current, protocol::nack(&batch.nonce, rejections));
+        let Some(batch) = self.applying.take() else { return };
+        self.conclude(protocol::nack(&batch.nonce, rejections));
     }
 
     /// Answers the batch where its stream is still there; else the stream that waited for this may begin.
-    fn conclude(&mut self, is_current: bool, answer: DeltaDiscoveryRequest) {
+    fn conclude(&mut self, answer: DeltaDiscoveryRequest) {
         match &mut self.stream {
-            Stream::Open { verdict, .. } if is_current => *verdict = Some(answer),
-            _ => self.open(),
+            Stream::Open { verdict, .. } => *verdict = Some(answer),
+            Stream::Down | Stream::Waiting => self.open(),
         }
     }
 
     fn abandoned(&mut self, actions: &mut Vec<Action>) {
-        let Some(Applying { is_current, .. }) = self.applying.take() else { return };
-        if is_current {
+        if self.applying.take().is_none() {
+            return;
+        }
+        if matches!(self.stream, Stream::Open { .. }) {
             self.disconnected();
             actions.push(Action::Close(ProtocolError::Unexpected("the proxy did not answer an update")));
         } else {

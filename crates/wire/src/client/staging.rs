@@ -81,11 +81,6 @@ impl Staging {
         Ok(())
     }
 
-    /// Whether nothing has come.
-    pub(super) fn is_empty(&self) -> bool {
-        self.snapshot.is_none()
-    }
-
     fn read(&mut self, key: &Key, url: &str, resource: &Resource) -> Result<Held, Malformed> {
         let content = resource.resource.as_ref().ok_or_else(|| Malformed::missing("resource"))?;
         if content.type_url != *url {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::key::Key;
 use crate::malformed::Rejection;
 use crate::server::catalog::Client;
+use crate::server::session::Session;
 use crate::version::Version;
 
 /// One connected proxy.
@@ -63,7 +64,61 @@ impl Registry {
         self.changed.subscribe()
     }
 
+    /// Notes a new session, until what is returned is dropped.
+    pub(super) fn begin(&self, client: Client, now: SystemTime) -> Registration {
+        let id = self.lock(|sessions| {
+            sessions.next += 1;
+            let report = SessionReport {
+                id: sessions.next,
+                client,
+                connected_at: now,
+                acked: None,
+                pending: None,
+                rejections: Vec::new(),
+                held: Arc::default(),
+            };
+            sessions.reports.insert(report.id, report);
+            sessions.next
+        });
+        self.note_change();
+        Registration { registry: self.clone(), id }
+    }
+
+    fn note_change(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
     fn lock<T>(&self, f: impl FnOnce(&mut Sessions) -> T) -> T {
         f(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A session's place in the registry.
+#[derive(Debug)]
+pub(super) struct Registration {
+    registry: Registry,
+    id: u64,
+}
+
+impl Registration {
+    /// Notes what the session has come to; `held` where that may have changed.
+    pub(super) fn update(&self, session: &Session, held: Option<BTreeMap<Key, Version>>) {
+        self.registry.lock(|sessions| {
+            let Some(report) = sessions.reports.get_mut(&self.id) else { return };
+            report.acked = session.acked();
+            report.pending = session.pending();
+            report.rejections = session.rejections();
+            if let Some(held) = held {
+                report.held = Arc::new(held);
+            }
+        });
+        self.registry.note_change();
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.lock(|sessions| sessions.reports.remove(&self.id));
+        self.registry.note_change();
     }
 }

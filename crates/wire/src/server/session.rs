@@ -22,6 +22,7 @@ use crate::version::Version;
 
 /// What happens to a session.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and not kept")]
 pub enum Event {
     /// The stream delivered a request.
     Request(DeltaDiscoveryRequest),

@@ -97,6 +97,8 @@ impl World {
         self.residents += 1;
         for service in &mut self.hosts {
             service.generation += 1;
+            // The generation shows in an endpoint.
+            service.endpoints = service.endpoints.max(1);
         }
     }
 
@@ -147,7 +149,7 @@ impl World {
             for index in (0..HOSTS + 2).filter(|index| index % 3 == zone) {
                 let question = Question::Name(host(index).as_str().into());
                 let under = if is_empty { format!("*.zone{zone}.test") } else { host(index).to_string() };
-                answers.entry(question).or_insert(Answer::Absent { under: under.into() });
+                answers.entry(question).or_insert_with(|| Answer::Absent { under: under.into() });
             }
         }
         let units = units.into_iter().map(|unit| (unit.key(), Arc::new(Encoded::new(&unit).unwrap())));
