@@ -1,6 +1,7 @@
 //! Kernel plumbing: whatever Leno asks of Linux beyond ordinary sockets and files.
 //!
 //! - [`redirect`], [`nft`], [`route`]: a network namespace whose TCP and DNS traffic ends at a local port.
+//! - [`link`]: a cable between two network namespaces.
 //! - [`namespace`], [`mount`], [`capability`]: worlds that a process can't leave.
 //! - [`process`]: starting processes inside such worlds, and learning of their end.
 //! - [`descriptor`]: sealed memory files, inherited and passed descriptors.
@@ -16,6 +17,7 @@
 pub mod capability;
 pub mod descriptor;
 pub mod limits;
+pub mod link;
 pub mod mount;
 pub mod namespace;
 mod netlink;

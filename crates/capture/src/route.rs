@@ -115,11 +115,11 @@ pub fn is_loopback(address: IpAddr) -> bool {
     }
 }
 
-fn family(address: IpAddr) -> AddressFamily {
+pub(crate) fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
-fn request(operation: &str, message: RouteNetlinkMessage, flags: u16) -> Result<(), Error> {
+pub(crate) fn request(operation: &str, message: RouteNetlinkMessage, flags: u16) -> Result<(), Error> {
     exchange(message, flags).map_err(|source| Error { operation: operation.to_owned(), source })
 }
 
