@@ -1,0 +1,70 @@
+//! Who takes part. Each puts itself between the client and the server; nothing else differs.
+
+mod direct;
+mod envoy;
+mod leno;
+mod relays;
+
+use std::{net::SocketAddr, process::Command};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{process::Process, world::World};
+
+/// Every contestant, in the order of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Name {
+    /// No proxy at all
+    Direct,
+    /// Two bare relays: plaintext, nothing decided
+    Relays,
+    /// Two Envoys: mTLS (TLS 1.3), routes, RBAC, statistics
+    Envoy,
+    /// Two Lenos: mTLS, routes, authorization, metrics
+    Leno,
+}
+
+/// A contestant that stands.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// What the client dials.
+    pub(crate) entry: SocketAddr,
+    /// Whose time and memory count: the client's proxy, then the server's.
+    pub(crate) proxies: Vec<Process>,
+}
+
+/// How a contestant is set up.
+pub(crate) trait Contestant {
+    /// Why it can't take part here, if it can't.
+    fn absence(&self, world: &World) -> Option<String>;
+
+    /// Starts its processes. Whether they answer is found out by the caller.
+    fn start(&self, world: &World) -> Result<Running>;
+
+    /// One proxy with plaintext on both legs, listening on [`crate::world::CLIENT_PROXY`] for the server: what is
+    /// counted per instruction. `None` when there is no proxy.
+    fn single(&self, world: &World) -> Result<Option<Command>>;
+}
+
+impl Name {
+    pub(crate) fn contestant(self) -> Box<dyn Contestant> {
+        match self {
+            Self::Direct => Box::new(direct::Direct),
+            Self::Relays => Box::new(relays::Relays),
+            Self::Envoy => Box::new(envoy::Envoy),
+            Self::Leno => Box::new(leno::Leno),
+        }
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relays => "relays",
+            Self::Envoy => "envoy",
+            Self::Leno => "leno",
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Two Envoys set up as sidecars: TLS 1.3 with certificates on both sides, routes by path and header, RBAC by
+//! identity, statistics, two worker threads as Istio's default. No access log.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+use leno_testkit::programs;
+
+use super::{Contestant, Running};
+use crate::{
+    certificates::{CLIENT_ID, SERVER_ID},
+    limits,
+    process::{Process, inside},
+    world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World, quoted},
+};
+
+pub(super) struct Envoy;
+
+impl Contestant for Envoy {
+    fn absence(&self, _: &World) -> Option<String> {
+        programs::envoy().err().map(|missing| missing.to_string())
+    }
+
+    fn start(&self, world: &World) -> Result<Running> {
+        let envoy = programs::envoy()?;
+        let client = Config {
+            name: "client",
+            listen: CLIENT_PROXY,
+            dial: SERVER_PROXY,
+            server_tls: String::new(),
+            client_tls: transport(world, "client", SERVER_ID, "UpstreamTlsContext"),
+            rbac: "",
+        };
+        let server = Config {
+            name: "server",
+            listen: SERVER_PROXY,
+            dial: LOCAL_SERVER,
+            server_tls: transport(world, "server", CLIENT_ID, "DownstreamTlsContext"),
+            client_tls: String::new(),
+            rbac: &rbac(),
+        };
+        let start = |config: Config<'_>, side| -> Result<Process> {
+            let path = world.write(&format!("envoy-{}.yaml", config.name), &config.text())?;
+            let mut command = inside(side, &envoy)?;
+            arguments(&mut command, &path);
+            Process::start(&format!("envoy-{}", config.name), &world.folder, command)
+        };
+        let proxies = vec![start(client, &world.network.client)?, start(server, &world.network.server)?];
+        Ok(Running { entry: CLIENT_PROXY, proxies })
+    }
+
+    fn single(&self, world: &World) -> Result<Option<Command>> {
+        let config = Config {
+            name: "single",
+            listen: CLIENT_PROXY,
+            dial: DIRECT,
+            server_tls: String::new(),
+            client_tls: String::new(),
+            rbac: "",
+        };
+        let path = world.write("envoy-single.yaml", &config.text())?;
+        let mut command = Command::new(programs::envoy()?);
+        arguments(&mut command, &path);
+        Ok(Some(command))
+    }
+}
+
+fn arguments(command: &mut Command, config: &PathBuf) {
+    command.arg("--config-path").arg(config);
+    // No shared memory of an older process, and only what goes wrong in the log.
+    command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
+}
+
+/// What differs between Envoys.
+struct Config<'a> {
+    name: &'a str,
+    listen: SocketAddr,
+    dial: SocketAddr,
+    server_tls: String,
+    client_tls: String,
+    rbac: &'a str,
+}
+
+impl Config<'_> {
+    fn text(&self) -> String {
+        let Self { name, listen, dial, server_tls, client_tls, rbac } = self;
+        let (host, seconds) = (limits::HOST, limits::TRANSFER.as_secs());
+        format!(
+            r#"static_resources:
+  listeners:
+  - name: {name}
+    address: {{ socket_address: {{ address: {listen_ip}, port_value: {listen_port} }} }}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: {name}
+          codec_type: AUTO
+          generate_request_id: true
+          normalize_path: true
+          merge_slashes: true
+          route_config:
+            name: {name}
+            virtual_hosts:
+            - name: server
+              domains: ["{host}", "server"]
+              routes:
+              - match:
+                  prefix: "/admin/"
+                  headers: [{{ name: x-team, string_match: {{ exact: operators }} }}]
+                route: {{ cluster: server, timeout: 5s }}
+              - match: {{ path: "/healthz" }}
+                route: {{ cluster: server, timeout: 1s }}
+              - match: {{ prefix: "/" }}
+                route: {{ cluster: server, timeout: {seconds}s }}
+          http_filters:
+{rbac}          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+{server_tls}  clusters:
+  - name: server
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers:
+      thresholds: [{{ max_connections: 10000, max_pending_requests: 10000, max_requests: 10000 }}]
+    load_assignment:
+      cluster_name: server
+      endpoints:
+      - lb_endpoints:
+        - endpoint:
+            address: {{ socket_address: {{ address: {dial_ip}, port_value: {dial_port} }} }}
+{client_tls}"#,
+            listen_ip = listen.ip(),
+            listen_port = listen.port(),
+            dial_ip = dial.ip(),
+            dial_port = dial.port(),
+        )
+    }
+}
+
+/// A transport socket with mutual TLS 1.3, for a listener's filter chain or a cluster.
+fn transport(world: &World, own: &str, peer: &str, context: &str) -> String {
+    let path = |name: &str| quoted(&world.file(name) as &Path);
+    let (indent, required) = if context.starts_with("Down") {
+        ("      ", "\n  require_client_certificate: true")
+    } else {
+        ("    ", "")
+    };
+    let text = format!(
+        r#"transport_socket:
+  name: envoy.transport_sockets.tls
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{context}{required}
+    common_tls_context:
+      tls_params: {{ tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3 }}
+      alpn_protocols: ["http/1.1"]
+      tls_certificates:
+      - certificate_chain: {{ filename: {certificate} }}
+        private_key: {{ filename: {key} }}
+      validation_context:
+        trusted_ca: {{ filename: {root} }}
+        match_typed_subject_alt_names:
+        - san_type: URI
+          matcher: {{ exact: "{peer}" }}
+"#,
+        required = required.replace("\n  ", "\n    "),
+        certificate = path(&format!("{own}.pem")),
+        key = path(&format!("{own}.key")),
+        root = path("root.pem"),
+    );
+    text.lines().map(|line| format!("{indent}{line}\n")).collect()
+}
+
+/// Allows the client's identity to read, and nobody else anything.
+fn rbac() -> String {
+    format!(
+        r#"          - name: envoy.filters.http.rbac
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC
+              rules:
+                action: ALLOW
+                policies:
+                  reads:
+                    permissions:
+                    - and_rules:
+                        rules:
+                        - header: {{ name: ":method", string_match: {{ exact: GET }} }}
+                        - url_path: {{ path: {{ prefix: "/bytes/" }} }}
+                    principals:
+                    - authenticated: {{ principal_name: {{ exact: "{CLIENT_ID}" }} }}
+"#
+    )
+}

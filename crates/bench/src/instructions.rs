@@ -1,0 +1,88 @@
+//! User instructions per request, counted by callgrind: the difference between 2N and N requests, divided by N.
+//!
+//! One proxy with plaintext on both legs, one connection, requests in turn. Start, first request and end cancel out.
+//! Machine and load hardly matter, so one run of each is enough; what a proxy does on its own every few seconds
+//! stays in the difference.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context as _, Result};
+use leno_testkit::programs::VALGRIND;
+
+use crate::{
+    contestant::Name,
+    limits,
+    load::Load,
+    options::Options,
+    output,
+    process::{Process, inside},
+    report::Report,
+    world::{CLIENT_PROXY, World, first_answer},
+};
+
+/// Adds the figure to every contestant that has a proxy.
+pub(crate) fn count(world: &World, options: &Options, present: &[Name], report: &mut Report) {
+    let valgrind = match VALGRIND.find() {
+        Ok(path) => path,
+        Err(missing) => {
+            report.note(format!("instructions weren't counted: {missing}"));
+            return;
+        }
+    };
+    let requests = options.counted_requests();
+    for name in present {
+        output::line(&format!("instructions: {}", name.text()));
+        let counted = |requests| one(world, *name, &valgrind, requests);
+        let difference = || -> Result<Option<f64>> {
+            let Some(once) = counted(requests)? else { return Ok(None) };
+            let Some(twice) = counted(requests * 2)? else { return Ok(None) };
+            Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
+        };
+        match difference() {
+            Ok(Some(per_request)) => report.of(*name).add("instructions.user_per_request", per_request),
+            Ok(None) => {}
+            Err(failure) => report.failed(*name, &failure.context("counting instructions")),
+        }
+    }
+}
+
+/// Instructions of a whole life with so many requests; `None` for a contestant without a proxy.
+fn one(world: &World, name: Name, valgrind: &Path, requests: u32) -> Result<Option<u64>> {
+    let Some(single) = name.contestant().single(world)? else { return Ok(None) };
+    let out = world.file(&format!("callgrind-{}.out", name.text()));
+    let command = emulated(&single, &out, inside(&world.network.client, valgrind)?);
+    let mut process = Process::start(&format!("callgrind-{}", name.text()), &world.folder, command)?;
+    let client = &world.network.client;
+    first_answer(client, CLIENT_PROXY, std::slice::from_mut(&mut process), limits::START_EMULATED)?;
+    Load::Count { requests }.run(world, CLIENT_PROXY)?;
+    process.stop()?;
+    let text = std::fs::read_to_string(&out).with_context(|| format!("can't read {}", out.display()))?;
+    total(&text).map(Some).context("callgrind's file has no total")
+}
+
+fn emulated(single: &Command, out: &Path, mut command: Command) -> Command {
+    command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display())).arg("--");
+    command.arg(single.get_program()).args(single.get_args());
+    command
+}
+
+/// The sum that callgrind writes at the end.
+fn total(file: &str) -> Option<u64> {
+    let line = file
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:")))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_read() {
+        assert_eq!(total("events: Ir\nsummary: 12\nfn=(1)\ntotals: 34\n\n"), Some(34));
+        assert_eq!(total("events: Ir\nsummary: 12\n"), Some(12));
+        assert_eq!(total("events: Ir\n"), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! The harness itself: one quick round, whose figures mean nothing.
+
+use std::{path::PathBuf, process::Command};
+
+use leno_testkit::{
+    programs,
+    skip::{or_skip, skip},
+};
+
+/// Whether network namespaces may be made here; the harness says so itself otherwise.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0)
+}
+
+fn bench(output: &str, arguments: &[&str]) -> (Command, PathBuf) {
+    let output = programs::target().join(output);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leno-bench"));
+    command.args(["run", "--quick", "--seconds=0.2", "--output"]).arg(&output).args(arguments);
+    (command, output)
+}
+
+#[test]
+fn a_quick_round_gives_every_figure() {
+    if !is_root() {
+        return skip("network namespaces between which the benchmark runs need root");
+    }
+    let Some(sample) = or_skip(programs::own("leno-sample", "leno-sample")) else { return };
+    assert!(sample.ends_with("leno-sample"));
+    let (mut command, output) = bench(
+        "bench-quick.json",
+        &["--contestants=direct,relays", "--only=latency,throughput,memory,transfer"],
+    );
+    let ran = command.output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    let report = std::fs::read_to_string(output).unwrap();
+    for figure in [
+        "\"latency.added_p50_us\"",
+        "\"closed.1.requests_per_second\"",
+        "\"closed.32.cpu_us_per_request\"",
+        "\"closed.128.memory.server_proxy.pss_kib\"",
+        "\"idle.client_proxy.bytes_per_connection\"",
+        "\"transfer.mib_per_second\"",
+    ] {
+        assert!(report.contains(figure), "no {figure} in {report}");
+    }
+    assert!(said.contains("relays"), "{said}");
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    for arguments in [&["--contestants=nginx"][..], &["--rounds=0"], &["--only=speed"]] {
+        let (mut command, _) = bench("bench-wrong.json", arguments);
+        let ran = command.output().unwrap();
+        assert!(!ran.status.success(), "{arguments:?}");
+    }
+}
