@@ -9,7 +9,7 @@
 pub mod body;
 mod client;
 mod conn;
-mod encode;
+pub(crate) mod encode;
 mod halves;
 pub mod parse;
 mod refusal;

@@ -12,7 +12,7 @@ use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Ver
 
 /// How a body is to be written after a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(crate) enum Encoding {
     /// No body.
     None,
     /// So many bytes more.
@@ -24,7 +24,7 @@ pub(super) enum Encoding {
 }
 
 /// Writes a request head and says how its body follows.
-pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
+pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
     let (method, target) = match &head.connect {
         Connect::Connect => (Method::CONNECT.as_str(), head.authority()),
         // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a GET there.
@@ -84,16 +84,16 @@ pub(super) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
 
 /// What of the request decides how its response is written.
 #[derive(Clone, Debug)]
-pub(super) struct Answered {
-    pub(super) version: Version,
-    pub(super) is_head: bool,
-    pub(super) connect: Connect,
+pub(crate) struct Answered {
+    pub(crate) version: Version,
+    pub(crate) is_head: bool,
+    pub(crate) connect: Connect,
     /// Whether the connection is to go on afterwards.
-    pub(super) persistent: bool,
+    pub(crate) persistent: bool,
 }
 
 /// Writes a response head and says how its body follows, and whether the connection may go on after it.
-pub(super) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8>) -> (Encoding, bool) {
+pub(crate) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8>) -> (Encoding, bool) {
     let (status, tunnel) = tunnel_status(head.status, &request.connect);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -204,7 +204,7 @@ fn map_fields(map: &HeaderMap, out: &mut Vec<u8>) {
 }
 
 /// Writes the line before a chunk's data.
-pub(super) fn chunk_size(size: usize, out: &mut Vec<u8>) {
+pub(crate) fn chunk_size(size: usize, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut line = [0_u8; 18];
     let mut at = 16;
@@ -224,7 +224,7 @@ pub(super) fn chunk_size(size: usize, out: &mut Vec<u8>) {
 }
 
 /// Writes the last chunk and the trailers, without those that can't be any.
-pub(super) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
+pub(crate) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
         if !super::parse::is_forbidden_trailer(name.as_str()) {

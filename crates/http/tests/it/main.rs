@@ -14,4 +14,5 @@ mod h1_server;
 mod h2_client;
 mod h2_server;
 mod peers;
+mod relay;
 mod support;

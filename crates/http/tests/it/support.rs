@@ -127,13 +127,6 @@ pub(crate) async fn proxy_one(exchange: Exchange, upstream: &mut client::Connect
     tokio::join!(request, response);
 }
 
-/// Proxies every request of one connection to one other.
-pub(crate) async fn proxy(mut connection: server::Connection, mut upstream: client::Connection) {
-    while let Some(exchange) = connection.accept().await {
-        proxy_one(exchange, &mut upstream).await;
-    }
-}
-
 /// A task on this core.
 pub(crate) fn local<T: 'static>(future: impl Future<Output = T> + 'static) -> tokio::task::JoinHandle<T> {
     tokio::task::spawn_local(future)
