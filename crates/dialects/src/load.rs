@@ -178,6 +178,9 @@ pub fn load(documents: &[Document<'_>], options: &LoadOptions) -> Loaded {
 fn refuse_duplicates(parsed: &mut [Parsed]) {
     let mut seen: BTreeMap<ObjectKey, Location> = BTreeMap::new();
     for parsed in parsed {
+        if matches!(parsed.outcome, Outcome::Skipped) {
+            continue;
+        }
         let Some(key) = parsed.key() else { continue };
         let Some(first) = seen.get(&key) else {
             seen.insert(key, parsed.location.clone());
@@ -226,7 +229,8 @@ impl Loaded {
         self.parsed.iter().filter_map(|parsed| parsed.report())
     }
 
-    /// All findings, by file and position.
+    /// All findings about texts, by file and position. Those made while objects are joined are in the reports of the
+    /// snapshot.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.parsed.iter().flat_map(|parsed| &parsed.diagnostics)
     }

@@ -8,13 +8,17 @@
 mod fields;
 mod node;
 mod parse;
+mod path;
 mod scalar;
 mod split;
+mod value;
 
-pub use fields::{Fields, Path, Value};
+pub use fields::Fields;
 pub use node::{Entry, Kind, Node, Scalar, Style};
 pub use parse::{Document, documents};
+pub use path::Path;
 pub use scalar::{Resolved, parse_duration, parse_quantity};
+pub use value::Value;
 
 #[cfg(test)]
 mod tests;
