@@ -13,6 +13,10 @@ pub const MAX_DOCUMENTS: usize = 50_000;
 /// Deepest nesting. The deepest field of any kind known here is 11 levels down; readers of the tree recurse.
 pub const MAX_DEPTH: usize = 48;
 
+/// Most bytes of one document that are read once more because a line had to be indented for the parser's sake: 256
+/// such lines in a document of 64 KiB, five in the largest.
+pub const MAX_REREAD_BYTES: usize = 16 << 20;
+
 /// Most nodes in one document, aliases counted as what they stand for: an alias must not buy more than its text.
 pub const MAX_NODES: usize = 400_000;
 

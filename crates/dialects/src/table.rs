@@ -189,8 +189,13 @@ pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
     }
     names
         .into_iter()
-        .map(|name| (distance(&given, &name.to_ascii_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len().min(given.len()) / 4)
+        .map(|name| {
+            let lower = name.to_ascii_lowercase();
+            // Singular for plural and the like.
+            let longer = given.len() > 3 && (lower.starts_with(&given) || given.starts_with(&lower));
+            (if longer { 1 } else { distance(&given, &lower) }, name)
+        })
+        .filter(|(distance, name)| *distance <= 1.max(name.len().min(given.len()) / 3))
         .min()
         .map(|(_, name)| name)
 }
@@ -234,6 +239,9 @@ mod tests {
             ("HTTP", Some("http")),
             ("exporTo", Some("exportTo")),
             ("gatewasy", Some("gateways")),
+            ("gate", Some("gateways")),
+            ("htt", Some("http")),
+            ("ports", None),
             ("retries", None),
             ("", None),
         ] {

@@ -5,6 +5,7 @@
 //! Aliases are expanded, within limits. It reads into a plain tree ([`Node`]); [`Fields`] and [`Value`] read the
 //! tree against a [table](crate::table) and make the findings by themselves.
 
+mod build;
 mod fields;
 mod node;
 mod parse;

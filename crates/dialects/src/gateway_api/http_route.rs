@@ -36,12 +36,12 @@ pub(crate) static HTTP_ROUTE: Kind = Kind {
 
 fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let spec = fields.required("spec")?.fields()?;
-    let parents = spec.required("parentRefs").map(|parents| parents.items()).unwrap_or_default();
-    if parents.is_empty() && spec.has("parentRefs") {
+    let parents = spec.items("parentRefs");
+    if parents.is_empty() {
         context.findings.report_with(
-            codes::REQUIRED,
+            codes::INEFFECTIVE,
             spec.at(),
-            "spec.parentRefs names no parent",
+            "the route has no effect: spec.parentRefs names no parent",
             "name a Gateway or Service",
         );
     }
@@ -50,6 +50,7 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let host_values = spec.items("hostnames");
     let hosts = host_values.iter().filter_map(hostname).collect();
     if let Some(first) = host_values.first()
+        && !attachments.is_empty()
         && !attachments.iter().any(|attachment| matches!(attachment, Attachment::Gateway { .. }))
     {
         let message = "hostnames have no effect on routes of services";

@@ -36,10 +36,16 @@ const MESH: &str = "mesh";
 
 fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let spec = fields.required("spec")?.fields()?;
-    let host_values = spec.required("hosts").map(|hosts| hosts.items()).unwrap_or_default();
+    let host_values = spec.items("hosts");
     let hosts: Vec<Host> = host_values.iter().filter_map(|value| service_host(value, context)).collect();
-    if host_values.is_empty() && spec.has("hosts") {
-        context.findings.report(codes::REQUIRED, spec.at(), "spec.hosts names no host");
+    if host_values.is_empty() {
+        let message = "spec.hosts names no host, and delegation is not supported yet";
+        context.findings.report_with(
+            codes::UNSUPPORTED,
+            spec.at(),
+            message,
+            "name the hosts that are routed",
+        );
     }
     let scopes = match spec.value("gateways") {
         Some(gateways) => gateways.items().iter().filter_map(|value| scope(value, context)).collect(),

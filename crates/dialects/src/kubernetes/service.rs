@@ -79,7 +79,7 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let selector = Some(spec.labels("selector")).filter(|labels| !labels.0.is_empty());
     let is_external = external_name.is_some();
     let is_headless = matches!(addresses, Addresses::Headless);
-    if ports.is_empty() && !is_external && !is_headless && spec.findings().errors() == 0 {
+    if spec.items("ports").is_empty() && kind != "ExternalName" && !is_headless {
         spec.findings().report(codes::REQUIRED, spec.at(), "spec.ports is missing");
     }
     spec.finish();

@@ -50,6 +50,11 @@ fn documents_are_read_with_their_places() {
         ("a: &x [1]\nb: *x\n", "1:1 {a: [Integer(1)], b: [Integer(1)]}\n"),
         ("a: !!str 1\nb: !!int 2\n", "1:1 {a: Text(\"1\"), b: Integer(2)}\n"),
         ("a:\nb: ~\n", "1:1 {a: null, b: null}\n"),
+        (
+            "x:\n  a: [\n    'y',\n  ]\n  b: {\n    'c': 'd'\n  }\n",
+            "1:1 {x: {a: [Text(\"y\")], b: {c: Text(\"d\")}}}\n",
+        ),
+        ("x:\n  a: [\n'y'\n]\n", "1:1 {x: {a: [Text(\"y\")]}}\n"),
         ("8080: x\ntrue: y\n", "1:1 {8080: Text(\"x\"), true: Text(\"y\")}\n"),
     ] {
         assert_eq!(read(text), expected, "{text}");
@@ -83,6 +88,10 @@ fn what_is_refused_is_told_with_its_place() {
         ),
         ("a: &x [*x]\n", "8:a.yaml:1: error[LENO0001]: an alias stands inside of what it refers to"),
         ("a: \u{7}\n", "4:a.yaml:1: error[LENO0001]: the character U+0007 is not allowed here"),
+        (
+            "x:\n  a: [\n    'y'\n  ], !x b\n",
+            "4:a.yaml:4: error[LENO0001]: while parsing a block mapping, did not find expected key",
+        ),
         ("a: b\rc: d\n", "5:a.yaml:1: error[LENO0001]: the character U+000D is not allowed here"),
     ] {
         let found = read(text);
