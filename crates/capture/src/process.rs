@@ -86,6 +86,7 @@ pub struct Command {
     terminal: bool,
     die_with_parent: bool,
     forbid_gain: bool,
+    open_files: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -122,6 +123,7 @@ impl Command {
             terminal: false,
             die_with_parent: false,
             forbid_gain: false,
+            open_files: None,
         }
     }
 
@@ -232,6 +234,12 @@ impl Command {
     /// It never gains privileges by executing files.
     pub fn forbid_gain(&mut self) -> &mut Self {
         self.forbid_gain = true;
+        self
+    }
+
+    /// Its soft limit of open files. Default: the caller's.
+    pub fn open_files(&mut self, limit: Option<u64>) -> &mut Self {
+        self.open_files = limit;
         self
     }
 

@@ -179,8 +179,8 @@ pub(crate) struct Health {
     pub(crate) check: Check,
     /// Between checks until the first success.
     pub(crate) starting_interval: mesh::Duration,
-    /// Between checks after it.
-    pub(crate) interval: mesh::Duration,
+    /// Between checks after it; without, a workload that was ready once is well while it runs.
+    pub(crate) interval: Option<mesh::Duration>,
     pub(crate) timeout: mesh::Duration,
     pub(crate) failures: u16,
 }

@@ -61,6 +61,12 @@ pub const WORLD_PROCESSES: usize = 64;
 /// Orders and reports that wait in a supervisor. The other end is a task that takes them at once.
 pub const QUEUED_MESSAGES: usize = 64;
 
+/// When a workload that isn't ready yet is worth a word. Most are ready within seconds.
+pub const STARTING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the last words of a process that died may take to be read.
+pub const LAST_WORDS_WAIT: Duration = Duration::from_millis(200);
+
 /// Bytes of an HTTP health answer that are read: the status line.
 pub const HEALTH_ANSWER_BYTES: usize = 512;
 

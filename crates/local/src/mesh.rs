@@ -144,7 +144,8 @@ pub struct Workload {
     pub workdir: Option<PathBuf>,
     /// The user to run as: a name, or `UID` or `UID:GID`. Required as root, and refused otherwise.
     pub user: Option<String>,
-    /// When it counts as ready. Default: when the service's first port accepts a connection.
+    /// When it counts as ready, and as well from then on. Default: ready when the service's first port
+    /// accepts a connection, and well while it runs.
     pub health: Option<Health>,
     /// How many. Default: 1.
     pub replicas: Option<u16>,

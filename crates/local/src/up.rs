@@ -150,6 +150,8 @@ struct Mesh {
     /// Where the janitor is told of processes.
     janitor: OwnedFd,
     arguments: Arguments,
+    /// The limit of open files for what is started; `leno up` raised its own.
+    open_files: Option<u64>,
     /// Counts changes of anybody's state.
     changes: watch::Sender<u64>,
     /// True when all shall end.
@@ -238,7 +240,7 @@ fn probe(arguments: &Arguments) -> Result<(), Error> {
     let failed = |error: io::Error| Error::Step("look into what this machine allows", error);
     let (read, write) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut command = own_command(&arguments.supervisor).map_err(failed)?;
+    let mut command = own_command(&arguments.supervisor, None).map_err(failed)?;
     handoff::give(&mut command, &handoff::SupervisorTask::Probe).map_err(failed)?;
     isolate(&mut command).map_err(failed)?;
     command.own_environment().stderr(write);
@@ -250,12 +252,13 @@ fn probe(arguments: &Arguments) -> Result<(), Error> {
     if exit.is_success() { Ok(()) } else { Err(Error::Forbidden(format!("{} ({exit})", reason.trim()))) }
 }
 
-/// A command that starts this executable again.
-fn own_command(arguments: &[OsString]) -> io::Result<Command> {
+/// A command that starts this executable again, with the limit of open files that `leno up` was started with.
+fn own_command(arguments: &[OsString], open_files: Option<u64>) -> io::Result<Command> {
     let mut command = Command::of_file(process::own_executable()?, "leno".as_ref());
     for argument in arguments {
         command.argument(argument);
     }
+    command.open_files(open_files);
     Ok(command)
 }
 
@@ -296,7 +299,7 @@ fn token() -> io::Result<String> {
 fn start_janitor(arguments: &Arguments, runtime: &Runtime) -> Result<(Child, OwnedFd), Error> {
     let prepare = || {
         let (ours, theirs) = descriptor::message_pair()?;
-        let mut command = own_command(&arguments.janitor)?;
+        let mut command = own_command(&arguments.janitor, None)?;
         let document = handoff::Janitor {
             link: command.hand(theirs)?,
             lock: command.hand(runtime.share_lock()?)?,
@@ -333,6 +336,8 @@ async fn keep(
         output,
         janitor,
         arguments: options.arguments,
+        // Without more descriptors it still runs, for fewer replicas.
+        open_files: leno_runtime::process::raise_open_files().ok().and_then(|files| files.before),
         changes: watch::Sender::new(0),
         stop: watch::Sender::new(false),
         observer: options.observer,

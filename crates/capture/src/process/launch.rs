@@ -16,7 +16,7 @@ use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, PidfdFlags, Signal},
+    process::{Pid, PidfdFlags, Resource, Rlimit, Signal},
     thread::{CapabilitySet, CapabilitySets, Gid, Uid},
 };
 
@@ -262,6 +262,11 @@ fn prepare(plan: &mut Plan<'_>) -> Result<(), Failure> {
     }
     if let Some(workdir) = &command.workdir {
         rustix::process::chdir(workdir.as_c_str()).map_err(|error| (Step::Workdir, error))?;
+    }
+    if let Some(limit) = command.open_files {
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum })
+            .map_err(|error| (Step::Descriptors, error))?;
     }
     default_signals();
     Ok(())

@@ -9,6 +9,7 @@
     reason = "roles assert by panicking; there is no #[test] around them"
 )]
 
+mod processes;
 mod roles;
 mod world;
 
@@ -24,6 +25,7 @@ fn main() {
     let trials = roles::IN_A_NETWORK
         .iter()
         .flat_map(|role| world::Caller::ALL.map(|caller| trial(role, caller)))
+        .chain(processes::ALL.iter().map(|(name, test)| Trial::test(*name, || Ok(test()))))
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

@@ -8,7 +8,7 @@ use std::{
 
 use leno_capture::{nft, redirect::Redirect, route, socket};
 
-use crate::world;
+use crate::{processes, world};
 
 /// Roles that are played in a new user and network namespace.
 pub(crate) const IN_A_NETWORK: &[&str] = &[
@@ -26,6 +26,9 @@ pub(crate) fn run(role: &str) {
         "dns_is_redirected_and_other_udp_refused" => dns_is_redirected_and_other_udp_refused(),
         "low_ports_are_open" => low_ports_are_open(),
         "rules_replace_each_other_whole" => rules_replace_each_other_whole(),
+        "descriptors" => processes::print_descriptors(),
+        "parent" => processes::leave_a_child(),
+        "wait" => processes::wait_for_ever(),
         other => {
             let inner = other.strip_prefix("network/").unwrap_or_else(|| panic!("no role {other:?}"));
             let exit =

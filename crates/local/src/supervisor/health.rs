@@ -1,6 +1,6 @@
 //! Health checks, made where the workload is: in its network, and commands in its world.
 
-use std::{io, net::SocketAddr, os::fd::OwnedFd};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Instant};
 
 use leno_capture::socket;
 use rustix::process::Signal;
@@ -14,8 +14,8 @@ use tokio::{
 use super::{Keeper, network::MARK, world::World};
 use crate::{
     handoff::{Check, Health, Process},
-    limits::HEALTH_ANSWER_BYTES,
-    link::End,
+    limits::{HEALTH_ANSWER_BYTES, STARTING_PATIENCE},
+    link::{End, Report},
 };
 
 /// Whether the workload is well, as far as is known.
@@ -28,13 +28,15 @@ pub(super) enum Wellness {
     Unwell(String),
 }
 
-/// Checks again and again, and tells of changes. Never returns.
+/// Checks again and again, and tells of changes. Returns only when there is nothing more to check.
 pub(super) async fn watch(
     keeper: &Keeper,
     world: &World,
     health: &Health,
     wellness: &watch::Sender<Wellness>,
 ) {
+    let begun = Instant::now();
+    let mut patient = true;
     let mut failures = 0;
     loop {
         let outcome = timeout(health.timeout.0, check(keeper, world, &health.check)).await;
@@ -51,10 +53,18 @@ pub(super) async fn watch(
                     set(wellness, Wellness::Unwell(reason));
                 }
             }
+            Err(reason) if patient && begun.elapsed() >= STARTING_PATIENCE => {
+                patient = false;
+                keeper.report(Report::Note(format!("not ready yet: {reason}"))).await;
+            }
             Err(_still_starting) => {}
         }
         let starting = *wellness.borrow() == Wellness::Unknown;
-        sleep(if starting { health.starting_interval.0 } else { health.interval.0 }).await;
+        match (starting, health.interval) {
+            (true, _) => sleep(health.starting_interval.0).await,
+            (false, Some(interval)) => sleep(interval.0).await,
+            (false, None) => return,
+        }
     }
 }
 

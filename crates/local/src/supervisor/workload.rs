@@ -170,9 +170,9 @@ async fn in_world(
             Some(health) => health::watch(keeper, world, health, &wellness).await,
             None => {
                 wellness.send_replace(Wellness::Well);
-                std::future::pending().await
             }
         }
+        std::future::pending::<()>().await;
     };
     tokio::pin!(checks);
     let attending = world.attend();

@@ -6,6 +6,7 @@ use leno_capture::{
     descriptor,
     process::{self, Child},
 };
+use leno_runtime::Task;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::{
     io::AsyncReadExt,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     handoff::{self, SupervisorTask},
-    limits::{DRAIN_GRACE, QUEUED_MESSAGES, STOP_GRACE},
+    limits::{DRAIN_GRACE, LAST_WORDS_WAIT, QUEUED_MESSAGES, STOP_GRACE},
     link::{End, Link, Order, Phase, Report},
     plan::Replica,
     protocol::{Line, ReplicaStatus, Stream},
@@ -152,7 +153,10 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
     loop {
         backoff.started(Instant::now());
         let end = match start(&mesh, &keeper) {
-            Ok((child, link)) => attend(&mesh, &keeper, child, &link).await,
+            Ok((child, link, words)) => {
+                let end = attend(&mesh, &keeper, child, &link).await;
+                with_last_words(end, words, &keeper.log).await
+            }
             Err(error) => crate::error_chain(&error),
         };
         gone(&mesh, &keeper);
@@ -189,15 +193,19 @@ enum StartError {
     Spawn(#[from] process::Error),
 }
 
-fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link), StartError> {
+fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link, Task<()>), StartError> {
     let (ours, theirs) = descriptor::message_pair()?;
-    let mut command = super::own_command(&mesh.arguments.supervisor)?;
+    let mut command = super::own_command(&mesh.arguments.supervisor, mesh.open_files)?;
     let name = keeper.replica().name.clone();
     let lines = |stream| {
         let keeper = Rc::clone(keeper);
         pipe(mesh, name.clone(), stream, move |mesh, line| mesh.output.take(&keeper.log, line))
     };
-    let (stdout, stderr, own) = (lines(Stream::Stdout)?, lines(Stream::Stderr)?, lines(Stream::Sidecar)?);
+    let (stdout, reading_stdout) = lines(Stream::Stdout)?;
+    let (stderr, reading_stderr) = lines(Stream::Stderr)?;
+    let (own, words) = lines(Stream::Sidecar)?;
+    reading_stdout.detach();
+    reading_stderr.detach();
     let mut document = keeper.plan.document.clone();
     if let Some(user) = &document.process.user {
         // So that the workload may open its streams again by name.
@@ -215,7 +223,19 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link), StartErr
     let child = command.spawn()?;
     mesh.entrust(&child);
     keeper.state.borrow_mut().supervisor = Some(child.id());
-    Ok((child, Link::new(ours)?))
+    Ok((child, Link::new(ours)?, words))
+}
+
+/// Waits for the last words of a process that died, and adds them to how it ended if it gave up by itself.
+pub(super) async fn with_last_words(end: String, words: Task<()>, log: &Shared<Ring>) -> String {
+    let read = timeout(LAST_WORDS_WAIT, words).await;
+    if read.is_err() || !end.starts_with("exited") {
+        return end;
+    }
+    match log.borrow().last(Stream::Sidecar) {
+        Some(last) => format!("{end}: {last}"),
+        None => end,
+    }
 }
 
 /// Attends to a running supervisor until it ended; says how.
@@ -274,13 +294,14 @@ async fn end(mesh: &Mesh, keeper: &Keeper, ended: &Ended, link: &Link) -> String
     })
 }
 
-/// A pipe whose lines go to `sink` until its last writer is gone. Returns the writing end.
+/// A pipe whose lines go to `sink` until its last writer is gone. Returns the writing end, and the task that
+/// reads.
 pub(super) fn pipe(
     mesh: &Rc<Mesh>,
     source: String,
     stream: Stream,
     sink: impl Fn(&Mesh, Line) + 'static,
-) -> io::Result<OwnedFd> {
+) -> io::Result<(OwnedFd, Task<()>)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut reader = pipe::Receiver::from_owned_fd(read)?;
     let mesh = Rc::clone(mesh);
@@ -296,6 +317,5 @@ pub(super) fn pipe(
             sink(&mesh, Line { source, stream, text });
         }
     });
-    reading.detach();
-    Ok(write)
+    Ok((write, reading))
 }

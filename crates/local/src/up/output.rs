@@ -80,6 +80,11 @@ impl Ring {
         }
     }
 
+    /// The last line from this stream.
+    pub(super) fn last(&self, stream: Stream) -> Option<&str> {
+        self.lines.iter().rev().find(|(_, line)| line.stream == stream).map(|(_, line)| line.text.as_str())
+    }
+
     /// The lines after the first `seen` ones, and how many of those were forgotten meanwhile.
     pub(super) fn after(&self, seen: u64) -> (u64, Vec<(u64, Line)>) {
         let skipped = self.forgotten.saturating_sub(seen);

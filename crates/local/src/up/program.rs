@@ -14,6 +14,7 @@ use std::{
 };
 
 use leno_capture::process::{self, Child, Command};
+use leno_runtime::Task;
 use tokio::{net::UnixStream, sync::watch};
 
 use super::{Context, Mesh, Shared, member, output::Ring};
@@ -111,7 +112,10 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
     loop {
         backoff.started(Instant::now());
         let end = match start(&mesh, &keeper) {
-            Ok((child, stream)) => attend(&mesh, &keeper, &mut drain, child, stream).await,
+            Ok((child, stream, words)) => {
+                let end = attend(&mesh, &keeper, &mut drain, child, stream).await;
+                member::with_last_words(end, words, &keeper.log).await
+            }
             Err(error) => crate::error_chain(&error),
         };
         keeper.ready.send_replace(false);
@@ -139,15 +143,15 @@ enum StartError {
     Spawn(#[from] process::Error),
 }
 
-fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream), StartError> {
+fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream, Task<()>), StartError> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let mut command = super::own_command(&keeper.program.arguments)?;
+    let mut command = super::own_command(&keeper.program.arguments, mesh.open_files)?;
     let vault = command.hand(theirs.into())?;
     let mut handover = Handover { command: &mut command, vault };
     let document = (keeper.program.document)(&mesh.context, &mut handover)?;
     handoff::give(&mut command, &document)?;
-    let lines = member::pipe(mesh, keeper.program.name.clone(), Stream::Sidecar, {
+    let (lines, words) = member::pipe(mesh, keeper.program.name.clone(), Stream::Sidecar, {
         let keeper = Rc::clone(keeper);
         move |mesh, line| mesh.output.take(&keeper.log, line)
     })?;
@@ -161,7 +165,7 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream), St
     let child = command.spawn()?;
     mesh.entrust(&child);
     keeper.process.set(Some(child.id()));
-    Ok((child, UnixStream::from_std(ours)?))
+    Ok((child, UnixStream::from_std(ours)?, words))
 }
 
 /// Attends to a running program and tells when it is ready; returns how it ended.

@@ -19,6 +19,8 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("mesh_files_stay_as_they_are", isolation::mesh_files_stay_as_they_are),
     ("shared_paths_come_in", isolation::shared_paths_come_in),
     ("exec_passes_streams_codes_and_signals", lives::exec_passes_streams_codes_and_signals),
+    ("exec_gives_a_terminal_of_its_own", lives::exec_gives_a_terminal_of_its_own),
+    ("a_failing_start_says_why", lives::a_failing_start_says_why),
     ("crashed_workloads_start_again", lives::crashed_workloads_start_again),
     ("a_killed_sidecar_finds_its_vault_and_sockets", lives::a_killed_sidecar_finds_its_vault_and_sockets),
     (

@@ -1,10 +1,19 @@
 //! What is started, when, and again.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::fd::OwnedFd,
+};
 
-use leno_capture::process::Exit;
+use leno_capture::process::{Command, Exit};
 use leno_local::protocol::{Phase, ReplicaStatus};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
 use serde_json::json;
 
 use super::one_server;
@@ -37,6 +46,91 @@ pub(super) fn exec_passes_streams_codes_and_signals(mesh: &mut Mesh) {
     client.signal(Signal::TERM.as_raw()).unwrap();
     let exit = eventually("the client ends", || client.try_wait().unwrap());
     assert_eq!(exit, Exit::Code(128 + 15));
+}
+
+pub(super) fn exec_gives_a_terminal_of_its_own(mesh: &mut Mesh) {
+    one_server(mesh);
+    let (master, slave) = terminal();
+    let size = Winsize { ws_row: 33, ws_col: 44, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&master, size).unwrap();
+    let script = "test -t 0 && stty size; read x; echo got $x; trap 'echo interrupted; exit 5' INT; echo waiting; \
+                  while :; do sleep 0.02; done";
+    let mut command = mesh.role(&["exec", "web", "sh", "-c", script]);
+    for stream in [Command::stdin, Command::stdout, Command::stderr] {
+        stream(&mut command, slave.try_clone().unwrap());
+    }
+    let client = command.spawn().unwrap();
+    drop(slave);
+    let mut screen = Screen { master: File::from(master), text: String::new() };
+    screen.wait_for("33 44");
+    screen.master.write_all(b"hello\r").unwrap();
+    screen.wait_for("got hello");
+    screen.wait_for("waiting");
+    screen.master.write_all(b"\x03").unwrap();
+    screen.wait_for("interrupted");
+    assert_eq!(eventually("the client ends", || client.try_wait().unwrap()), Exit::Code(5));
+}
+
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap();
+    let slave = File::options().read(true).write(true).open(path.to_str().unwrap()).unwrap();
+    (master, slave.into())
+}
+
+/// What a terminal shows.
+struct Screen {
+    master: File,
+    text: String,
+}
+
+impl Screen {
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        let Self { master, text: shown } = self;
+        eventually(text, || {
+            let mut event = [PollFd::new(&*master, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut event, Some(&now)).unwrap() > 0 {
+                let mut buffer = [0; 1024];
+                let length = master.read(&mut buffer).unwrap_or(0);
+                shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+            shown.contains(text).then_some(())
+        });
+    }
+}
+
+pub(super) fn a_failing_start_says_why(mesh: &mut Mesh) {
+    let hidden = mesh.directory.join("state/leno/m/ca.key");
+    mesh.launch(
+        json!([]),
+        json!([
+            {"name": "program", "command": ["no-such-program"]},
+            {"name": "place", "command": ["/tmp/program"]},
+            {"name": "workdir", "command": ["true"], "workdir": "nowhere"},
+            {"name": "share", "command": ["true"], "share": [hidden]},
+        ]),
+    );
+    let note = |name: &str, text: &str| {
+        eventually(text, || {
+            let note = replica(mesh, name)?.note?;
+            note.contains(text).then_some(())
+        });
+    };
+    note(
+        "program",
+        "it didn't start: no program \"no-such-program\" in PATH (/usr/bin:/bin); starting it again in",
+    );
+    note(
+        "place",
+        "it didn't start: there is no /tmp/program; workloads have their own /tmp: name it in `share`;",
+    );
+    note("workdir", &format!("it didn't start: there is no {}/project/nowhere;", mesh.directory.display()));
+    let share =
+        format!("can't share {} in the workload's world: No such file or directory", hidden.display());
+    note("share", &share);
 }
 
 pub(super) fn crashed_workloads_start_again(mesh: &mut Mesh) {
