@@ -4,6 +4,8 @@
 //! [`Loaded::keep_last_good`] then lets a refused object's last good version count, and [`Loaded::snapshot`] joins
 //! what counts. The order of files never matters.
 
+mod join;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -186,12 +188,16 @@ fn refuse_duplicates(parsed: &mut [Parsed]) {
             seen.insert(key, parsed.location.clone());
             continue;
         };
-        let findings = Findings::new(parsed.location.file.clone(), parsed.object.clone());
-        let at = Position { line: parsed.location.line, column: parsed.location.column };
-        findings.report(codes::DUPLICATE_OBJECT, at, format_args!("{} is already written at {first}", key.1));
-        parsed.diagnostics.splice(0..0, findings.into_diagnostics());
-        parsed.outcome = Outcome::Refused { instead: None };
+        refuse_duplicate(parsed, &key.1, first);
     }
+}
+
+fn refuse_duplicate(parsed: &mut Parsed, name: &ObjectRef, first: &Location) {
+    let findings = Findings::new(parsed.location.file.clone(), parsed.object.clone());
+    let at = Position { line: parsed.location.line, column: parsed.location.column };
+    findings.report(codes::DUPLICATE_OBJECT, at, format_args!("{name} is already written at {first}"));
+    parsed.diagnostics.splice(0..0, findings.into_diagnostics());
+    parsed.outcome = Outcome::Refused { instead: None };
 }
 
 impl Loaded {

@@ -2,7 +2,7 @@
 //!
 //! Without any workload in the snapshot (a directory that is checked offline) nothing is said about selectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use leno_model::destination::Subset;
@@ -20,57 +20,94 @@ pub(super) fn check(analysis: &mut Analysis<'_>) {
     if snapshot.workloads.is_empty() {
         return;
     }
+    let carriers = Carriers::new(snapshot.workloads.values());
     for service in snapshot.services.values() {
-        check_service(analysis, service);
+        check_service(analysis, &carriers, service);
     }
     for object in &snapshot.destinations {
         if let Some(service) = analysis.service(&object.host) {
-            object.destination.subsets.iter().for_each(|subset| check_subset(analysis, service, subset));
+            let subsets = object.destination.subsets.iter();
+            subsets.for_each(|subset| check_subset(analysis, &carriers, service, subset));
         }
     }
     for scoped in &snapshot.policies {
-        check_selection(analysis, &scoped.selection, &scoped.policy.origin);
+        check_selection(analysis, &carriers, &scoped.selection, &scoped.policy.origin);
     }
     for setting in &snapshot.mtls {
-        check_selection(analysis, &setting.selection, &setting.origin);
+        check_selection(analysis, &carriers, &setting.selection, &setting.origin);
     }
 }
 
-fn check_service(analysis: &mut Analysis<'_>, service: &Service) {
+/// Workloads by each of their labels, so that a selector looks at few of them.
+struct Carriers<'s> {
+    all: Vec<&'s Workload>,
+    by_label: HashMap<(&'s str, &'s str), Vec<&'s Workload>>,
+}
+
+impl<'s> Carriers<'s> {
+    fn new(workloads: impl Iterator<Item = &'s Arc<Workload>>) -> Self {
+        let all: Vec<&Workload> = workloads.map(|workload| &**workload).collect();
+        let mut by_label: HashMap<_, Vec<_>> = HashMap::new();
+        for workload in &all {
+            for (key, value) in &workload.labels.0 {
+                by_label.entry((&**key, &**value)).or_default().push(*workload);
+            }
+        }
+        Self { all, by_label }
+    }
+
+    /// The workloads that carry these labels.
+    fn of<'c>(&'c self, labels: &'c Labels) -> impl Iterator<Item = &'c Workload> {
+        let rarest = labels.0.iter().map(|(key, value)| self.with(key, value));
+        let candidates = rarest.min_by_key(|carriers| carriers.len()).unwrap_or(&self.all);
+        candidates.iter().copied().filter(|workload| workload.labels.contains(labels))
+    }
+
+    /// Those of them in a namespace.
+    fn of_namespace<'c>(
+        &'c self,
+        labels: &'c Labels,
+        namespace: &'c str,
+    ) -> impl Iterator<Item = &'c Workload> {
+        self.of(labels).filter(move |workload| *workload.name.namespace == *namespace)
+    }
+
+    fn with<'c>(&'c self, key: &'c str, value: &'c str) -> &'c [&'c Workload] {
+        self.by_label.get(&(key, value)).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn check_service(analysis: &mut Analysis<'_>, carriers: &Carriers<'_>, service: &Service) {
     let Some(selector) = &service.selector else { return };
-    if service.fixed.is_empty()
-        && !any_workload(analysis, &service.namespace, |labels| labels.contains(selector))
-    {
+    if service.fixed.is_empty() && carriers.of_namespace(selector, &service.namespace).next().is_none() {
         let message = format_args!("no workload carries the labels that {} selects", service.host);
         analysis.report(codes::NO_ENDPOINTS, &service.origin, message);
     }
 }
 
-fn check_subset(analysis: &mut Analysis<'_>, service: &Service, subset: &Subset) {
+fn check_subset(analysis: &mut Analysis<'_>, carriers: &Carriers<'_>, service: &Service, subset: &Subset) {
     let Some(selector) = &service.selector else { return };
-    let selected = |labels: &Labels| labels.contains(selector);
+    let mut selected = carriers.of_namespace(selector, &service.namespace).peekable();
     // A service without workloads has its own finding.
-    if any_workload(analysis, &service.namespace, selected)
-        && !any_workload(analysis, &service.namespace, |labels| {
-            selected(labels) && labels.contains(&subset.labels)
-        })
-    {
+    if selected.peek().is_some() && !selected.any(|workload| workload.labels.contains(&subset.labels)) {
         let message = format_args!("subset {} selects no workload of {}", subset.name, service.host);
         analysis.report(codes::EMPTY_SUBSET, &subset.origin, message);
     }
 }
 
-fn check_selection(analysis: &mut Analysis<'_>, selection: &Selection, origin: &Origin) {
+fn check_selection(
+    analysis: &mut Analysis<'_>,
+    carriers: &Carriers<'_>,
+    selection: &Selection,
+    origin: &Origin,
+) {
     if selection.labels.0.is_empty() {
         return;
     }
     let in_scope = |workload: &Workload| {
         selection.namespace.as_ref().is_none_or(|namespace| *namespace == workload.name.namespace)
     };
-    let workloads = analysis.snapshot.workloads.values();
-    let at_workload = workloads
-        .into_iter()
-        .any(|workload| in_scope(workload) && workload.labels.contains(&selection.labels));
+    let at_workload = carriers.of(&selection.labels).any(in_scope);
     let mut gateways = analysis.snapshot.gateways.values();
     let at_gateway = gateways.any(|gateway| gateway.labels.contains(&selection.labels));
     if !at_workload && !at_gateway {
@@ -79,11 +116,6 @@ fn check_selection(analysis: &mut Analysis<'_>, selection: &Selection, origin: &
         let message = format_args!("the selector {} selects no workload", labels.join(","));
         analysis.report(codes::NO_WORKLOADS, origin, message);
     }
-}
-
-fn any_workload(analysis: &Analysis<'_>, namespace: &str, matches: impl Fn(&Labels) -> bool) -> bool {
-    let mut workloads = analysis.snapshot.workloads.values();
-    workloads.any(|workload| *workload.name.namespace == *namespace && matches(&workload.labels))
 }
 
 /// Of mutual TLS settings of one scope the oldest counts.
