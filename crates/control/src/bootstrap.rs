@@ -48,7 +48,7 @@ pub struct Local {
     /// How long certificates are valid, in seconds; 0 is the default of six hours. Proxies renew at a sixth of it.
     #[serde(default)]
     pub svid_lifetime_seconds: u64,
-    /// A Unix stream or pipe on which [`Change`]s come, one JSON document a line. Its end means nothing.
+    /// A pipe or Unix stream on which [`Change`]s come, one JSON document a line. Its end means nothing.
     #[serde(default)]
     pub changes: Option<RawFd>,
     /// The Unix stream of the supervisor's vault: the control plane says on it that it is ready, and is told on it to

@@ -14,6 +14,7 @@
 pub mod authority;
 pub mod bootstrap;
 pub mod catalog;
+pub mod codes;
 pub mod compile;
 pub mod effect;
 pub mod limits;

@@ -14,6 +14,15 @@ pub const SETTLE: Duration = Duration::from_millis(50);
 /// Longest that a change of files waits for quiet: what goes on writing must not hold up everybody else's changes.
 pub const SETTLE_LONGEST: Duration = Duration::from_millis(250);
 
+/// How long announcements are gathered: workloads become ready in bursts, and each snapshot costs a look at everything.
+pub const GATHER: Duration = Duration::from_millis(10);
+
+/// How often an authority elsewhere is asked for its roots, and the control plane's own certificate is looked at.
+pub const ROOTS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long acknowledgements are gathered before they are measured: a thousand proxies answer one after the other.
+pub const MEASURE: Duration = Duration::from_millis(10);
+
 /// Longest that a file which somebody is writing keeps its last content. Whoever holds a file open for longer is no
 /// editor.
 pub const WRITING_LONGEST: Duration = Duration::from_secs(2);
@@ -72,3 +81,6 @@ pub const ADMIN_CONNECTIONS: usize = 16;
 
 /// Pause after a failed accept, which for lack of descriptors would fail again at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time in which a client of the admin interface sends its request, also the next one.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);

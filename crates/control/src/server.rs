@@ -3,24 +3,42 @@
 //! [`ControlPlane::start`] opens the state, reads the configuration, publishes the first snapshot and only then listens,
 //! so that no proxy ever sees an empty mesh because of a restart. [`Handle`] is what its owner has of it.
 
+mod convergence;
+mod listen;
+mod publish;
+
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_dialects::load::LoadOptions;
 use leno_identity::Bundle;
-use leno_identity::ca::{Ca, Settings};
+use leno_identity::ca::{BuiltIn, Ca, Settings};
+use leno_identity::state::StateDirectory;
 use leno_model::secret::SecretBytes;
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::MeshSettings;
+use leno_runtime::task::{self, Ended, Task};
 use leno_telemetry::Registry;
 use leno_wire::Subject;
-use leno_wire::server::Hub;
+use leno_wire::server::{self, Hub, Services};
 use leno_wire::status::Status;
+use tokio::sync::watch;
 
+use self::listen::Serving;
+use self::publish::Publisher;
+use crate::authority::given::NotTaken;
+use crate::authority::{self, Authority, Signing};
+use crate::catalog::Catalog;
 use crate::limits;
+use crate::metrics::Metrics;
+use crate::source::addresses::{self, Addresses};
+use crate::source::directory::Directory;
 use crate::source::workloads::Workloads;
+use crate::status::Answers;
+use crate::store::Store;
 
 /// What a control plane is started with.
 #[derive(Clone)]
@@ -107,6 +125,18 @@ pub enum StartError {
     /// The state directory, or the authority's keys in it.
     #[error("the control plane's state cannot be used")]
     State(#[from] leno_identity::Error),
+    /// A join token.
+    #[error(transparent)]
+    Token(#[from] NotTaken),
+    /// The control plane's own identity.
+    #[error("the control plane has no identity in the namespace {namespace}")]
+    Identity {
+        /// The root namespace.
+        namespace: Arc<str>,
+        /// Why.
+        #[source]
+        source: leno_model::spiffe::ParseError,
+    },
     /// A socket.
     #[error("cannot listen on {address}")]
     Listen {
@@ -114,8 +144,14 @@ pub enum StartError {
         address: String,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// A thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// The first snapshot. This is an error in Leno.
+    #[error("the configuration cannot be read: the reader panicked")]
+    Panicked(#[from] Ended),
 }
 
 /// Starts control planes.
@@ -129,17 +165,111 @@ impl ControlPlane {
     /// When the state can't be used or an address can't be had. Wrong configuration is no error: what is right of it is
     /// in effect.
     pub async fn start(config: Config) -> Result<Handle, StartError> {
-        let _ = config;
-        Err(StartError::Listen { address: String::new(), source: std::io::Error::other("not yet") })
+        let metrics = Metrics::new(&config.metrics);
+        let (state, source) = open(&config).await?;
+        let mut mesh = config.mesh.clone();
+        mesh.ranges.extend(addresses::ranges());
+        let store = Store::new(config.options.clone(), mesh, state.addresses);
+        let files = source.as_ref().map(Directory::files);
+        let roots = authority::roots(&state.signing)?;
+        let publisher =
+            Publisher::start(store, files, config.workloads.clone(), roots, metrics.clone()).await?;
+        let catalogs = publisher.catalogs();
+        let authority = Arc::new(Authority::new(authority::Parts {
+            trust_domain: config.options.trust_domain.clone(),
+            signing: state.signing,
+            lifetime: config.svid_lifetime,
+            directory: state.directory,
+            catalogs: catalogs.clone(),
+            metrics: metrics.clone(),
+        })?);
+        for token in &config.tokens {
+            authority.given().add(token)?;
+        }
+        let hub = Hub::new(publisher.served(), Arc::clone(&authority) as Arc<dyn server::Authority>);
+        let status: Arc<dyn Status> = Arc::new(Answers::new(catalogs.clone(), hub.registry().clone()));
+        let (shutdown, stopping) = watch::channel(false);
+        let services = Services {
+            discovery: Some(hub.clone()),
+            certificates: Some(Arc::clone(&authority) as Arc<dyn server::Authority>),
+            status: Some(Arc::clone(&status)),
+        };
+        let serving = Serving::start(&config, &authority, &services, &stopping).await?;
+        let watcher = convergence::watch(hub.registry().clone(), catalogs.clone(), metrics.clone());
+        let tasks = vec![
+            task::spawn("control.publish", publisher.run(authority.bundles())),
+            task::spawn("control.roots", listen::tend(Arc::clone(&authority), serving.own_tls.clone())),
+            task::spawn("control.sessions", watcher),
+        ];
+        Ok(Handle {
+            workloads: config.workloads,
+            catalogs,
+            authority,
+            hub,
+            status,
+            addresses: serving.addresses,
+            shutdown,
+            listeners: serving.tasks,
+            sockets: serving.sockets,
+            tasks,
+            _source: source,
+        })
     }
 }
+
+/// What is on disk.
+struct State {
+    signing: Signing,
+    directory: Option<Arc<StateDirectory>>,
+    addresses: Addresses,
+}
+
+/// Opens the state and reads the configuration, on a thread that may block.
+async fn open(config: &Config) -> Result<(State, Option<Directory>), StartError> {
+    let (path, paths) = (config.state.clone(), config.paths.clone());
+    let (signer, trust_domain) = (config.signer.clone(), config.options.trust_domain.clone());
+    let opened = task::spawn_blocking("control.open", move || {
+        let directory =
+            path.as_ref().map(|path| StateDirectory::open(&path.join(STATE))).transpose()?.map(Arc::new);
+        let addresses = directory.clone().map_or_else(|| Ok(Addresses::ephemeral()), Addresses::open)?;
+        let signing = match signer {
+            Signer::BuiltIn(settings) => {
+                let now = SystemTime::now();
+                let ca = match &path {
+                    Some(path) => BuiltIn::open(&path.join(AUTHORITY), trust_domain, settings, now)?,
+                    None => BuiltIn::ephemeral(trust_domain, settings, now)?,
+                };
+                Signing::BuiltIn(Arc::new(ca))
+            }
+            Signer::Other(ca) => Signing::Other(ca),
+            Signer::Nobody(bundles) => Signing::Nobody(bundles),
+        };
+        let source = (!paths.is_empty()).then(|| Directory::start(paths)).transpose();
+        Ok((State { signing, directory, addresses }, source.map_err(StartError::Thread)?))
+    });
+    opened.await?
+}
+
+/// The directory below the state directory with the control plane's records.
+const STATE: &str = "control";
+/// The one with the authority's keys.
+const AUTHORITY: &str = "ca";
 
 /// A running control plane. Dropping it ends it at once; [`Handle::stop`] does so in good order.
 pub struct Handle {
     workloads: Workloads,
+    catalogs: watch::Receiver<Arc<Catalog>>,
+    authority: Arc<Authority>,
     hub: Hub,
     status: Arc<dyn Status>,
     addresses: Vec<SocketAddr>,
+    shutdown: watch::Sender<bool>,
+    listeners: Vec<Task<()>>,
+    /// Paths of sockets, to be removed.
+    sockets: Vec<PathBuf>,
+    tasks: Vec<Task<()>>,
+    /// Kept, since dropping it ends the watching of files.
+    _source: Option<Directory>,
 }
 
 impl Handle {
@@ -161,6 +291,18 @@ impl Handle {
         &self.workloads
     }
 
+    /// The newest catalog, to watch.
+    #[must_use]
+    pub fn catalogs(&self) -> watch::Receiver<Arc<Catalog>> {
+        self.catalogs.clone()
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn authority(&self) -> &Arc<Authority> {
+        &self.authority
+    }
+
     /// The addresses of the TCP listeners, in the order of the configuration.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -168,5 +310,19 @@ impl Handle {
     }
 
     /// Ends listeners and sessions, and returns when all is closed or the grace is over.
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        self.shutdown.send_replace(true);
+        let closed = async {
+            for listener in self.listeners {
+                let _ended = listener.await;
+            }
+        };
+        let _late = tokio::time::timeout(limits::STOP_GRACE, closed).await;
+        for task in self.tasks {
+            task.cancel().await;
+        }
+        for socket in &self.sockets {
+            let _gone_already = std::fs::remove_file(socket);
+        }
+    }
 }
