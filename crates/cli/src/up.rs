@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let file = mesh_file::read(&arguments.files)?;
-    let directory = std::path::absolute(file.path.parent().unwrap_or_else(|| Path::new(".")))?;
+    let path = file.path.canonicalize().with_context(|| format!("cannot find {}", file.path.display()))?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("/")).to_owned();
     let mut watched = Vec::new();
     for path in arguments.files.iter().chain(&arguments.config) {
         watched.push(path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?);
