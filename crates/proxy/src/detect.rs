@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::sniff::{self as detect, Detection};
 use bytes::BytesMut;
+use leno_http::detect::{self, Detection};
 use leno_http::io::{Io, Prefixed};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
@@ -108,7 +108,7 @@ pub(crate) async fn mesh_tls(io: Box<dyn Io>) -> Option<(Box<dyn Io>, bool)> {
         }
     }
     let is_mesh = match &peeked.found {
-        Some(Detection::Tls(hello)) => hello.alpn.iter().any(|name| name.as_slice() == leno_wire::open::ALPN),
+        Some(Detection::Tls(hello)) => hello.alpn.iter().any(|name| &**name == leno_wire::open::ALPN),
         _ => false,
     };
     Some((peeked.into_io(), is_mesh))

@@ -105,7 +105,7 @@ impl GatewayPath {
     }
 
     pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
-        prepare::edge(core, self.ends.remote.map(|remote| remote.ip()), head)
+        prepare::edge(core, self.peer().ip, head)
     }
 
     pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {

@@ -39,7 +39,6 @@ mod request;
 mod resolve;
 mod secure;
 mod serve;
-mod sniff;
 mod trust;
 mod updates;
 mod upstream;

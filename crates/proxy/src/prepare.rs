@@ -6,52 +6,47 @@
 use std::net::IpAddr;
 
 use leno_http::head::{Connect, RequestHead};
+use leno_http::hygiene::{self, xfcc};
+use leno_http::normalize::{self, PathMode};
 use leno_identity::tls::peer::Peer;
 use leno_model::failure::Failure;
+use leno_model::spiffe::SpiffeId;
 
 use crate::core::Core;
 use crate::local::Local;
 
-const XFCC: &str = "x-forwarded-client-cert";
 const REQUEST_ID: &str = "x-request-id";
+
+/// Proxies in front of a gateway whose word about the client is believed: none, until configuration says otherwise.
+const TRUSTED_HOPS: usize = 0;
 
 /// A request of the own workload. What it says about itself is believed, since it can only speak for itself.
 pub(crate) fn outbound(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
     common(core, head)
 }
 
-/// A request for the own workload. `peer` is who sent it, where that is proved.
+/// A request for the own workload. `peer` is who sent it, where that is proved; where it isn't, nothing that is said
+/// about identity counts.
 pub(crate) fn inbound(
     core: &Core,
     local: &Local,
     peer: Option<&Peer>,
     head: &mut RequestHead,
 ) -> Result<(), Failure> {
-    common(core, head)?;
-    match peer {
-        Some(peer) => {
-            let own = local.identities.current();
-            let by = own.as_ref().map_or("", |own| own.id().as_str());
-            let element = format!("By={by};Hash={};Subject=\"\";URI={}", peer.fingerprint, peer.id);
-            append_list(head, XFCC, &element);
-        }
-        // Nobody proved anything, so nothing that is said about identity counts.
-        None => {
-            head.fields_mut().remove(XFCC);
-        }
-    }
-    Ok(())
+    let own = local.identities.current();
+    let by = own.as_ref().map_or("", |own| own.id().as_str());
+    let hash = peer.map(|peer| peer.fingerprint.to_string()).unwrap_or_default();
+    let uri = peer.map(|peer| SpiffeId::as_str(&peer.id)).unwrap_or_default();
+    let element = xfcc::Element { by, hash: &hash, subject: "", uri, dns: &[] };
+    xfcc::apply(head, xfcc::Mode::AppendForward, peer.map(|_| &element))
+        .map_err(|_managed| Failure::Internal)?;
+    common(core, head)
 }
 
 /// A request from outside the mesh.
-pub(crate) fn edge(core: &Core, client: Option<IpAddr>, head: &mut RequestHead) -> Result<(), Failure> {
-    head.fields_mut().remove(XFCC);
-    head.fields_mut().remove_where(|name| name.starts_with("x-envoy-") || name == "x-forwarded-for");
-    if let Some(client) = client {
-        append_list(head, "x-forwarded-for", &client.to_string());
-    }
-    let scheme = leno_model::request::RequestView::scheme(head).to_owned();
-    let _managed = head.fields_mut().set("x-forwarded-proto", scheme.as_bytes());
+pub(crate) fn edge(core: &Core, client: IpAddr, head: &mut RequestHead) -> Result<(), Failure> {
+    xfcc::apply(head, xfcc::Mode::Sanitize, None).map_err(|_managed| Failure::Internal)?;
+    hygiene::from_outside(head, client, TRUSTED_HOPS).map_err(|_managed| Failure::Internal)?;
     common(core, head)
 }
 
@@ -63,17 +58,10 @@ fn common(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
         Connect::Upgrade(protocol) if protocol.eq_ignore_ascii_case("h2c") => head.clear_upgrade(),
         Connect::Upgrade(_) | Connect::Extended(_) | Connect::None => {}
     }
+    normalize::request(head, PathMode::default())?;
     if head.fields().get(REQUEST_ID).is_none() {
         core.with_request_id(|id| head.fields_mut().set(REQUEST_ID, id))
             .map_err(|_managed| Failure::Internal)?;
     }
     Ok(())
-}
-
-fn append_list(head: &mut RequestHead, name: &str, element: &str) {
-    let joined = match head.fields().joined(name) {
-        Some(before) if !before.is_empty() => [&before, &b","[..], element.as_bytes()].concat(),
-        _ => element.as_bytes().to_vec(),
-    };
-    let _managed = head.fields_mut().set(name, &joined);
 }

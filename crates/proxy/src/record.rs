@@ -85,6 +85,13 @@ impl Record {
         }
     }
 
+    /// The head is what upstream will see, with its request id.
+    pub(crate) fn prepared(&mut self, head: &RequestHead) {
+        if let Some(line) = &mut self.log {
+            line.request_id = head.fields().get("x-request-id").map(cut);
+        }
+    }
+
     /// Counts under these labels from now on: the destination is known only after routing.
     pub(crate) fn move_to(&mut self, handle: &HttpHandle) {
         self.metrics.move_to(handle);
@@ -190,7 +197,7 @@ impl Line {
             authority: cut(head.authority().as_bytes()),
             forwarded_for: field("x-forwarded-for"),
             user_agent: field("user-agent"),
-            request_id: field("x-request-id"),
+            request_id: None,
             ends: ends.clone(),
             upstream: None,
             upstream_local: None,

@@ -41,6 +41,7 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange) {
     if let Err(failure) = path.prepare(&core, &mut head) {
         return refuse(&mut record, reply, failure);
     }
+    record.prepared(&head);
     let view = core.view();
     let decided = path.decide(&view, &head, core.draw(), &mut Silent);
     record.decided(decided.rule.and_then(|rule| rule.name.as_ref()), decided.details);
