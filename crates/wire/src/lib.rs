@@ -1,6 +1,7 @@
 //! The wire: how configuration gets from the control plane to proxies, and how a `leno/1` connection begins.
 //!
-//! - [`unit`], [`key`], [`question`]: what travels, by typed names; [`model`](leno_model) in, bytes out, and back.
+//! - [`mod@unit`], [`key`], [`question`]: what travels, by typed names; [`model`](leno_model) in, bytes out, and back.
+//! - [`protocol`]: what the two sides of a stream agree on.
 //! - [`client`]: a proxy's side: the state machine, the handle that the proxy asks through, the updates it gets.
 //! - [`server`]: the control plane's side: a session per proxy over a [`Catalog`](server::Catalog) of units.
 //! - [`transport`]: TLS or plaintext over TCP and Unix sockets, and in-process, for both sides.
@@ -19,7 +20,7 @@ pub mod limits;
 pub mod malformed;
 pub mod open;
 pub mod proto;
-mod protocol;
+pub mod protocol;
 pub mod question;
 pub mod server;
 pub mod state;

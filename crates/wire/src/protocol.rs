@@ -2,7 +2,7 @@
 //!
 //! A client opens a stream with one or more requests per type that say what it holds, and a request for the commit
 //! type that ends the opening. The server sends batches: responses of several types, in the order of
-//! [`Kind`](crate::key::Kind), all of one snapshot, then a commit. Only the commit is answered: the client repeats its
+//! [`Kind`], all of one snapshot, then a commit. Only the commit is answered: the client repeats its
 //! nonce, with an error where it refuses the batch. Until then the server sends nothing more.
 
 use prost::Message;

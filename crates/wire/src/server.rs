@@ -1,6 +1,6 @@
 //! The control plane's side of discovery.
 //!
-//! A [`Session`] per proxy decides what it gets; [`Catalog`] is where units come from, [`Authority`] who may ask and
+//! A [`session`] per proxy decides what it gets; [`Catalog`] is where units come from, [`Authority`] who may ask and
 //! how certificates are signed, [`Registry`] which proxies there are and what they hold.
 
 pub mod authority;

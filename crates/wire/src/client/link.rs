@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::mpsc;
 
+use super::machine::Machine;
 use crate::limits;
 use crate::proto::discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use crate::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -15,7 +16,7 @@ use crate::transport::{Channel, DialError, Endpoint, Remote, dial, origin, reque
 /// Both directions of a stream, and what carries it.
 pub(super) struct Link {
     /// Has room for one request.
-    pub(super) requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    requests: mpsc::Sender<DeltaDiscoveryRequest>,
     responses: Responses,
     _channel: Option<Channel>,
 }
@@ -65,12 +66,32 @@ impl Link {
         Ok(Self { requests, responses: Box::pin(responses.into_inner()), _channel: Some(channel) })
     }
 
-    /// The next response. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Result<DeltaDiscoveryResponse, LinkError> {
-        match self.responses.next().await {
-            Some(Ok(response)) => Ok(response),
-            Some(Err(status)) => Err(LinkError::Broken(status)),
-            None => Err(LinkError::Ended),
+    /// The next response; meanwhile, requests are sent as there are any and there is room. `None` after each of these.
+    /// Cancel-safe: a request is taken from the machine only when it can be sent at once.
+    pub(super) async fn next(
+        &mut self,
+        machine: &mut Machine,
+    ) -> Result<Option<DeltaDiscoveryResponse>, LinkError> {
+        tokio::select! {
+            response = self.responses.next() => match response {
+                Some(Ok(response)) => Ok(Some(response)),
+                Some(Err(status)) => Err(LinkError::Broken(status)),
+                None => Err(LinkError::Ended),
+            },
+            room = room(&self.requests), if machine.has_request() => {
+                if let Some(request) = machine.next_request() {
+                    room.send(request);
+                }
+                Ok(None)
+            }
         }
+    }
+}
+
+/// Room for a request. Where the control plane takes no more, there never is: its responses will say why.
+async fn room<T>(requests: &mpsc::Sender<T>) -> mpsc::Permit<'_, T> {
+    match requests.reserve().await {
+        Ok(room) => room,
+        Err(_closed) => std::future::pending().await,
     }
 }

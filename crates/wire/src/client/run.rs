@@ -90,7 +90,7 @@ enum Progress {
     Due,
     Opened(Link),
     Response(DeltaDiscoveryResponse),
-    /// There is room for a request, and there was a request; it is on its way.
+    /// A request is on its way.
     Sent,
     Lost(LinkError),
 }
@@ -203,7 +203,7 @@ async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Goes on with the stream. Cancel-safe: a request is taken from the machine only when it can be sent at once.
+/// Goes on with the stream. Cancel-safe.
 async fn progress(stream: &mut Stream, machine: &mut Machine) -> Progress {
     match stream {
         Stream::Paused(until) => {
@@ -214,23 +214,10 @@ async fn progress(stream: &mut Stream, machine: &mut Machine) -> Progress {
             Ok(link) => Progress::Opened(link),
             Err(error) => Progress::Lost(error),
         },
-        Stream::Open(link) => {
-            let requests = link.requests.clone();
-            tokio::select! {
-                response = link.next() => match response {
-                    Ok(response) => Progress::Response(response),
-                    Err(error) => Progress::Lost(error),
-                },
-                room = requests.reserve(), if machine.has_request() => match room {
-                    Ok(room) => {
-                        if let Some(request) = machine.next_request() {
-                            room.send(request);
-                        }
-                        Progress::Sent
-                    }
-                    Err(_closed) => pending().await,
-                },
-            }
-        }
+        Stream::Open(link) => match link.next(machine).await {
+            Ok(Some(response)) => Progress::Response(response),
+            Ok(None) => Progress::Sent,
+            Err(error) => Progress::Lost(error),
+        },
     }
 }
