@@ -73,6 +73,8 @@ codes! {
         "write the key as a plain or quoted text";
     AMBIGUOUS = "LENO0006", Warns, "An unquoted word means different things to different YAML readers.",
         "quote it, or write true or false";
+    MORE_FINDINGS = "LENO0007", Informs, "There are more findings about an object than are kept.",
+        "mend what is told and read it again";
     WRONG_TYPE = "LENO0020", Refuses, "A value is not of the type that its field has.", "";
     REQUIRED = "LENO0021", Refuses, "A required field is missing.", "add it";
     INVALID_VALUE = "LENO0022", Refuses, "A value is not valid for its field.", "";

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
-use leno_model::span::{Diagnostic, Location, ObjectRef, Origin, Severity};
+use leno_model::span::{Diagnostic, Location, ObjectRef, Origin};
 
 use crate::codes::{self, Code, Effect};
 use crate::limits::MAX_FINDINGS;
@@ -112,12 +112,12 @@ impl Findings {
         kept.dedup();
         if dropped > 0 {
             kept.push(Diagnostic {
-                code: codes::LIMIT.code,
-                severity: Severity::Error,
+                code: codes::MORE_FINDINGS.code,
+                severity: codes::MORE_FINDINGS.severity(),
                 object: self.object,
                 location: Position::default().in_file(&self.file),
                 message: format!("{dropped} more findings about this object are not shown"),
-                hint: None,
+                hint: Some(codes::MORE_FINDINGS.help.to_owned()),
             });
         }
         kept

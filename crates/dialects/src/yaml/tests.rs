@@ -260,7 +260,7 @@ fn findings_are_bounded() {
     let text: String = (0..5_000).map(|n| format!("x{n}: 1\n")).collect();
     let found = parse(&text);
     assert_eq!(found.len(), crate::limits::MAX_FINDINGS + 1);
-    assert!(found.last().unwrap().contains("4901 more findings"), "{:?}", found.last());
+    assert!(found.last().unwrap().contains("info[LENO0007]: 4901 more findings"), "{:?}", found.last());
 }
 
 #[test]
