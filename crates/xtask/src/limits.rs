@@ -11,9 +11,3 @@ pub(crate) const DEMO_START: Duration = Duration::from_secs(60);
 
 /// Time between two questions to the starting demo: the timeline's resolution.
 pub(crate) const DEMO_POLL: Duration = Duration::from_millis(50);
-
-/// How long one HTTP answer of the demo may take.
-pub(crate) const DEMO_ANSWER: Duration = Duration::from_secs(5);
-
-/// Largest HTTP answer of the demo that is read.
-pub(crate) const DEMO_ANSWER_BYTES: u64 = 4 << 20;
