@@ -215,6 +215,26 @@ pub(crate) struct World {
     pub(crate) root: bool,
 }
 
+/// What a process is to do for a workload's world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) enum InitTask {
+    /// Be its first process.
+    Open(Box<Init>),
+    /// Protect files in it, and exit.
+    Protect(Protect),
+}
+
+/// What to protect, and in whose world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Protect {
+    /// The pidfd of the world's first process.
+    pub(crate) world: RawFd,
+    /// What was replaced outside.
+    pub(crate) paths: Vec<PathBuf>,
+}
+
 /// What the first process of a workload's world is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

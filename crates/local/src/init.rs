@@ -28,7 +28,7 @@ use leno_capture::{
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
-    handoff::{self, Init, Process},
+    handoff::{self, Init, InitTask, Process},
     limits::WORLD_PROCESSES,
     link::{self, End, WorldOrder, WorldReport},
 };
@@ -47,15 +47,25 @@ pub enum Error {
     Step(&'static str, #[source] io::Error),
 }
 
-/// Runs the world's first process until the supervisor is gone.
+/// Runs the world's first process until the supervisor is gone, or does what else a world needs.
 ///
 /// # Errors
 /// [`Error`], which the supervisor has been told too where it could be.
 pub fn main(bootstrap: RawFd) -> Result<(), Error> {
-    let init: Init = handoff::take(bootstrap)?;
+    match handoff::take(bootstrap)? {
+        InitTask::Open(init) => open(&init),
+        InitTask::Protect(protect) => {
+            let world = handoff::adopt(protect.world)?;
+            namespace::join(&world, Kinds::MOUNT).map_err(|error| Error::Step("enter the world", error))?;
+            Ok(world::protect(&protect.paths)?)
+        }
+    }
+}
+
+fn open(init: &Init) -> Result<(), Error> {
     let link = handoff::adopt(init.link)?;
     process::set_name("leno-init").map_err(|error| Error::Step("name this process", error))?;
-    match enter(&init, &link) {
+    match enter(init, &link) {
         Ok(signals) => serve(&link, &signals).map_err(|error| Error::Step("serve the world", error)),
         Err(error) => {
             let reason = crate::error_chain(&error);

@@ -67,6 +67,9 @@ pub const STARTING_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last words of a process that died may take to be read.
 pub const LAST_WORDS_WAIT: Duration = Duration::from_millis(200);
 
+/// Bytes of file events that are read at once; one has at most 272.
+pub const WATCH_EVENT_BYTES: usize = 4096;
+
 /// Bytes of an HTTP health answer that are read: the status line.
 pub const HEALTH_ANSWER_BYTES: usize = 512;
 

@@ -7,6 +7,7 @@
 
 mod health;
 mod network;
+mod protect;
 mod sidecar;
 mod workload;
 mod world;

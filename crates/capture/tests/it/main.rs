@@ -4,6 +4,7 @@
 //! the role ended. Roles assert by panicking.
 
 #![allow(
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "roles assert by panicking; there is no #[test] around them"
@@ -25,7 +26,12 @@ fn main() {
     let trials = roles::IN_A_NETWORK
         .iter()
         .flat_map(|role| world::Caller::ALL.map(|caller| trial(role, caller)))
-        .chain(processes::ALL.iter().map(|(name, test)| Trial::test(*name, || Ok(test()))))
+        .chain(processes::ALL.iter().map(|(name, test)| {
+            Trial::test(*name, || {
+                test();
+                Ok(())
+            })
+        }))
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

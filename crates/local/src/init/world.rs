@@ -100,13 +100,24 @@ fn cover_host_paths(init: &Init, private: &BTreeSet<PathBuf>) -> Result<(), Erro
         table.into_iter().filter(|mount| mount.kind == "proc" && mount.point != Path::new("/proc"));
     hidden.extend(other_process_lists.map(|mount| mount.point));
     for path in protected.iter().filter(|path| !is_below(path, &hidden)) {
-        mount::pin(path).at("pin", path)?;
-        mount::make_read_only(path).at("write-protect", path)?;
+        write_protect(path)?;
     }
     for path in hidden.iter().filter(|path| path.is_dir()) {
         mount::hide(path).at("hide", path)?;
     }
     Ok(())
+}
+
+/// Makes a path and all below it read-only, and impossible to replace.
+fn write_protect(path: &Path) -> Result<(), Error> {
+    mount::pin(path).at("pin", path)?;
+    mount::make_read_only(path).at("write-protect", path)
+}
+
+/// Protects paths again that were replaced outside, in a world that is already complete. What the world
+/// doesn't show needs no protection.
+pub(super) fn protect(paths: &[PathBuf]) -> Result<(), Error> {
+    paths.iter().filter(|path| path.exists()).try_for_each(|path| write_protect(path))
 }
 
 /// Directories above `paths` that the workload might rename, uppermost first.
@@ -251,13 +262,11 @@ fn make_file(path: &Path, contents: &str) -> Result<(), Error> {
 fn make_kernel_views() -> Result<(), Error> {
     let (sys, proc) = (Path::new("/sys"), Path::new("/proc"));
     if sys.exists() {
-        mount::pin(sys).at("pin", sys)?;
-        mount::make_read_only(sys).at("write-protect", sys)?;
+        write_protect(sys)?;
     }
     mount::processes(proc).at("mount", proc)?;
     for path in KERNEL_CONTROLS.map(Path::new).into_iter().filter(|path| path.exists()) {
-        mount::pin(path).at("pin", path)?;
-        mount::make_read_only(path).at("write-protect", path)?;
+        write_protect(path)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use tokio::{
 use super::{
     Keeper, Received,
     health::{self, Wellness},
+    protect,
     world::World,
 };
 use crate::{
@@ -177,6 +178,8 @@ async fn in_world(
     tokio::pin!(checks);
     let attending = world.attend();
     tokio::pin!(attending);
+    let protecting = protect::keep(keeper, world);
+    tokio::pin!(protecting);
     loop {
         tokio::select! {
             end = &mut main => return match end {
@@ -185,6 +188,7 @@ async fn in_world(
             },
             () = &mut attending => return Ending::Crash("its world died".to_owned()),
             () = &mut checks => {}
+            error = &mut protecting => return Ending::Crash(crate::error_chain(&error)),
             _changed = well.changed() => {
                 let wellness = well.borrow_and_update().clone();
                 report_wellness(keeper, wellness, restarts).await;

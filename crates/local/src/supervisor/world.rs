@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use leno_capture::{
@@ -17,7 +17,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::Keeper;
 use crate::{
-    handoff::{self, Init, Process},
+    handoff::{self, Init, InitTask, Process},
     limits::WORLD_WAIT,
     link::{End, Link, WorldOrder, WorldReport},
     wait::Ended,
@@ -64,7 +64,7 @@ impl World {
             user: plan.process.user.clone(),
             link,
         };
-        handoff::give(&mut command, &document)?;
+        handoff::give(&mut command, &InitTask::Open(Box::new(document)))?;
         command
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             .namespaces(Kinds::MOUNT.and(Kinds::PROCESS).and(Kinds::IPC).and(Kinds::HOSTNAME))
@@ -129,6 +129,11 @@ impl World {
     /// everything else.
     pub(super) fn signal_now(&self, id: u64, signal: i32) {
         let _sent = self.link.try_send(&WorldOrder::Signal { id, signal });
+    }
+
+    /// The pidfd of its first process.
+    pub(super) fn first_process(&self) -> BorrowedFd<'_> {
+        self.init.child().as_fd()
     }
 
     /// Passes on what the first process reports; returns when it died.

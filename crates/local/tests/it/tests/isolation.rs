@@ -15,7 +15,7 @@ use serde_json::json;
 use super::one_server;
 use crate::{
     leftovers,
-    world::{Caller, Mesh},
+    world::{Caller, Mesh, eventually},
 };
 
 const REACHED: &str = "reached";
@@ -189,6 +189,17 @@ pub(super) fn mesh_files_stay_as_they_are(mesh: &mut Mesh) {
     only_outside(mesh, &["rename", &format!("{project}/config")], "Device or resource busy");
     assert!(inside(mesh, &["replace", file]).starts_with("Device or resource busy"));
     assert!(inside(mesh, &["nested", "write", file]).starts_with("Read-only file system"));
+    // An edit outside, as editors do it, is seen inside, and protected again.
+    let new = mesh.directory.join("project/mesh.new");
+    fs::write(&new, "{\"edited\": true}").unwrap();
+    mesh.give_to_caller("project/mesh.new");
+    fs::rename(&new, file).unwrap();
+    assert_eq!(mesh.inside("web", &["file", file]), "{\"edited\": true}");
+    eventually("the new file is protected", || {
+        inside(mesh, &["write", file]).starts_with("Read-only file system").then_some(())
+    });
+    assert!(inside(mesh, &["replace", file]).starts_with("Device or resource busy"));
+    assert_eq!(mesh.status().replicas[0].restarts, 0);
     // Beside the mesh file the workload may write as ever.
     assert_eq!(inside(mesh, &["replace", &format!("{project}/data")]), REACHED);
 }
