@@ -166,7 +166,7 @@ fn obey(
                 Ok(child) => {
                     let Process { signal_group: group, .. } = *process;
                     running.insert(id, Running { child, group });
-                    Ok(())
+                    link::send(link, &WorldReport::Started { id }, &[])
                 }
                 Err(reason) => {
                     link::send(link, &WorldReport::Ended { id, end: End::NotStarted(reason) }, &[])

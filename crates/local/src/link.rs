@@ -121,6 +121,8 @@ pub(crate) enum WorldReport {
     Ready,
     /// The world couldn't be made.
     Broken { reason: String },
+    /// A process runs.
+    Started { id: u64 },
     /// A process ended, or didn't start.
     Ended { id: u64, end: End },
 }

@@ -170,6 +170,7 @@ async fn in_world(
         match &keeper.plan.health {
             Some(health) => health::watch(keeper, world, health, &wellness).await,
             None => {
+                world.started(id).await;
                 wellness.send_replace(Wellness::Well);
             }
         }

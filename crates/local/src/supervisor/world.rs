@@ -13,7 +13,10 @@ use leno_capture::{
     namespace::{IdMaps, Kinds},
     process::{self, Command},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use super::Keeper;
 use crate::{
@@ -45,6 +48,8 @@ pub(super) struct World {
     init: Ended,
     link: Link,
     next: Cell<u64>,
+    /// The last process that was started; they start in the order of their numbers.
+    started: watch::Sender<u64>,
     running: RefCell<BTreeMap<u64, oneshot::Sender<End>>>,
 }
 
@@ -75,6 +80,7 @@ impl World {
             init: Ended::of(command.spawn()?)?,
             link: Link::new(ours)?,
             next: Cell::new(1),
+            started: watch::Sender::new(0),
             running: RefCell::default(),
         };
         timeout(WORLD_WAIT, world.prepare()).await.map_err(|_elapsed| Error::Late)??;
@@ -93,7 +99,7 @@ impl World {
                 }
                 Some((WorldReport::Ready, _)) => return Ok(()),
                 Some((WorldReport::Broken { reason }, _)) => return Err(Error::Broken(reason)),
-                Some((WorldReport::Ended { .. }, _)) => {}
+                Some((WorldReport::Started { .. } | WorldReport::Ended { .. }, _)) => {}
                 None => return Err(Error::Died),
             }
         }
@@ -119,6 +125,13 @@ impl World {
         end.await.unwrap_or(End::WorldEnded)
     }
 
+    /// Waits until a process runs. For one that doesn't start, [`World::run`] returns instead.
+    pub(super) async fn started(&self, id: u64) {
+        let mut started = self.started.subscribe();
+        // The sender is this world's own, so it can't be gone.
+        let _started = started.wait_for(|started| *started >= id).await;
+    }
+
     /// Sends a signal to a process in the world, if it still runs.
     pub(super) async fn signal(&self, id: u64, signal: i32) {
         // A world that is gone has no process to signal.
@@ -139,11 +152,17 @@ impl World {
     /// Passes on what the first process reports; returns when it died.
     pub(super) async fn attend(&self) {
         while let Ok(Some((report, _))) = self.link.receive().await {
-            if let WorldReport::Ended { id, end } = report
-                && let Some(sender) = self.running.borrow_mut().remove(&id)
-            {
-                // Whoever waited for it may have lost interest.
-                let _unheard = sender.send(end);
+            match report {
+                WorldReport::Started { id } => {
+                    self.started.send_replace(id);
+                }
+                WorldReport::Ended { id, end } => {
+                    if let Some(sender) = self.running.borrow_mut().remove(&id) {
+                        // Whoever waited for it may have lost interest.
+                        let _unheard = sender.send(end);
+                    }
+                }
+                WorldReport::Unmapped | WorldReport::Ready | WorldReport::Broken { .. } => {}
             }
         }
         self.running.borrow_mut().clear();

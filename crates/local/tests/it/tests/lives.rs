@@ -131,6 +131,7 @@ pub(super) fn a_failing_start_says_why(mesh: &mut Mesh) {
     let share =
         format!("can't share {} in the workload's world: No such file or directory", hidden.display());
     note("share", &share);
+    assert!(!mesh.output().contains("is ready"), "{}", mesh.output());
 }
 
 pub(super) fn crashed_workloads_start_again(mesh: &mut Mesh) {
@@ -257,9 +258,14 @@ pub(super) fn output_is_prefixed_and_kept(mesh: &mut Mesh) {
     assert!(!output.contains("sidecar start"), "sidecars speak in the logs only: {output}");
     let user = if mesh.caller == Caller::Root { 0 } else { 54_321 };
     let project = mesh.directory.join("project");
-    let logs = mesh.logs("shell");
-    let said = format!("Stderr from the environment in {} as /run/user/{user}\n", project.display());
-    assert!(logs.contains("Sidecar sidecar start 1 of shell\n") && logs.contains(&said), "{logs}");
+    let said = [
+        format!("Stderr from the environment in {} as /run/user/{user}\n", project.display()),
+        "Sidecar sidecar start 1 of shell\n".to_owned(),
+    ];
+    eventually("all is kept", || {
+        let logs = mesh.logs("shell");
+        said.iter().all(|line| logs.contains(line)).then_some(())
+    });
 }
 
 pub(super) fn a_wrong_mesh_says_what_to_do(mesh: &mut Mesh) {
