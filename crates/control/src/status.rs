@@ -135,7 +135,8 @@ fn shown(diagnostic: &span::Diagnostic) -> Diagnostic {
 }
 
 /// The unit with empty private keys: nothing that only the proxy may have leaves this module.
-fn without_secrets(unit: &Unit) -> Unit {
+#[must_use]
+pub fn without_secrets(unit: &Unit) -> Unit {
     let Unit::Gateway(gateway) = unit else { return unit.clone() };
     let blank =
         |secret: &Arc<TlsSecret>| Arc::new(TlsSecret { key: SecretBytes::new([]), ..(**secret).clone() });

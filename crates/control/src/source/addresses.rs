@@ -175,3 +175,67 @@ fn addresses(number: u16) -> [IpAddr; 2] {
     let [s0, s1, s2, s3, ..] = V6.segments();
     [IpAddr::V4(Ipv4Addr::new(a, b, high, low)), IpAddr::V6(Ipv6Addr::new(s0, s1, s2, s3, 0, 0, 0, number))]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> Host {
+        name.parse().unwrap()
+    }
+
+    fn texts(addresses: &[IpAddr]) -> String {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_host_keeps_its_addresses_and_gets_them_back() {
+        let mut addresses = Addresses::ephemeral();
+        let first = addresses.of(&host("a"));
+        assert_eq!(texts(&first), "240.240.0.1 fd6c:656e:6f:2::1");
+        assert!(ranges().iter().all(|range| first.iter().any(|address| range.contains(address))));
+        assert_eq!(addresses.of(&host("a")), first);
+        addresses.retain(|_| false);
+        assert!(addresses.is_empty());
+        assert_eq!(texts(&addresses.of(&host("b"))), "240.240.0.2 fd6c:656e:6f:2::2", "not a's");
+        assert_eq!(addresses.of(&host("a")), first);
+    }
+
+    #[test]
+    fn a_full_pool_gives_what_was_given_back_the_longest_ago() {
+        let mut addresses = Addresses::ephemeral();
+        let all = usize::from(u16::MAX) - 1;
+        addresses.book.held = (0..all).map(|i| (format!("h{i}"), u16::try_from(i + 1).unwrap())).collect();
+        assert!(addresses.of(&host("new")).is_empty());
+        addresses.retain(|held| held != "h7");
+        addresses.retain(|held| held != "h3");
+        assert_eq!(texts(&addresses.of(&host("new"))), "240.240.0.8 fd6c:656e:6f:2::8");
+        assert_eq!(texts(&addresses.of(&host("newer"))), "240.240.0.4 fd6c:656e:6f:2::4");
+        assert!(addresses.of(&host("newest")).is_empty());
+    }
+
+    #[test]
+    fn the_record_survives_the_process_and_damage_is_put_aside() {
+        let path = std::env::temp_dir().join(format!("leno-addresses-{}", std::process::id()));
+        let open = || Addresses::open(Arc::new(StateDirectory::open(&path).unwrap())).unwrap();
+        let mut addresses = open();
+        let (a, b) = (addresses.of(&host("a")), addresses.of(&host("b")));
+        addresses.retain(|held| held == "b");
+        addresses.keep().unwrap();
+        drop(addresses);
+        let mut addresses = open();
+        assert_eq!((addresses.of(&host("b")), addresses.of(&host("a"))), (b, a));
+        drop(addresses);
+        std::fs::write(path.join(FILE), r#"{"held":{"a":0,"b":7,"c":7},"retired":[["d",7]],"last":9}"#)
+            .unwrap();
+        assert_eq!(
+            open().book.held,
+            BTreeMap::from([("b".to_owned(), 7)]),
+            "impossible entries are left out"
+        );
+        std::fs::write(path.join(FILE), "{").unwrap();
+        assert!(open().is_empty());
+        assert_eq!(std::fs::read(path.join("addresses.json.damaged")).unwrap(), b"{");
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+}
