@@ -207,6 +207,7 @@ impl ControlPlane {
             authority,
             hub,
             status,
+            metrics: config.metrics,
             addresses: serving.addresses,
             shutdown,
             listeners: serving.tasks,
@@ -262,6 +263,7 @@ pub struct Handle {
     authority: Arc<Authority>,
     hub: Hub,
     status: Arc<dyn Status>,
+    metrics: Registry,
     addresses: Vec<SocketAddr>,
     shutdown: watch::Sender<bool>,
     listeners: Vec<Task<()>>,
@@ -301,6 +303,12 @@ impl Handle {
     #[must_use]
     pub fn authority(&self) -> &Arc<Authority> {
         &self.authority
+    }
+
+    /// Where its metrics are registered.
+    #[must_use]
+    pub fn metrics(&self) -> &Registry {
+        &self.metrics
     }
 
     /// The addresses of the TCP listeners, in the order of the configuration.

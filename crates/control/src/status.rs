@@ -134,12 +134,13 @@ fn shown(diagnostic: &span::Diagnostic) -> Diagnostic {
     }
 }
 
-/// The unit with empty private keys: nothing that only the proxy may have leaves this module.
+/// The unit without private keys: nothing that only the proxy may have leaves this module.
 #[must_use]
 pub fn without_secrets(unit: &Unit) -> Unit {
     let Unit::Gateway(gateway) = unit else { return unit.clone() };
-    let blank =
-        |secret: &Arc<TlsSecret>| Arc::new(TlsSecret { key: SecretBytes::new([]), ..(**secret).clone() });
+    let blank = |secret: &Arc<TlsSecret>| {
+        Arc::new(TlsSecret { key: SecretBytes::new(&b"[secret]"[..]), ..(**secret).clone() })
+    };
     let listener = |listener: &ListenerUnit| ListenerUnit {
         certificates: listener.certificates.iter().map(blank).collect(),
         ..listener.clone()
