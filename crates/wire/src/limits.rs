@@ -66,6 +66,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time in which a connection to the control plane must finish its TLS handshake.
 pub const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time in which a caller on a connection must have proved who it is. Strangers cannot hold places for longer.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// HTTP/2 ping interval on discovery connections: a dead peer is noticed even when nothing changes.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leno_model::unit::{Answer, Question};
+use prost::Message;
 
 use crate::client::machine::{Action, Event, Machine};
 use crate::client::{AskError, Update, Waiter};
@@ -40,7 +41,12 @@ impl Drop for Seed {
 struct Faults {
     disconnects: bool,
     rejections: bool,
+    /// Messages are damaged on their way, so the two sides may take them for something else.
+    damage: bool,
 }
+
+/// Nothing goes wrong.
+const NONE: Faults = Faults { disconnects: false, rejections: false, damage: false };
 
 struct Run {
     random: fastrand::Rng,
@@ -177,8 +183,8 @@ impl Run {
     fn deliver_up(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         if let Some(request) = stream.up.pop_front() {
-            if !request.resource_names_unsubscribe.is_empty() {
-                // What is not needed any more may be tried again when it is.
+            if request.type_url == Kind::Answer.type_url() {
+                // What was not needed for a while may be tried again.
                 self.refused.clear();
             }
             let actions = stream.session.handle(session::Event::Request(request));
@@ -199,7 +205,9 @@ impl Run {
                 session::Action::Acked(_) => {
                     self.acked += usize::from(by_client);
                     let stream = self.stream.as_ref().unwrap();
-                    assert_eq!(stream.session.held(), versions(&self.machine.state()));
+                    if !self.faults.damage {
+                        assert_eq!(stream.session.held(), versions(&self.machine.state()));
+                    }
                 }
                 session::Action::Refused(_, rejections) => {
                     self.seen.refusals += 1;
@@ -208,6 +216,7 @@ impl Run {
                         self.refused.insert(rejection.key, version);
                     }
                 }
+                session::Action::Close(_) if self.faults.damage => self.disconnect(),
                 session::Action::Close(error) => panic!("the server gave up: {error}"),
             }
         }
@@ -296,7 +305,7 @@ impl Run {
 
     /// Lets everything that is under way come to its end.
     fn settle(&mut self) {
-        self.faults = Faults { disconnects: false, rejections: false };
+        self.faults = NONE;
         if self.stream.is_none() {
             self.connect();
         }
@@ -366,7 +375,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 #[test]
 fn deltas_lead_to_the_whole() {
     for seed in seeds() {
-        let run = run(seed, Faults { disconnects: false, rejections: false }, 1_500);
+        let run = run(seed, NONE, 1_500);
         assert!(run.applied > 10 && run.seen.replies > 30, "seed {seed}");
     }
 }
@@ -374,7 +383,7 @@ fn deltas_lead_to_the_whole() {
 #[test]
 fn every_update_is_acknowledged_once() {
     for seed in seeds() {
-        let run = run(seed, Faults { disconnects: false, rejections: false }, 1_000);
+        let run = run(seed, NONE, 1_000);
         assert_eq!(run.acked, run.applied, "seed {seed}");
     }
 }
@@ -383,7 +392,7 @@ fn every_update_is_acknowledged_once() {
 fn lost_streams_lead_to_the_whole() {
     let mut late_openings = 0;
     for seed in seeds() {
-        let run = run(seed, Faults { disconnects: true, rejections: false }, 1_500);
+        let run = run(seed, Faults { disconnects: true, ..NONE }, 1_500);
         late_openings += run.seen.late_openings;
     }
     assert!(late_openings > 20, "{late_openings}");
@@ -393,7 +402,7 @@ fn lost_streams_lead_to_the_whole() {
 fn refusals_hold_up_only_what_they_name() {
     let mut refusals = 0;
     for seed in seeds() {
-        let run = run(seed, Faults { disconnects: true, rejections: true }, 1_500);
+        let run = run(seed, Faults { disconnects: true, rejections: true, ..NONE }, 1_500);
         refusals += run.seen.refusals;
     }
     assert!(refusals > 100, "{refusals}");
@@ -402,7 +411,7 @@ fn refusals_hold_up_only_what_they_name() {
 #[test]
 fn a_proxy_starts_from_what_it_kept_and_gets_only_the_difference() {
     for seed in seeds() {
-        let mut run = run(seed, Faults { disconnects: false, rejections: false }, 800);
+        let mut run = run(seed, NONE, 800);
         let state = State::decode(&run.machine.state().encode()).unwrap();
         let (machine, actions) = Machine::new(client().subject, "1".into(), Some(state.clone()), run.now);
         run.machine = machine;
@@ -421,7 +430,7 @@ fn a_proxy_starts_from_what_it_kept_and_gets_only_the_difference() {
 
 #[test]
 fn a_slow_proxy_gets_only_the_newest() {
-    let mut run = Run::new(7, Faults { disconnects: false, rejections: false });
+    let mut run = Run::new(7, NONE);
     run.ask();
     run.connect();
     while run.update.is_none() {
@@ -492,4 +501,47 @@ fn a_server_refuses_what_no_client_sends() {
         let [session::Action::Close(error)] = actions.as_slice() else { panic!("{expected}: {actions:?}") };
         assert_eq!(error.to_string(), expected);
     }
+}
+
+/// Messages that were valid once, damaged: both sides end the stream or refuse, and go on.
+#[test]
+fn damaged_messages_harm_nobody() {
+    for seed in seeds() {
+        let seed = Seed(seed);
+        let mut run = Run::new(seed.0, Faults { disconnects: true, rejections: true, damage: true });
+        for _ in 0..400 {
+            run.step();
+            let Some(stream) = &mut run.stream else { continue };
+            if let Some(response) = stream.down.front_mut().filter(|_| run.random.u32(0..10) == 0) {
+                *response = damaged(response, &mut run.random);
+            }
+        }
+        // The server meets them in a session of its own, which may end at any of them.
+        let mut session = Session::new(client());
+        let opening =
+            DeltaDiscoveryRequest { type_url: crate::protocol::COMMIT.into(), ..Default::default() };
+        let subscribe = DeltaDiscoveryRequest {
+            type_url: Kind::Answer.type_url(),
+            resource_names_subscribe: vec!["name:s1.zone1.test".into(), "address:10.0.0.2:80".into()],
+            ..Default::default()
+        };
+        let refusal = crate::protocol::nack("1.4", &[Rejection { key: Key::Mesh, reason: "no".into() }]);
+        for request in [subscribe, opening, refusal] {
+            let request = if run.random.bool() { damaged(&request, &mut run.random) } else { request };
+            let _actions = session.handle(session::Event::Request(request));
+            while let (Some(_), _) = session.next_response(&*run.catalog) {}
+        }
+    }
+}
+
+/// The message with a few bytes changed, as far as it is still a message.
+fn damaged<M: Message + Default + Clone>(message: &M, random: &mut fastrand::Rng) -> M {
+    let mut bytes = message.encode_to_vec();
+    for _ in 0..random.usize(1..4) {
+        let length = bytes.len();
+        if let Some(byte) = bytes.get_mut(random.usize(0..length.max(1))) {
+            *byte = random.u8(..);
+        }
+    }
+    M::decode(bytes.as_slice()).unwrap_or_else(|_unreadable| message.clone())
 }

@@ -95,6 +95,9 @@ impl Staging {
             )));
         }
         let version = resource.version.parse().map_err(|error| Malformed::new(error).in_field("version"))?;
+        if version != Version::of(&content.value) {
+            return Err(Malformed::new("not that of the content").in_field("version"));
+        }
         Ok(Held { version, unit: Unit::decode_sharing(key, &content.value, &mut self.texts)? })
     }
 
@@ -128,12 +131,19 @@ impl Staging {
                 "a commit of another number of changes than its batch has",
             ));
         }
+        let new = self.changes.keys().filter(|key| !held.contains_key(*key)).count();
+        if held.len() + new > limits::MAX_HELD {
+            return Err(ProtocolError::TooMuch { what: "resources held", limit: limits::MAX_HELD });
+        }
         let nonce = response.nonce.clone();
         let mut changes = BTreeMap::new();
         let mut rejections = Vec::new();
         for (key, change) in self.changes {
             match change {
                 Change::Set(held) => drop(changes.insert(key, Some(held))),
+                Change::Remove if !held.contains_key(&key) => {
+                    return Err(ProtocolError::Unexpected("a removal of something that is not held"));
+                }
                 Change::Remove => drop(changes.insert(key, None)),
                 Change::Malformed(error) => rejections.push(Rejection { key, reason: error.to_string() }),
             }

@@ -1,6 +1,7 @@
 //! The gRPC services, on top of what the control plane implements.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leno_model::secret::SecretBytes;
@@ -25,6 +26,14 @@ use crate::status;
 pub(super) struct Connection {
     pub(super) peer: Arc<Peer>,
     pub(super) closing: watch::Receiver<bool>,
+    /// Set once a caller on it has proved who it is.
+    pub(super) is_proved: Arc<AtomicBool>,
+}
+
+impl Connection {
+    fn prove(&self) {
+        self.is_proved.store(true, Ordering::Relaxed);
+    }
 }
 
 pub(super) struct Discovery(pub(super) Hub);
@@ -40,7 +49,9 @@ impl AggregatedDiscoveryService for Discovery {
         let connection = connection(&request)?;
         let credentials = Credentials { peer: &connection.peer, token: token(&request)? };
         let requests = Box::pin(request.into_inner());
-        self.0.open_remote(&credentials, requests, connection.closing.clone()).map(Response::new)
+        let responses = self.0.open_remote(&credentials, requests, connection.closing.clone())?;
+        connection.prove();
+        Ok(Response::new(responses))
     }
 }
 
@@ -58,6 +69,7 @@ impl IstioCertificateService for Certificates {
             .0
             .authenticate(&credentials)
             .map_err(|_denied| Status::unauthenticated("the credentials do not prove an identity"))?;
+        connection.prove();
         let request = request.into_inner();
         if request.csr.len() > limits::MAX_CSR_BYTES {
             return Err(Status::invalid_argument(format!("csr: more than {} bytes", limits::MAX_CSR_BYTES)));
@@ -76,21 +88,24 @@ impl IstioCertificateService for Certificates {
     }
 }
 
+/// Status needs no proof: who reaches its socket may ask.
 pub(super) struct People(pub(super) Arc<dyn status::Status>);
 
 #[tonic::async_trait]
 impl status_server::Status for People {
     async fn list_proxies(
         &self,
-        _request: Request<ListProxiesRequest>,
+        request: Request<ListProxiesRequest>,
     ) -> Result<Response<ListProxiesResponse>, Status> {
+        connection(&request)?.prove();
         Ok(Response::new(self.0.proxies()))
     }
 
     async fn list_objects(
         &self,
-        _request: Request<ListObjectsRequest>,
+        request: Request<ListObjectsRequest>,
     ) -> Result<Response<ListObjectsResponse>, Status> {
+        connection(&request)?.prove();
         Ok(Response::new(self.0.objects()))
     }
 
@@ -98,6 +113,7 @@ impl status_server::Status for People {
         &self,
         request: Request<ListUnitsRequest>,
     ) -> Result<Response<ListUnitsResponse>, Status> {
+        connection(&request)?.prove();
         let proxy = request.into_inner().proxy;
         match self.0.units(&proxy) {
             Some((snapshot, units)) => Ok(Response::new(status::write_units(snapshot, &units))),

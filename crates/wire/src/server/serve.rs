@@ -1,8 +1,10 @@
 //! The control plane's listeners.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -139,7 +141,8 @@ async fn accept_tls(stream: Stream, tls: &dyn ServerTls, peer: &mut Peer) -> Opt
 }
 
 async fn serve_http2(stream: Stream, peer: Arc<Peer>, router: Router, mut closed: watch::Receiver<bool>) {
-    let context = Connection { peer, closing: closed.clone() };
+    let is_proved = Arc::new(AtomicBool::new(false));
+    let context = Connection { peer, closing: closed.clone(), is_proved: is_proved.clone() };
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(context.clone());
         let mut router = router.clone();
@@ -157,8 +160,15 @@ async fn serve_http2(stream: Stream, peer: Arc<Peer>, router: Router, mut closed
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let closing = async { drop(closed.wait_for(|is_closing| *is_closing).await) };
+    let unproved = async {
+        tokio::time::sleep(limits::PROOF_TIMEOUT).await;
+        if is_proved.load(Ordering::Relaxed) {
+            pending().await
+        }
+    };
     tokio::select! {
         _ended = &mut connection => return,
+        () = unproved => return,
         () = closing => {}
     }
     connection.as_mut().graceful_shutdown();

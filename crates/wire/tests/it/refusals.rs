@@ -1,10 +1,13 @@
 //! Who is not let in, and who is not believed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use leno_model::secret::SecretBytes;
+use leno_runtime::Instant;
+use leno_wire::limits;
 use leno_wire::transport::{Address, Endpoint};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::world::{Control, Mesh, Proxy, ProxyTls, Way, soon};
@@ -79,6 +82,25 @@ async fn a_stranger_on_the_socket_disturbs_nobody() {
     proxy.take().await;
     silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     control.session(|session| session.acked == Some(1)).await;
+}
+
+/// On a clock that jumps to the next thing that is due.
+#[tokio::test(start_paused = true)]
+async fn strangers_hold_no_place_for_long() {
+    for (way, limit) in [(Way::Unix, limits::PROOF_TIMEOUT), (Way::UnixTls, limits::ACCEPT_TIMEOUT)] {
+        let control = Control::start(way, Mesh::of(1, &[])).await;
+        let Address::Unix(path) = control.remote().address else { panic!("not a socket") };
+        let began = Instant::now();
+        let mut stranger = UnixStream::connect(&path).await.unwrap();
+        let _sent = stranger.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        if way == Way::UnixTls {
+            // Those bytes are no handshake and end the connection; say nothing instead.
+            stranger = UnixStream::connect(&path).await.unwrap();
+        }
+        let _cut = tokio::time::timeout(limit * 2, stranger.read_to_end(&mut Vec::new())).await.unwrap();
+        let lasted = began.elapsed();
+        assert!(lasted >= limit && lasted <= limit + Duration::from_secs(1), "{way:?}: {lasted:?}");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::proto::units;
 use crate::protocol::read_rejections;
 use crate::simulation::world;
 use crate::unit::Encoded;
+use crate::version::Version;
 
 struct Client {
     machine: Machine,
@@ -188,6 +189,7 @@ fn a_server_that_breaks_the_rules_loses_the_stream() {
             ],
             "a resource twice in a batch",
         ),
+        (batch(&[], &[Key::Mesh], &[]), "a removal of something that is not held"),
         (vec![set(&mesh()), commit(2, &[])], "a commit of another number of changes than its batch has"),
         (
             vec![DeltaDiscoveryResponse { system_version_info: "8".into(), ..set(&mesh()) }, commit(1, &[])],
@@ -234,15 +236,19 @@ fn a_malformed_resource_is_refused_by_name_and_the_old_stays() {
     let mut client = Client::open();
     client.accept(&[mesh()], &[]);
     let mut bad = set(&host_unit("a"));
-    bad.resources[0].resource.as_mut().unwrap().value =
-        units::HostUnit { host: "b".into(), ..Default::default() }.encode_to_vec().into();
+    let content = units::HostUnit { host: "a".into(), ..Default::default() }.encode_to_vec();
+    bad.resources[0].version = Version::of(&content).to_string();
+    bad.resources[0].resource.as_mut().unwrap().value = content.into();
     let mut worse = set(&endpoints("a"));
     worse.resources[0].version = "7".into();
-    assert_eq!(client.batch(vec![worse, bad, commit(2, &[])]), []);
+    let mut other = set(&endpoints("b"));
+    other.resources[0].version = Version::of(b"").to_string();
+    assert_eq!(client.batch(vec![worse, other, bad, commit(3, &[])]), []);
     assert_eq!(
         client.refusal(),
         [
             "EndpointUnit a: version: a version is 32 hexadecimal digits",
+            "EndpointUnit b: version: not that of the content",
             "HostUnit a: destination: missing, or of a kind unknown here",
         ]
     );
