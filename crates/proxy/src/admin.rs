@@ -111,8 +111,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 fn ready(shared: &Shared, local: &Local) -> (StatusCode, &'static str, String) {
     let mut missing = shared.lifecycle.readiness().missing();
-    if local.identities.usable(local.wall()).is_err() {
-        missing.push("certificate");
+    if missing.is_empty() && local.identities.usable(local.wall()).is_err() {
+        missing.push("a valid certificate");
     }
     if missing.is_empty() {
         (StatusCode::OK, TEXT, "ready\n".to_owned())

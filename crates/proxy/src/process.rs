@@ -132,7 +132,6 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let mut signals = Signals::install().map_err(setup("signal handling"))?;
     let _as_it_is = process::raise_open_files();
     let (vault, blobs, orders) = open_vault(start.vault).await?;
-    let trust = Arc::new(Trust::new(Arc::clone(&start.local.identities)));
     let (discovery, updates, carrying) = client::start(DiscoveryConfig {
         endpoint: start.control,
         subject: start.subject,
@@ -140,6 +139,8 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         restored: blobs.get(updates::STATE_BLOB).and_then(|blob| State::decode(blob).ok()),
     });
     let (lifecycle, first) = Lifecycle::new("configuration");
+    let waiting = lifecycle.readiness().pending("certificate");
+    let trust = Arc::new(Trust::new(Arc::clone(&start.local.identities), waiting));
     let registry = Registry::new();
     let access = match start.access {
         Some((target, format)) => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use leno_identity::rustls::pki_types::CertificateDer;
 use leno_identity::{Bundle, Bundles, Error, Identities, Svid};
 use leno_model::unit::BundleUnit;
+use leno_runtime::readiness::Pending;
 
 /// Installs what is known into the workload's [`Identities`].
 pub(crate) struct Trust {
@@ -18,11 +19,14 @@ struct Known {
     bundles: Option<Arc<Bundles>>,
     /// Whether the roots came from the control plane's bundles, which then count alone.
     settled: bool,
+    /// Held until there is an identity: a proxy without one serves nobody.
+    waiting: Option<Pending>,
 }
 
 impl Trust {
-    pub(crate) fn new(identities: Arc<Identities>) -> Self {
-        Self { identities, known: Mutex::default() }
+    /// Nobody yet; `waiting` is released with the first identity.
+    pub(crate) fn new(identities: Arc<Identities>, waiting: Pending) -> Self {
+        Self { identities, known: Mutex::new(Known { waiting: Some(waiting), ..Known::default() }) }
     }
 
     /// Takes a new certificate. `root` is used until the control plane's bundles are known.
@@ -32,7 +36,7 @@ impl Trust {
             known.bundles = Some(Arc::new(Bundles::new([Arc::new(root)])?));
         }
         known.svid = Some(svid);
-        self.install(&known)
+        self.install(&mut known)
     }
 
     /// Takes the bundles that the control plane sends.
@@ -45,12 +49,14 @@ impl Trust {
         }
         known.settled = true;
         known.bundles = Some(bundles);
-        self.install(&known)
+        self.install(&mut known)
     }
 
-    fn install(&self, known: &Known) -> Result<(), Error> {
+    fn install(&self, known: &mut Known) -> Result<(), Error> {
         let (Some(svid), Some(bundles)) = (&known.svid, &known.bundles) else { return Ok(()) };
-        self.identities.install(svid.clone(), Arc::clone(bundles)).map(drop)
+        self.identities.install(svid.clone(), Arc::clone(bundles))?;
+        known.waiting = None;
+        Ok(())
     }
 }
 

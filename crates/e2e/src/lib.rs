@@ -1,0 +1,1 @@
+//! Whole meshes, tested from outside: everything is in `tests/it`.

@@ -1,0 +1,184 @@
+//! The demo's bookshop: seven services, three versions of one, over HTTP, gRPC and TCP.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::mesh::{Mesh, eventually};
+
+const REVIEWS: &str = "http://reviews:9080/reviews/1";
+
+/// One mesh for everything that leaves it as it was; each step is told by its message.
+#[test]
+fn the_bookshop_is_a_mesh() {
+    let Some(mut mesh) = Mesh::of_example("demo", "bookshop") else { return };
+    hops_are_mutual_tls(&mesh);
+    callers_that_nothing_allows_are_denied(&mesh);
+    weights_and_canaries_hold(&mesh);
+    explain_says_what_the_proxy_does(&mesh);
+    metrics_name_both_ends(&mesh);
+    changes_take_effect_without_a_failed_request(&mesh);
+    a_broken_edit_changes_nothing(&mesh);
+    killed_parts_come_back(&mesh);
+    let down = mesh.leno(&["down"]);
+    assert!(down.status.success(), "{down:?}");
+    mesh.wait_until_gone();
+}
+
+#[test]
+fn nothing_outlives_a_killed_root_process() {
+    let Some(mut mesh) = Mesh::of_example("demo", "killed") else { return };
+    kill_process(mesh.pid(), Signal::KILL).unwrap();
+    mesh.wait_until_gone();
+}
+
+/// Each HTTP and gRPC hop saw the caller's identity, proved by its certificate.
+fn hops_are_mutual_tls(mesh: &Mesh) {
+    let answer = mesh.front();
+    let trail = answer["trail"].as_array().unwrap();
+    let mut proved = 0;
+    for hop in trail {
+        let (caller, called) = (hop["from"].as_str().unwrap_or("gateway"), hop["service"].as_str().unwrap());
+        assert_eq!(hop["error"], Value::Null, "{caller} to {called}: {answer}");
+        if hop["protocol"] == "TCP" {
+            continue;
+        }
+        let xfcc = hop["headers"]["x-forwarded-client-cert"].as_str().unwrap();
+        let last = xfcc.rsplit(',').next().unwrap();
+        assert!(last.contains(&format!("By=spiffe://cluster.local/ns/default/sa/{called};")), "{xfcc}");
+        assert!(last.ends_with(&format!("URI=spiffe://cluster.local/ns/default/sa/{caller}")), "{xfcc}");
+        proved += 1;
+    }
+    assert!(proved >= 5, "{answer}");
+}
+
+fn callers_that_nothing_allows_are_denied(mesh: &Mesh) {
+    let http = mesh.sample("shop-v1", &["call", "-i", REVIEWS]);
+    assert!(String::from_utf8_lossy(&http.stdout).contains("403 Forbidden"), "{http:?}");
+    let grpc = mesh.sample("shop-v1", &["call", "grpc://ratings:9090"]);
+    assert!(String::from_utf8_lossy(&grpc.stdout).contains("\"grpc_status\": 7"), "{grpc:?}");
+    for trick in ["//reviews/1", "/./reviews/1", "/x/../reviews/1", "/%72eviews/1", "/reviews%2f1"] {
+        let tricked = mesh.sample("shop-v1", &["call", "-i", &format!("http://reviews:9080{trick}")]);
+        let answer = String::from_utf8_lossy(&tricked.stdout).into_owned();
+        assert!(answer.contains("403 Forbidden"), "{trick}: {tricked:?}");
+    }
+}
+
+fn weights_and_canaries_hold(mesh: &Mesh) {
+    let report = mesh.load("catalog-v1", &[REVIEWS, "--closed", "--connections", "8", "--requests", "10000"]);
+    assert_eq!((count(&report, "ok"), count(&report, "failed")), (10_000, 0), "{report}");
+    let second = version(&report, "v2");
+    assert!((900..=1100).contains(&second), "90/10 within one percentage point: {report}");
+    let canary =
+        mesh.load("catalog-v1", &[REVIEWS, "--closed", "--requests", "200", "-H", "x-shop-reader: critic"]);
+    assert_eq!(version(&canary, "v3"), 200, "{canary}");
+}
+
+fn explain_says_what_the_proxy_does(mesh: &Mesh) {
+    let output =
+        mesh.leno(&["explain", "catalog-v1", "GET", REVIEWS, "-H", "x-shop-reader: critic", "-o", "json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["outbound"]["rule"]["name"], "critics", "{answer}");
+    assert!(answer["outbound"]["rule"]["at"].as_str().unwrap().contains("reviews.yaml:"), "{answer}");
+    assert_eq!(answer["outbound"]["endpoint"]["uid"], "default/reviews-v3", "{answer}");
+    assert_eq!(answer["inbound"]["outcome"], "forward", "{answer}");
+    let output = mesh.leno(&["explain", "shop-v1", "GET", REVIEWS, "-o", "json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["inbound"]["failure"], "Denied", "{answer}");
+}
+
+fn metrics_name_both_ends(mesh: &Mesh) {
+    let status = mesh.leno(&["config", "reviews-v1", "-o", "json"]);
+    let config: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(config["identity"], "spiffe://cluster.local/ns/default/sa/reviews", "{config}");
+    assert_eq!(config["mtls"], "STRICT", "{config}");
+}
+
+/// Under load all traffic moves to the second version, within a second of the rename and without a failed request.
+fn changes_take_effect_without_a_failed_request(mesh: &Mesh) {
+    let before = mesh.config("reviews.yaml");
+    let load =
+        mesh.start_load("catalog-v1", &[REVIEWS, "--rate", "500", "--duration", "6s", "--connections", "8"]);
+    eventually("the load has begun", || {
+        let logs = mesh.leno(&["logs", "reviews-v1", "-n", "1"]);
+        if logs.stdout.is_empty() { Err("no request yet".to_owned()) } else { Ok(()) }
+    });
+    let changed = before.replace("weight: 90", "weight: 0").replace("weight: 10", "weight: 100");
+    assert_ne!(before, changed);
+    let renamed = Instant::now();
+    mesh.replace("reviews.yaml", &changed);
+    eventually("the change is in effect", || {
+        let output = mesh.leno(&["explain", "catalog-v1", "GET", REVIEWS, "-o", "json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        match answer["outbound"]["endpoint"]["uid"].as_str() {
+            Some("default/reviews-v2") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    let took = renamed.elapsed();
+    let output = load.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(count(&report, "failed"), 0, "{report}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(version(&report, "v2") > 300, "{report}");
+    mesh.replace("reviews.yaml", &before);
+    eventually("the change back is in effect", || {
+        let output = mesh.leno(&["explain", "catalog-v1", "GET", REVIEWS, "--all"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if text.contains("weight 90 of 100") { Ok(()) } else { Err(text) }
+    });
+}
+
+fn a_broken_edit_changes_nothing(mesh: &Mesh) {
+    let before = mesh.config("reviews.yaml");
+    mesh.replace("reviews.yaml", &before.replace("weight: 90", "weight: ninety"));
+    eventually("the finding is told", || {
+        let output = mesh.output();
+        let logs = String::from_utf8_lossy(&mesh.leno(&["logs", "control"]).stdout).into_owned();
+        let told = |text: &str| text.contains("reviews.yaml:") && text.contains("ninety");
+        if told(&output) || told(&logs) { Ok(()) } else { Err(logs) }
+    });
+    let report = mesh.load("catalog-v1", &[REVIEWS, "--closed", "--requests", "300"]);
+    assert_eq!(count(&report, "failed"), 0, "{report}");
+    assert!(version(&report, "v1") > 200, "the last good version stays: {report}");
+    mesh.replace("reviews.yaml", &before);
+}
+
+/// Control plane, a sidecar and an application, killed one after the other.
+fn killed_parts_come_back(mesh: &Mesh) {
+    for (part, pattern) in
+        [("the control plane", "control"), ("a sidecar", "sidecar"), ("an application", "serve")]
+    {
+        let pid = find(mesh, pattern);
+        kill_process(pid, Signal::KILL).unwrap();
+        eventually(part, || {
+            let report = mesh.load("catalog-v1", &[REVIEWS, "--closed", "--requests", "50"]);
+            if count(&report, "failed") == 0 { Ok(()) } else { Err(report.to_string()) }
+        });
+        eventually(part, || {
+            let answer = mesh.try_front()?;
+            let whole = answer["trail"].as_array().is_some_and(|trail| trail.len() >= 5);
+            if whole { Ok(()) } else { Err(answer.to_string()) }
+        });
+    }
+}
+
+/// The first process of the mesh with this word among its arguments.
+fn find(mesh: &Mesh, word: &str) -> Pid {
+    let folder = mesh.leftovers();
+    let pid = folder.iter().filter_map(|line| line.split_once(' ')).find_map(|(process, _)| {
+        let arguments = std::fs::read_to_string(format!("{process}/cmdline")).ok()?;
+        let found = arguments.split('\0').any(|argument| argument == word);
+        found.then(|| process.trim_start_matches("/proc/").parse().ok()).flatten()
+    });
+    Pid::from_raw(pid.unwrap_or_else(|| panic!("no process {word} in {folder:?}"))).unwrap()
+}
+
+fn count(report: &Value, key: &str) -> u64 {
+    report[key].as_u64().unwrap_or_else(|| panic!("{key}: {report}"))
+}
+
+fn version(report: &Value, version: &str) -> u64 {
+    report["versions"][version]["count"].as_u64().unwrap_or(0)
+}
