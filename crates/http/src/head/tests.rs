@@ -48,7 +48,7 @@ fn both_forms_read_alike() {
         assert_eq!(fields.joined("a").as_deref(), Some(&b"1,3"[..]));
         assert_eq!(fields.joined("cookie").as_deref(), Some(&b"x=1; y=2"[..]));
         assert!(matches!(fields.joined("b"), Some(Cow::Borrowed(b"2"))));
-        assert_eq!(fields.get("d").or(fields.get("host")), None);
+        assert_eq!(fields.get("d").or_else(|| fields.get("host")), None);
         assert_eq!(all(&fields), ["a=1", "a=3", "b=2", "c=4", "cookie=x=1", "cookie=y=2"]);
         assert_eq!(fields.size(), 4 * 6 + 2 * 13);
         let debug = format!("{fields:?}").to_lowercase();
