@@ -13,6 +13,7 @@ mod logs;
 mod mesh_file;
 mod output;
 mod parts;
+mod proxy;
 mod restart;
 mod status;
 mod up;
@@ -40,6 +41,7 @@ enum Command {
     Logs(logs::Arguments),
     Restart(restart::Arguments),
     Exec(exec::Arguments),
+    Proxy(proxy::Arguments),
     #[command(flatten)]
     Part(parts::Part),
 }
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Logs(arguments) => logs::run(arguments),
         Command::Restart(arguments) => restart::run(&arguments),
         Command::Exec(arguments) => exec::run(arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
         Command::Part(part) => part.run(),
     };
     match result {

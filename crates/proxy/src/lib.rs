@@ -1,7 +1,7 @@
 //! The data plane: listeners, protocols, pools, the path of a connection and of a request.
 //!
 //! A role is a list of listeners over one engine; see [`roles`]. A connection is one `async fn` of visible steps
-//! ([`outbound`], [`inbound`], [`gateway`]), a request another ([`request`]). The proxy doesn't know how configuration
+//! (`outbound`, `inbound`, `gateway`), a request another (`request`). The proxy doesn't know how configuration
 //! is stored or written: it holds what the control plane sent ([`view`]) and asks for what it meets.
 //!
 //! Connections, pools and metric handles belong to one core; what crosses threads is listed in [`core`].
