@@ -67,11 +67,16 @@ pub(crate) const USES: &[Use] = &[
     of("netlink-packet-route", &["leno-capture"], &[], "the kernel's messages belong to capture"),
     of(
         "socket2",
-        &["leno-capture", "leno-proxy"],
+        &["leno-capture", "leno-proxy", "leno-local"],
         &["leno-e2e"],
-        "socket options belong to capture and proxy",
+        "socket options belong to capture and proxy, and local opens a sidecar's sockets",
     ),
-    of("inotify", &["leno-control"], &[], "watching files is a source's work"),
+    of(
+        "inotify",
+        &["leno-control", "leno-local"],
+        &[],
+        "watching files is a source's work, and local keeps its own files protected",
+    ),
     of("h2", &["leno-http", "leno-sample"], &["leno-proxy", "leno-e2e"], "HTTP/2 is http's work"),
     of("httparse", &["leno-sample"], &[], "the proxy's head parser is its own and strict"),
     of(
