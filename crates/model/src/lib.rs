@@ -5,7 +5,7 @@
 //! wire format, and cannot panic on any input.
 //!
 //! Two layers live here. [`snapshot::Snapshot`] is what the control plane knows: every object, as written. The
-//! [`unit`]s are what proxies get: one service host, one workload, one gateway, each compiled from a snapshot and
+//! [`mod@unit`]s are what proxies get: one service host, one workload, one gateway, each compiled from a snapshot and
 //! complete in itself.
 
 pub mod destination;
