@@ -1,6 +1,6 @@
 //! What a mesh may have left on the machine.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{fs, path::Path};
 
 use crate::world::{Mesh, eventually};
 
@@ -37,33 +37,13 @@ pub(crate) fn workload_processes(mesh: &Mesh, replica: &str) -> Vec<u32> {
     processes(&mesh.directory).into_iter().filter(is_there).collect()
 }
 
-/// The namespaces in which these processes are and this one isn't.
-pub(crate) fn namespaces_of(processes: &[u32]) -> BTreeSet<String> {
-    let own = namespaces("self");
-    processes
-        .iter()
-        .flat_map(|process| namespaces(&process.to_string()))
-        .filter(|name| !own.contains(name))
-        .collect()
-}
-
-fn namespaces(process: &str) -> BTreeSet<String> {
-    let kinds = ["user", "net", "mnt", "pid", "ipc", "uts"];
-    let links = kinds.iter().filter_map(|kind| fs::read_link(format!("/proc/{process}/ns/{kind}")).ok());
-    links.map(|link| link.display().to_string()).collect()
-}
-
-/// Waits until no process of the machine is in these namespaces any more.
+/// Waits until none of these processes of the mesh is left. With the last process of a namespace the namespace goes;
+/// its number says nothing, since the kernel gives it to the next one at once.
 #[track_caller]
-pub(crate) fn no_namespaces(gone: &BTreeSet<String>) {
-    eventually("the namespaces are gone", || {
-        let all = fs::read_dir("/proc").unwrap().flatten();
-        let names = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let left: Vec<String> = names
-            .flat_map(|process| namespaces(&process.to_string()))
-            .filter(|name| gone.contains(name))
-            .collect();
-        left.is_empty().then_some(())
+pub(crate) fn none_of(mesh: &Mesh, gone: &[u32]) {
+    eventually("the processes are gone", || {
+        let now = processes(&mesh.directory);
+        gone.iter().all(|process| !now.contains(process)).then_some(())
     });
 }
 

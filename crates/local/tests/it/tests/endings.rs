@@ -12,11 +12,11 @@ use crate::{
 /// Ends a mesh in some way, and looks for what is left.
 fn ends(mesh: &mut Mesh, end: impl FnOnce(&mut Mesh)) {
     one_server(mesh);
-    let namespaces = leftovers::namespaces_of(&leftovers::processes(&mesh.directory));
-    assert!(namespaces.len() >= 7, "outer and inner ones: {namespaces:?}");
+    let gone = leftovers::processes(&mesh.directory);
+    assert!(gone.len() >= 7, "leno up and all its parts: {gone:?}");
     end(mesh);
     leftovers::none(mesh);
-    leftovers::no_namespaces(&namespaces);
+    leftovers::none_of(mesh, &gone);
 }
 
 pub(super) fn ctrl_c_ends_everything(mesh: &mut Mesh) {

@@ -189,15 +189,16 @@ pub(super) fn a_killed_sidecar_finds_its_vault_and_sockets(mesh: &mut Mesh) {
 pub(super) fn a_killed_supervisor_comes_back_with_its_workload(mesh: &mut Mesh) {
     one_server(mesh);
     let before = replica(mesh, "web-v1").unwrap();
-    let workload = leftovers::workload_processes(mesh, "web-v1");
-    let namespaces = leftovers::namespaces_of(&workload);
+    let mut gone = leftovers::workload_processes(mesh, "web-v1");
+    gone.extend(leftovers::named(&mesh.directory, "sidecar"));
+    gone.extend(before.supervisor);
     kill(before.supervisor.unwrap());
     eventually("another supervisor", || {
         replica(mesh, "web-v1").filter(|web| {
             web.supervisor.is_some_and(|now| Some(now) != before.supervisor) && web.phase == Phase::Ready
         })
     });
-    leftovers::no_namespaces(&namespaces);
+    leftovers::none_of(mesh, &gone);
     assert_eq!(mesh.inside("web", &["connect", "10.1.2.3:80"]), "captured 10.1.2.3:80\n");
     assert_eq!(leftovers::named(&mesh.directory, "sidecar").len(), 1);
 }
