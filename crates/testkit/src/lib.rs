@@ -1,10 +1,12 @@
 //! What tests of several crates share.
 //!
+//! - [`mesh`]: whole meshes, declared in a few lines and run for real.
 //! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
 //! - [`skip`]: how a test says that it can't run here.
 //!
 //! Only tests, benchmarks and automation use this crate.
 
 pub mod limits;
+pub mod mesh;
 pub mod programs;
 pub mod skip;

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use leno_testkit::mesh::{Declaration, Mesh, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-
-use crate::mesh::{Mesh, eventually};
 
 const REVIEWS: &str = "http://reviews:9080/reviews/1";
 
 /// One mesh for everything that leaves it as it was; each step is told by its message.
 #[test]
 fn the_bookshop_is_a_mesh() {
-    let Some(mut mesh) = Mesh::of_example("demo", "bookshop") else { return };
+    let mut mesh = Declaration::example("demo", "bookshop").start();
     hops_are_mutual_tls(&mesh);
     callers_that_nothing_allows_are_denied(&mesh);
     weights_and_canaries_hold(&mesh);
@@ -28,7 +27,7 @@ fn the_bookshop_is_a_mesh() {
 
 #[test]
 fn nothing_outlives_a_killed_root_process() {
-    let Some(mut mesh) = Mesh::of_example("demo", "killed") else { return };
+    let mut mesh = Declaration::example("demo", "killed").start();
     kill_process(mesh.pid(), Signal::KILL).unwrap();
     mesh.wait_until_gone();
 }

@@ -9,4 +9,3 @@
 )]
 
 mod bookshop;
-mod mesh;

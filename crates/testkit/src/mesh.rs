@@ -1,0 +1,199 @@
+//! Whole meshes for tests: a declaration in a few lines, run by the real program as an ordinary user or as root.
+//!
+//! Everything of a mesh lies in one folder of its own: programs, mesh file, configuration, state, runtime
+//! directory. So a test can tell what belongs to it, and [`Mesh::leftovers`] what should be gone. Dropping a
+//! mesh ends it and removes the folder.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod declare;
+mod folder;
+
+use std::{
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+pub use declare::Declaration;
+pub use folder::User;
+
+use crate::limits::PATIENCE;
+
+/// A running mesh.
+#[derive(Debug)]
+pub struct Mesh {
+    up: Child,
+    folder: folder::Folder,
+    log: PathBuf,
+    /// The port of its gateway, see [`Declaration::port`].
+    pub port: u16,
+}
+
+impl Mesh {
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.leno(&["status", "-o", "json"]);
+            let status: Option<Value> = serde_json::from_slice(&status.stdout).ok();
+            if status.is_some_and(|status| status["ready"] == true) {
+                return;
+            }
+            let ended = self.up.try_wait().unwrap();
+            assert!(ended.is_none(), "leno up ended: {ended:?}\n{}", self.output());
+            assert!(Instant::now() < deadline, "not ready in time:\n{}", self.output());
+            pause();
+        }
+    }
+
+    /// What `leno up` has printed.
+    pub fn output(&self) -> String {
+        let mut text = String::new();
+        File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
+        text
+    }
+
+    /// A program of the mesh's folder, as the mesh's user and in its environment.
+    pub fn program(&self, name: &str) -> Command {
+        self.folder.command(&self.folder.program(name))
+    }
+
+    /// Runs `leno` with these arguments beside the mesh, as its user.
+    pub fn leno(&self, arguments: &[&str]) -> Output {
+        self.program("leno").args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The JSON that `leno` prints when asked for it.
+    pub fn leno_json(&self, arguments: &[&str]) -> Value {
+        let output = self.program("leno").args(arguments).args(["-o", "json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    }
+
+    /// Runs a command inside a workload's world.
+    pub fn exec(&self, workload: &str, command: &[&str]) -> Output {
+        let mut all = vec!["exec", workload, "--"];
+        all.extend(command);
+        self.leno(&all)
+    }
+
+    /// Runs the sample's client inside a workload's world.
+    pub fn sample(&self, workload: &str, arguments: &[&str]) -> Output {
+        let mut all = vec!["leno-sample"];
+        all.extend(arguments);
+        self.exec(workload, &all)
+    }
+
+    /// The JSON that a load run inside a workload's world reports.
+    pub fn load(&self, workload: &str, arguments: &[&str]) -> Value {
+        let mut all = vec!["load", "--output", "json"];
+        all.extend(arguments);
+        let output = self.sample(workload, &all);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {output:?}\n{}", self.output()))
+    }
+
+    /// A load run that goes on beside; [`report`] is its result.
+    pub fn start_load(&self, workload: &str, arguments: &[&str]) -> Child {
+        let mut command = self.program("leno");
+        command.args(["exec", workload, "--", "leno-sample", "load", "--output", "json"]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The answer of the gateway to `GET /`, as JSON.
+    pub fn front(&self) -> Value {
+        self.try_front().unwrap_or_else(|why| panic!("{why}\n{}", self.output()))
+    }
+
+    /// The same, where it may fail.
+    ///
+    /// # Errors
+    /// What came instead.
+    pub fn try_front(&self) -> Result<Value, String> {
+        let mut command = self.program("leno-sample");
+        let output = command.args(["call", &format!("http://127.0.0.1:{}/", self.port)]).output().unwrap();
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))
+    }
+
+    /// A file of the configuration.
+    pub fn config(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join("mesh/config").join(name)).unwrap()
+    }
+
+    /// Replaces a file of the configuration at once, as editors and deployments do.
+    pub fn replace(&self, name: &str, text: &str) {
+        let path = self.folder.path().join("mesh/config").join(name);
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, text).unwrap();
+        fs::rename(&fresh, &path).unwrap();
+    }
+
+    /// The folder that holds everything of this mesh.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything that belongs to this mesh and is still there: processes and files of the runtime directory.
+    pub fn leftovers(&self) -> Vec<String> {
+        self.folder.leftovers()
+    }
+
+    /// Waits until nothing of it is left. `leno up` must have been told to end.
+    pub fn wait_until_gone(&mut self) {
+        self.up.wait().unwrap();
+        eventually("nothing is left", || {
+            let left = self.leftovers();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+    }
+
+    /// The process number of `leno up`.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.up)
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        if self.up.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _gone = kill_process(self.pid(), Signal::TERM);
+            let _ended = self.up.wait();
+        }
+    }
+}
+
+/// The report of a load run that was started beside.
+pub fn report(load: Child) -> Value {
+    let output = load.wait_with_output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// Tries until it succeeds, with a deadline; says why it did not. Returns how long it took.
+pub fn eventually(what: &str, mut check: impl FnMut() -> Result<(), String>) -> Duration {
+    let begun = Instant::now();
+    loop {
+        match check() {
+            Ok(()) => return begun.elapsed(),
+            Err(why) => assert!(begun.elapsed() < PATIENCE, "{what}: {why}"),
+        }
+        pause();
+    }
+}
+
+/// A moment between two looks at something that takes its time.
+fn pause() {
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(1);
+    let _nobody = rx.recv_timeout(Duration::from_millis(20));
+    drop(tx);
+}

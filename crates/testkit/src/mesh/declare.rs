@@ -1,0 +1,164 @@
+//! Saying what a mesh is made of.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use super::{
+    Mesh,
+    folder::{Folder, User},
+};
+use crate::programs;
+
+/// A mesh that isn't running yet.
+///
+/// ```no_run
+/// # use leno_testkit::mesh::Declaration;
+/// let mesh = Declaration::new("greeters")
+///     .spec(
+///         "services: [{name: hello, port: 80, protocol: http}]
+/// workloads:
+///   - {service: hello, version: v1, command: [leno-sample, serve, hello]}",
+///     )
+///     .config("mtls.yaml", "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, …}")
+///     .start();
+/// ```
+#[derive(Debug)]
+pub struct Declaration {
+    name: String,
+    user: User,
+    spec: Option<String>,
+    example: Option<PathBuf>,
+    config: Vec<(String, String)>,
+    programs: Vec<PathBuf>,
+    arguments: Vec<String>,
+    port: u16,
+}
+
+impl Declaration {
+    /// A mesh of this name: short, and one's own among all tests.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            user: User::Ordinary,
+            spec: None,
+            example: None,
+            config: Vec::new(),
+            programs: Vec::new(),
+            arguments: Vec::new(),
+            port: free_port(),
+        }
+    }
+
+    /// A copy of a folder below `examples/`, its gateway at [`Self::port`].
+    pub fn example(example: &str, name: &str) -> Self {
+        let mut declaration = Self::new(name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+        let front = fs::read_to_string(folder.join("config/front.yaml")).unwrap();
+        assert!(front.contains("port: 8080"), "the example's gateway listens on 8080");
+        let front = front.replace("port: 8080", &format!("port: {}", declaration.port));
+        declaration.example = Some(folder);
+        declaration.config("front.yaml", front)
+    }
+
+    /// A free port of the loopback interface, for the configuration of a gateway.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Who runs it: [`User::Ordinary`] unless told.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// What stands below `spec:` in the mesh file.
+    #[must_use]
+    pub fn spec(mut self, yaml: &str) -> Self {
+        self.spec = Some(yaml.to_owned());
+        self
+    }
+
+    /// A file of the configuration.
+    #[must_use]
+    pub fn config(mut self, name: &str, yaml: impl Into<String>) -> Self {
+        self.config.push((name.to_owned(), yaml.into()));
+        self
+    }
+
+    /// A program that workloads run by its file's name, beside `leno` and `leno-sample`.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.programs.push(path.to_owned());
+        self
+    }
+
+    /// A further argument of `leno up`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts it and waits until all of it is ready.
+    pub fn start(self) -> Mesh {
+        let folder = Folder::fresh(&self.name, self.user);
+        let leno = programs::own("leno", "leno").expect("leno builds");
+        let sample = programs::own("leno-sample", "leno-sample").expect("the sample builds");
+        for program in [&leno, &sample].into_iter().chain(&self.programs) {
+            fs::copy(program, folder.program(program.file_name().unwrap())).unwrap();
+        }
+        let mesh = folder.path().join("mesh");
+        self.write(&mesh);
+        folder.give_away();
+        let log = folder.path().join("up.log");
+        let output = File::create(&log).unwrap();
+        let mut command = folder.command(&folder.program("leno"));
+        command.args(["up", "mesh.yaml", "--config", "config"]).args(&self.arguments).current_dir(&mesh);
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let up = command.spawn().expect("leno starts");
+        let mut mesh = Mesh { up, folder, log, port: self.port };
+        mesh.wait_until_ready();
+        mesh
+    }
+
+    fn write(&self, mesh: &Path) {
+        if let Some(example) = &self.example {
+            copy(example, mesh);
+            let file = mesh.join("mesh.yaml");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text.replace("name: bookshop", &format!("name: {}", self.name))).unwrap();
+        }
+        fs::create_dir_all(mesh.join("config")).unwrap();
+        if let Some(spec) = &self.spec {
+            let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+            let head = "apiVersion: leno.dev/v1alpha1\nkind: LocalMesh\n";
+            let text = format!("{head}metadata:\n  name: {}\nspec:\n{spec}", self.name);
+            fs::write(mesh.join("mesh.yaml"), text).unwrap();
+        }
+        for (name, text) in &self.config {
+            fs::write(mesh.join("config").join(name), text).unwrap();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).map(drop).unwrap();
+        }
+    }
+}
