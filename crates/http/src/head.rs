@@ -8,6 +8,7 @@
 //! ([`is_managed`]) can't be set as fields: they follow from [`Framing`], [`Connect`] and the authority.
 //! What a head deliberately doesn't do: normalize paths or judge whom to trust (see `normalize`, `hygiene`).
 
+mod bytes;
 pub(crate) mod convert;
 mod fields;
 pub(crate) mod spans;
@@ -21,9 +22,11 @@ use http::uri::{Authority, PathAndQuery};
 use http::{Method, StatusCode};
 use leno_model::request::RequestView;
 
+use bytes::is_name_byte;
+pub(crate) use bytes::{is_target_byte, is_token_byte};
 pub use fields::Fields;
 pub(crate) use fields::Repr;
-pub(crate) use fields::{check_name, check_value, is_token_byte};
+pub(crate) use fields::{check_name, check_value};
 use spans::Span;
 
 /// The HTTP version of a message as it arrived.
@@ -474,12 +477,6 @@ fn is_grpc_type(value: &[u8]) -> bool {
     kind.eq_ignore_ascii_case(b"application/grpc") && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// Printable ASCII but `#`: a fragment is never sent (RFC 9112 §3.2), and all other octets must be percent-encoded
-/// (RFC 3986 §2).
-pub(crate) fn is_target_byte(byte: u8) -> bool {
-    matches!(byte, b'!'..=b'~') && byte != b'#'
-}
-
 /// Whether this is `host [":" port]` (RFC 9110 §7.2): an address in brackets or a name, without user info.
 pub(crate) fn is_authority(bytes: &[u8]) -> bool {
     if bytes.len() > crate::limits::AUTHORITY_BYTES {
@@ -506,10 +503,4 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
         _ => false,
     };
     port_ok && !host.is_empty() && (bytes.starts_with(b"[") || host.iter().copied().all(is_name_byte))
-}
-
-/// Bytes of a registered name (RFC 3986 §3.2.2) that occur in host names; `%` would need decoding and never occurs.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'+' | b'=' | b'*')
 }

@@ -3,12 +3,13 @@
 //! The codec alone writes the fields that decide framing and connection, from what the head says; see
 //! [`crate::head::is_managed`]. Field values were checked when they entered the head.
 
-use std::io::Write as _;
-
 use http::{HeaderMap, Method, StatusCode};
 use leno_model::request::RequestView;
 
 use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Version};
+
+/// Room for what a head's own lines need besides its fields, and for a small body behind it.
+const STEP: usize = 512;
 
 /// How a body is to be written after a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub(crate) enum Encoding {
 
 /// Writes a request head and says how its body follows.
 pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
+    out.reserve(head.fields.written_size() + STEP);
     let (method, target) = match &head.connect {
         Connect::Connect => (Method::CONNECT.as_str(), head.authority()),
         // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a GET there.
@@ -94,6 +96,7 @@ pub(crate) struct Answered {
 
 /// Writes a response head and says how its body follows, and whether the connection may go on after it.
 pub(crate) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8>) -> (Encoding, bool) {
+    out.reserve(head.fields.written_size() + STEP);
     let (status, tunnel) = tunnel_status(head.status, &request.connect);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
@@ -205,22 +208,26 @@ fn map_fields(map: &HeaderMap, out: &mut Vec<u8>) {
 
 /// Writes the line before a chunk's data.
 pub(crate) fn chunk_size(size: usize, out: &mut Vec<u8>) {
+    number::<16>(size as u64, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a number in a base up to sixteen. Twice per message, and formatting machinery would be most of the cost.
+fn number<const BASE: u64>(number: u64, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut line = [0_u8; 18];
-    let mut at = 16;
-    let mut rest = size;
-    loop {
-        at -= 1;
-        if let (Some(place), Some(digit)) = (line.get_mut(at), DIGITS.get(rest & 15)) {
-            *place = *digit;
-        }
-        rest >>= 4;
+    let mut digits = [0; 20];
+    let mut rest = number;
+    let mut start = digits.len();
+    for place in digits.iter_mut().rev() {
+        start -= 1;
+        *place =
+            usize::try_from(rest % BASE).ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
+        rest /= BASE;
         if rest == 0 {
             break;
         }
     }
-    out.extend_from_slice(line.get(at..16).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// Writes the last chunk and the trailers, without those that can't be any.
@@ -235,12 +242,29 @@ pub(crate) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
 }
 
 fn content_length(length: u64, out: &mut Vec<u8>) {
-    let _infallible = write!(out, "content-length: {length}\r\n");
+    out.extend_from_slice(b"content-length: ");
+    number::<10>(length, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    out.reserve(parts.iter().map(|part| part.len()).sum());
     for part in parts {
         out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_they_are_read() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 4096, 1 << 60, u64::MAX] {
+            let (mut ten, mut sixteen) = (Vec::new(), Vec::new());
+            number::<10>(value, &mut ten);
+            number::<16>(value, &mut sixteen);
+            assert_eq!(ten, value.to_string().as_bytes());
+            assert_eq!(sixteen, format!("{value:x}").as_bytes());
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::bytes::is_token_byte;
 use super::spans::{Kind, Span, Spans};
 use super::{Framing, InvalidField, is_managed};
 
@@ -139,6 +140,14 @@ impl Fields {
         self.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
     }
 
+    /// About how many bytes writing the fields takes, so that what they are written to doesn't grow in steps.
+    pub(crate) fn written_size(&self) -> usize {
+        match &self.0 {
+            Repr::Spans(spans) => spans.buffer.len(),
+            Repr::Map(map) => map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum(),
+        }
+    }
+
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         match &self.0 {
             Repr::Spans(spans) => span.of(&spans.buffer),
@@ -200,23 +209,6 @@ pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidField> {
 pub(crate) fn has_control(value: &[u8]) -> bool {
     value.iter().fold(false, |bad, &b| bad | ((b < 0x20) & (b != b'\t')) | (b == 0x7f))
 }
-
-/// `tchar` of RFC 9110 §5.6.2.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-#[allow(clippy::indexing_slicing, reason = "in a constant, an index out of range doesn't compile")]
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let text = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut at = 0;
-    while at < text.len() {
-        table[text[at] as usize] = true;
-        at += 1;
-    }
-    table
-};
 
 fn to_name(name: &str) -> Result<HeaderName, InvalidField> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_invalid| InvalidField::Name)
