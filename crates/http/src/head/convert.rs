@@ -15,7 +15,7 @@ use leno_model::request::RequestView;
 
 use super::spans::{Kind, Span, Spans};
 use super::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Scheme, Text, Version};
-use super::{is_authority, is_target_byte};
+use super::{is_authority, is_protocol, is_target_byte};
 
 /// Makes a head of a request that arrived over HTTP/2.
 ///
@@ -31,7 +31,14 @@ pub(crate) fn from_h2_request(
     if parts.headers.len() > max_fields {
         return Err(Failure::HeadTooLarge);
     }
+    // CGI-like interfaces can't tell these from the real ones.
+    if parts.headers.contains_key("content_length") || parts.headers.contains_key("transfer_encoding") {
+        return Err(Failure::BadRequest);
+    }
     let protocol = parts.extensions.remove::<Protocol>();
+    if protocol.as_ref().is_some_and(|protocol| !is_protocol(protocol.as_str().as_bytes())) {
+        return Err(Failure::BadRequest);
+    }
     let connect = match (parts.method == Method::CONNECT, protocol) {
         (true, Some(protocol)) => Connect::Extended(protocol.as_str().into()),
         (true, None) => Connect::Connect,

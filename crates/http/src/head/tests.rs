@@ -1,5 +1,7 @@
 //! Both forms of a head behave alike, and survive a change of version.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method, Request, StatusCode};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView;

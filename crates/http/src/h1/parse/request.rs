@@ -7,7 +7,9 @@ use super::line::line_end;
 use super::scan::check_beginning;
 use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
-use crate::head::{Connect, Fields, Framing, RequestHead, Text, Version, is_authority, is_target_byte};
+use crate::head::{
+    Connect, Fields, Framing, RequestHead, Text, Version, is_authority, is_protocol, is_target_byte,
+};
 use crate::limits::METHOD_BYTES;
 
 /// Room for edits in the copy of a head, so that usual ones don't make it move.
@@ -213,7 +215,7 @@ fn upgrade(section: &Section, bytes: &[u8], version: Version, has_body: bool) ->
     let Some(value) = section.upgrade else { return Connect::None };
     let first = value.of(bytes).split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
     let ignored = !section.options.upgrade || version != Version::Http11 || has_body;
-    if ignored || first.is_empty() || first.eq_ignore_ascii_case(b"h2c") {
+    if ignored || !is_protocol(first) || first.eq_ignore_ascii_case(b"h2c") {
         return Connect::None;
     }
     match std::str::from_utf8(first) {

@@ -6,7 +6,7 @@ use super::fields::Section;
 use super::line::line_end;
 use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
-use crate::head::{Fields, Framing, ResponseHead, Version};
+use crate::head::{Fields, Framing, ResponseHead, Version, is_protocol};
 
 /// What the request was, as far as it decides how its response is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,8 @@ fn parse(bytes: &[u8], asked: Asked, limits: Limits) -> Result<(ParsedResponse, 
     };
     let persistent = section.is_persistent(version) && !matches!(body, Body::UntilClose | Body::Tunnel);
     let upgrade = section.upgrade.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS);
-    let upgrade = upgrade.and_then(|span| std::str::from_utf8(span.of(bytes)).ok().map(Into::into));
+    let upgrade = upgrade.map(|span| span.of(bytes)).filter(|protocol| is_protocol(protocol));
+    let upgrade = upgrade.and_then(|protocol| std::str::from_utf8(protocol).ok().map(Into::into));
 
     let mut buffer = Vec::with_capacity(end + 128);
     buffer.extend_from_slice(bytes.get(..end).unwrap_or_default());
