@@ -13,11 +13,12 @@ pub(crate) mod encode;
 mod halves;
 pub mod parse;
 mod refusal;
+mod reply;
 mod server;
 
 pub use client::ClientConnection;
 pub(crate) use client::Response;
 pub(crate) use halves::{Incoming, Outgoing};
 pub use refusal::Refusal;
-pub(crate) use server::Reply;
+pub(crate) use reply::Reply;
 pub use server::ServerConnection;
