@@ -41,6 +41,15 @@ impl Budget {
         Some(Reservation { permit })
     }
 
+    /// Reserves `bytes` if half of the budget stays free, for what is good to have but must not keep others from
+    /// what they need.
+    #[must_use]
+    pub fn try_reserve_spare(&self, bytes: usize) -> Option<Reservation> {
+        let spare =
+            self.bytes.available_permits().checked_sub(bytes).is_some_and(|left| left >= self.limit / 2);
+        if spare { self.try_reserve(bytes) } else { None }
+    }
+
     /// Waits, in order of arrival, until `bytes` are free; `None` if they never can be. Bound the wait by a timeout.
     /// Cancelling gives up the place in the order.
     pub async fn reserve(&self, bytes: usize) -> Option<Reservation> {
@@ -104,6 +113,9 @@ mod tests {
         drop(second);
         assert_eq!(budget.used(), 0);
         assert!(budget.try_reserve(usize::MAX).is_none());
+        let spare = budget.try_reserve_spare(50).expect("half stays free");
+        assert!(budget.try_reserve_spare(1).is_none());
+        drop(spare);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::budget::Budget;
 use crate::exchange::{Outgoing, Response, Unsent};
 use crate::head::RequestHead;
 use crate::{h1, h2, limits};
@@ -15,11 +16,18 @@ pub struct Config {
     pub head_fields: usize,
     /// HTTP/2 settings.
     pub h2: h2::Settings,
+    /// What buffers beyond the usual are reserved from; without one they are bounded per connection only.
+    pub budget: Option<Budget>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { head_bytes: limits::HEAD_BYTES, head_fields: limits::HEAD_FIELDS, h2: h2::Settings::default() }
+        Self {
+            head_bytes: limits::HEAD_BYTES,
+            head_fields: limits::HEAD_FIELDS,
+            h2: h2::Settings::default(),
+            budget: None,
+        }
     }
 }
 

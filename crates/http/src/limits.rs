@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Bytes of a message head, request or status line included. Envoy's default (`max_request_headers_kb`: 60).
 pub const HEAD_BYTES: usize = 60 * 1024;
 
+/// Bytes of an incomplete head that a connection may hold without asking the budget. Nearly all heads are smaller.
+pub const HEAD_FREE: usize = 8 * 1024;
+
 /// Field lines of a message head or trailer section. Envoy's default (`max_headers_count`: 100).
 pub const HEAD_FIELDS: usize = 100;
 

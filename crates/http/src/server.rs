@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::budget::Budget;
 use crate::exchange::Exchange;
 use crate::head::Scheme;
 use crate::io::Io;
@@ -32,6 +33,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// HTTP/2 settings.
     pub h2: h2::Settings,
+    /// What buffers beyond the usual are reserved from; without one they are bounded per connection only.
+    pub budget: Option<Budget>,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             header_timeout: limits::HEADER_TIMEOUT,
             idle_timeout: limits::IDLE_TIMEOUT,
             h2: h2::Settings::default(),
+            budget: None,
         }
     }
 }

@@ -33,7 +33,7 @@ impl ClientConnection {
     #[must_use]
     pub fn new(io: Box<dyn Io>, config: &Config) -> Self {
         let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: Scheme::Http };
-        let conn = Rc::new(RefCell::new(Conn::new(io, Side::Client, limits)));
+        let conn = Rc::new(RefCell::new(Conn::new(io, Side::Client, limits, config.budget.clone())));
         Self { conn, idle_since: Cell::new(Some(Instant::now())) }
     }
 

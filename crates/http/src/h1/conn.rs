@@ -18,6 +18,7 @@ use super::body::Decoder;
 use super::encode::{Answered, Encoding};
 use super::parse::{Asked, Limits};
 use super::refusal::Refusal;
+use crate::budget::Budget;
 use crate::drain::Drain;
 use crate::exchange::Progress;
 use crate::head::{Connect, Version};
@@ -118,10 +119,10 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(io: Box<dyn Io>, side: Side, limits: Limits) -> Self {
+    pub(super) fn new(io: Box<dyn Io>, side: Side, limits: Limits, budget: Option<Budget>) -> Self {
         Self {
             io: Some(io),
-            input: Input::default(),
+            input: Input::new(budget),
             output: Output::default(),
             side,
             limits,

@@ -18,6 +18,9 @@ pub enum Refusal {
     /// The head is larger than the limit.
     #[error("the head is too large")]
     HeadTooLarge,
+    /// The head is larger than usual and the budget of buffered bytes is used up.
+    #[error("no memory left for a large head")]
+    Overload,
     /// The head has more fields than the limit.
     #[error("too many fields")]
     TooManyFields,
@@ -110,6 +113,7 @@ impl Refusal {
     pub fn of_client(self) -> Failure {
         match self {
             Self::HeadTooLarge | Self::TooManyFields => Failure::HeadTooLarge,
+            Self::Overload => Failure::Overload,
             _ => Failure::BadRequest,
         }
     }
@@ -117,6 +121,6 @@ impl Refusal {
     /// The failure when a server sent these bytes.
     #[must_use]
     pub fn of_server(self) -> Failure {
-        Failure::UpstreamProtocol
+        if self == Self::Overload { Failure::Overload } else { Failure::UpstreamProtocol }
     }
 }

@@ -61,7 +61,7 @@ impl ServerConnection {
     #[must_use]
     pub fn new(io: Box<dyn Io>, config: Rc<Config>) -> Self {
         let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: config.scheme };
-        let conn = Conn::new(io, Side::Server, limits);
+        let conn = Conn::new(io, Side::Server, limits, config.budget.clone());
         let drain = conn.drain.clone();
         let conn = Rc::new(RefCell::new(conn));
         Self { conn, config, drain, timer: Timer::default(), stage: Stage::Open, refusal: None }

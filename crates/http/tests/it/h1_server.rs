@@ -69,6 +69,62 @@ async fn malformed_requests_are_answered_and_end_the_connection() {
 }
 
 #[tokio::test]
+async fn an_answer_is_not_lost_to_a_client_that_goes_on_sending() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let serving = async {
+        let (socket, _) = listener.accept().await.expect("accept");
+        assert!(server(socket).accept().await.is_none());
+    };
+    let client = async {
+        let mut socket = tokio::net::TcpStream::connect(address).await.expect("connect");
+        socket.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n").await.expect("write");
+        // A close with bytes unread would reset the connection, and with it the answer.
+        for _ in 0..10 {
+            socket.write_all(&[b'x'; 10_000]).await.expect("write");
+            tokio::task::yield_now().await;
+        }
+        socket.shutdown().await.expect("shut");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("no reset");
+        answer
+    };
+    let ((), answer) = tokio::join!(in_time(serving), in_time(client));
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+}
+
+#[tokio::test]
+async fn large_heads_are_held_on_the_budget() {
+    let budget = leno_http::budget::Budget::new(20 * 1024);
+    let config = Rc::new(server::Config { budget: Some(budget.clone()), ..server::Config::default() });
+    let open = || {
+        let (peer, io) = duplex(1 << 20);
+        (peer, ServerConnection::new(Box::new(io), Rc::clone(&config)))
+    };
+    let start = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(12 * 1024));
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut first_peer, mut first) = open();
+    write(&mut first_peer, &start).await;
+    assert!(first.poll_accept(&mut cx).is_pending());
+    assert!(budget.used() > 12 * 1024);
+    // There isn't enough left for another one, but for a usual head there needn't be.
+    let (mut second_peer, mut second) = open();
+    write(&mut second_peer, &start).await;
+    second_peer.shutdown().await.expect("shut");
+    assert!(in_time(second.accept()).await.is_none());
+    assert_eq!(second.refusal(), Some(Refusal::Overload));
+    assert!(read_all(&mut second_peer).await.starts_with("HTTP/1.1 503"));
+    let (mut third_peer, mut third) = open();
+    write(&mut third_peer, "GET / HTTP/1.1\r\nHo").await;
+    assert!(third.poll_accept(&mut cx).is_pending());
+    write(&mut third_peer, "st: a\r\n\r\n").await;
+    assert!(in_time(third.accept()).await.is_some());
+    write(&mut first_peer, "\r\n\r\n").await;
+    assert!(in_time(first.accept()).await.is_some());
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
 async fn a_malformed_body_aborts_it_and_closes() {
     let (mut peer, io) = duplex(1024);
     write(&mut peer, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n+1\r\ny\r\n")

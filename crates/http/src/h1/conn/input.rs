@@ -9,11 +9,12 @@ use leno_model::failure::Failure;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 
 use super::{Conn, Reading};
+use crate::budget::{Budget, Reservation};
 use crate::exchange::Frame;
 use crate::h1::body::Decoded;
 use crate::h1::parse::{Limits, Parsed, Scan};
 use crate::h1::refusal::Refusal;
-use crate::limits::{READ_AHEAD, RELAY_BUFFER};
+use crate::limits::{HEAD_FREE, READ_AHEAD, RELAY_BUFFER};
 use crate::pool::Lease;
 
 /// Bytes in a read from which on reads go directly to a buffer that is handed out, instead of being copied from a
@@ -21,18 +22,31 @@ use crate::pool::Lease;
 const BULK: usize = 8 * 1024;
 
 /// Bytes that were read.
-#[derive(Default)]
 pub(super) struct Input {
     /// Read and not used.
     bytes: Bytes,
     /// The beginning of a head, while the rest is awaited; `bytes` is empty then.
     partial: Vec<u8>,
+    /// For what `partial` holds beyond the usual.
+    reservation: Option<Reservation>,
+    budget: Option<Budget>,
     scan: Scan,
     /// Whether reads have been large lately.
     bulk: bool,
 }
 
 impl Input {
+    pub(super) fn new(budget: Option<Budget>) -> Self {
+        Self {
+            bytes: Bytes::new(),
+            partial: Vec::new(),
+            reservation: None,
+            budget,
+            scan: Scan::default(),
+            bulk: false,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.partial.is_empty()
     }
@@ -195,7 +209,7 @@ impl Conn {
 
     /// Reads and drops whatever comes; how many bytes, or 0 at the end.
     pub(in crate::h1) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input = Input::default();
+        self.input = Input::new(None);
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
         let mut lease = Lease::take();
         let mut buf = ReadBuf::new(&mut lease);
@@ -250,21 +264,41 @@ impl Input {
                 Parsed::Refused(refusal) => return Err(refusal),
                 Parsed::NeedMore => {}
             }
-            self.partial.extend_from_slice(bytes);
+            self.keep(bytes)?;
             self.scan = Scan::default();
             self.scan.is_complete(&self.partial, limits.bytes)?;
             return Ok(None);
         }
         let before = self.partial.len();
-        self.partial.extend_from_slice(bytes);
+        self.keep(bytes)?;
         if !self.scan.is_complete(&self.partial, limits.bytes)? {
             return Ok(None);
         }
         let whole = std::mem::take(&mut self.partial);
+        self.reservation = None;
         match parse(&whole, limits) {
             Parsed::Complete(head, consumed) => Ok(Some((head, consumed.saturating_sub(before)))),
             Parsed::Refused(refusal) => Err(refusal),
             Parsed::NeedMore => Err(Refusal::RequestLine),
         }
+    }
+
+    /// Keeps bytes of an incomplete head.
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let size = self.partial.len() + bytes.len();
+        if let Some(budget) = self.budget.as_ref().filter(|_| size > HEAD_FREE) {
+            let granted = match &mut self.reservation {
+                Some(reservation) => reservation.grow(bytes.len()),
+                reservation => {
+                    *reservation = budget.try_reserve(size);
+                    reservation.is_some()
+                }
+            };
+            if !granted {
+                return Err(Refusal::Overload);
+            }
+        }
+        self.partial.extend_from_slice(bytes);
+        Ok(())
     }
 }
