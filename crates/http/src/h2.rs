@@ -1,15 +1,17 @@
 //! HTTP/2 (RFC 9113) over the `h2` crate.
 //!
 //! `h2` does the protocol; this module gives its streams the shape of an [`crate::exchange::Exchange`], sets every
-//! limit, and holds requests to what HTTP/1 would accept. Invariants: nothing is queued for a stream beyond one frame
-//! and its send buffer, and a sender gets credit only for bytes that were written on.
+//! limit, and holds requests to what HTTP/1 would accept. Invariants: a stream is given one frame per grant of capacity,
+//! a connection's queue and windows are bounded, and a sender gets credit only for bytes that were written on.
 
 mod client;
 mod error;
 mod halves;
 mod keepalive;
+mod queue;
 mod server;
 mod streams;
+mod window;
 
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub struct Settings {
     pub stream_window: u32,
     /// See [`limits::H2_CONNECTION_WINDOW`].
     pub connection_window: u32,
+    /// See [`limits::H2_GROWN_WINDOW`].
+    pub grown_window: u32,
     /// See [`limits::H2_SEND_BUFFER`].
     pub send_buffer: usize,
     /// See [`limits::H2_PING_INTERVAL`]; `None`, the default, for no PINGs: gRPC servers close connections whose clients
@@ -45,6 +49,7 @@ impl Default for Settings {
             streams: limits::H2_STREAMS,
             stream_window: limits::H2_STREAM_WINDOW,
             connection_window: limits::H2_CONNECTION_WINDOW,
+            grown_window: limits::H2_GROWN_WINDOW,
             send_buffer: limits::H2_SEND_BUFFER,
             ping_interval: None,
             ping_timeout: limits::H2_PING_TIMEOUT,

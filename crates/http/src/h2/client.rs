@@ -1,19 +1,21 @@
 //! The dialling end of an HTTP/2 connection.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Response as HttpResponse, header};
 use leno_model::failure::Failure;
 
 use super::halves::{End, Incoming, Outgoing};
 use super::keepalive::{Heard, Prober};
+use super::queue::{Payload, Queue};
 use super::streams::{Stream, Streams};
+use super::window::Window;
 use crate::client::Config;
 use crate::exchange::{self, Answer, Progress, Unsent};
 use crate::head::{Connect, Framing, RequestHead, ResponseHead, convert};
@@ -24,8 +26,10 @@ use crate::{limits, websocket};
 /// shares and exchanges are gone.
 #[derive(Clone, Debug)]
 pub struct ClientConnection {
-    send: SendRequest<Bytes>,
+    send: SendRequest<Payload>,
     streams: Rc<Streams>,
+    queue: Rc<Queue>,
+    taken: Rc<Cell<u64>>,
     max_fields: usize,
 }
 
@@ -33,8 +37,9 @@ pub struct ClientConnection {
 #[must_use = "the connection doesn't move unless its driver is polled"]
 pub struct Driver {
     /// `None` once the connection has ended; exchanges still open then see it broken.
-    connection: Option<h2::client::Connection<Heard, Bytes>>,
+    connection: Option<h2::client::Connection<Heard, Payload>>,
     prober: Option<Prober>,
+    window: Window,
 }
 
 impl Future for Driver {
@@ -43,6 +48,9 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(connection) = &mut this.connection else { return Poll::Ready(()) };
+        if let Some(size) = this.window.grow() {
+            connection.set_target_window_size(size);
+        }
         // Errors reach the streams by themselves.
         let ended = Pin::new(connection).poll(cx).is_ready();
         if ended || this.prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {
@@ -69,8 +77,15 @@ impl ClientConnection {
         let (send, mut connection) =
             builder(&config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
         let prober = Prober::new(connection.ping_pong(), &reads, &config.h2);
-        let this = Self { send, streams: Streams::new(), max_fields: config.head_fields };
-        Ok((this, Driver { connection: Some(connection), prober }))
+        let window = Window::new(&config.h2, config.budget.clone());
+        let this = Self {
+            send,
+            streams: Streams::new(),
+            queue: Queue::new(config.budget.clone()),
+            taken: Rc::clone(window.taken()),
+            max_fields: config.head_fields,
+        };
+        Ok((this, Driver { connection: Some(connection), prober, window }))
     }
 
     /// See [`crate::client::Connection::send`].
@@ -95,13 +110,15 @@ impl ClientConnection {
         let stream = Stream::open(&self.streams);
         let end = End::Client(Rc::clone(&stream));
         let framing = if is_tunnel { Framing::Stream } else { head.framing };
-        let outgoing = if ended { Outgoing::finished(end) } else { Outgoing::new(send, end, framing) };
+        let outgoing =
+            if ended { Outgoing::finished(end) } else { Outgoing::new(send, &self.queue, end, framing) };
         let response = Response {
             response: Some(response),
             stream,
             asked: head.connect.clone(),
             accept: head.fields.get("sec-websocket-key").map(websocket::accept),
             is_head: head.method == Method::HEAD,
+            taken: Rc::clone(&self.taken),
             max_fields: self.max_fields,
             informational: 0,
         };
@@ -165,6 +182,7 @@ pub(crate) struct Response {
     /// What the client expects of a granted upgrade to WebSocket.
     accept: Option<String>,
     is_head: bool,
+    taken: Rc<Cell<u64>>,
     max_fields: usize,
     informational: usize,
 }
@@ -196,7 +214,7 @@ impl Response {
         let interim = HttpResponse::from_parts(parts, ());
         let mut head = convert::from_h2_response(interim, ended, self.is_head, self.max_fields)?;
         self.translate_grant(&mut head);
-        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(Incoming::new(recv, end)))))
+        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(Incoming::new(recv, end, &self.taken)))))
     }
 
     /// Lets a granted tunnel answer what was asked: an HTTP/1.1 upgrade expects 101.

@@ -1,5 +1,6 @@
 //! The halves of an exchange over HTTP/2.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use http::HeaderMap;
 use leno_model::failure::Failure;
 
 use super::error::{of_client, of_server, reason_for};
+use super::queue::{Payload, Queue};
 use super::streams::Stream;
 use crate::exchange::{Frame, Progress};
 use crate::h1::parse::is_forbidden_trailer;
@@ -49,6 +51,8 @@ pub(crate) struct Incoming {
     end: End,
     /// Bytes handed out whose credit is still to be given.
     owed: usize,
+    /// Bytes handed out on the whole connection.
+    taken: Rc<Cell<u64>>,
     state: Receive,
 }
 
@@ -61,9 +65,9 @@ enum Receive {
 }
 
 impl Incoming {
-    pub(super) fn new(recv: RecvStream, end: End) -> Self {
+    pub(super) fn new(recv: RecvStream, end: End, taken: &Rc<Cell<u64>>) -> Self {
         let state = if recv.is_end_stream() { Receive::Ended } else { Receive::Data };
-        Self { recv, end, owed: 0, state }
+        Self { recv, end, owed: 0, taken: Rc::clone(taken), state }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -84,6 +88,7 @@ impl Incoming {
                     Some(Ok(data)) if data.is_empty() => {}
                     Some(Ok(data)) => {
                         self.owed = data.len();
+                        self.taken.set(self.taken.get().wrapping_add(data.len() as u64));
                         return Poll::Ready(Frame::Data(data));
                     }
                     Some(Err(error)) => self.state = Receive::Failed(self.end.blame(&error)),
@@ -116,7 +121,9 @@ fn drop_forbidden(trailers: &mut HeaderMap) {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// `None` once nothing more may be sent.
-    send: Option<SendStream<Bytes>>,
+    send: Option<SendStream<Payload>>,
+    /// What the connection has queued; `None` where nothing more is sent.
+    queue: Option<Rc<Queue>>,
     end: End,
     /// Bytes still to come where a length was announced.
     left: Option<u64>,
@@ -127,19 +134,19 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(send: SendStream<Bytes>, end: End, framing: Framing) -> Self {
+    pub(super) fn new(send: SendStream<Payload>, queue: &Rc<Queue>, end: End, framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { Some(length) } else { None };
-        Self { send: Some(send), end, left, granted: true, failed: None }
+        Self { send: Some(send), queue: Some(Rc::clone(queue)), end, left, granted: true, failed: None }
     }
 
     /// For a message without a body.
     pub(super) fn finished(end: End) -> Self {
-        Self { send: None, end, left: None, granted: false, failed: None }
+        Self { send: None, queue: None, end, left: None, granted: false, failed: None }
     }
 
     /// For a head that couldn't be sent.
     pub(super) fn failed(end: End, failure: Failure) -> Self {
-        Self { send: None, end, left: None, granted: false, failed: Some(failure) }
+        Self { send: None, queue: None, end, left: None, granted: false, failed: Some(failure) }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -168,6 +175,10 @@ impl Outgoing {
                     return Poll::Ready(Err(self.fail(failure)));
                 }
             }
+        }
+        if self.queue.as_ref().is_some_and(|queue| queue.poll_room(cx).is_pending()) {
+            // A stream that is reset meanwhile needn't wait for others' bytes to be written.
+            return self.poll_stopped(cx).map(Err);
         }
         self.granted = true;
         Poll::Ready(Ok(()))
@@ -203,7 +214,8 @@ impl Outgoing {
         }
         self.left = self.left.map(|left| left - length);
         self.granted = false;
-        if let Err(error) = send.send_data(data, last) {
+        let Some(queue) = &self.queue else { return Err(Failure::Internal) };
+        if let Err(error) = send.send_data(queue.frame(data), last) {
             let failure = self.end.blame(&error);
             return Err(self.fail(failure));
         }
@@ -228,9 +240,9 @@ impl Outgoing {
         if self.left.is_some_and(|left| left > 0) {
             return self.reset(Failure::Internal);
         }
-        if let Some(mut send) = self.send.take() {
+        if let (Some(mut send), Some(queue)) = (self.send.take(), &self.queue) {
             // Fails only if the stream is gone already.
-            let _sent = send.send_data(Bytes::new(), true);
+            let _sent = send.send_data(queue.frame(Bytes::new()), true);
         }
     }
 

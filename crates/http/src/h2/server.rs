@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::Request;
@@ -18,6 +17,8 @@ use leno_model::failure::Failure;
 use super::error::reason_for;
 use super::halves::{End, Incoming, Outgoing};
 use super::keepalive::{Heard, Prober};
+use super::queue::{Payload, Queue};
+use super::window::Window;
 use crate::drain::Drain;
 use crate::exchange::{self, Exchange};
 use crate::head::{Connect, Framing, ResponseHead, convert};
@@ -27,14 +28,16 @@ use crate::reply::LocalReply;
 use crate::server::Config;
 use crate::timer::{Timer, Wait};
 
-type Handshake = h2::server::Handshake<Heard, Bytes>;
-type Connection = h2::server::Connection<Heard, Bytes>;
+type Handshake = h2::server::Handshake<Heard, Payload>;
+type Connection = h2::server::Connection<Heard, Payload>;
 
 /// An HTTP/2 connection that requests arrive on.
 pub struct ServerConnection {
     stage: Stage,
     config: Rc<Config>,
     reads: Rc<Cell<u64>>,
+    window: Window,
+    queue: Rc<Queue>,
     drain: Drain,
     timer: Timer,
 }
@@ -53,6 +56,8 @@ impl ServerConnection {
         let handshake = builder(&config).handshake(io);
         Self {
             stage: Stage::Handshake(Box::pin(handshake)),
+            window: Window::new(&config.h2, config.budget.clone()),
+            queue: Queue::new(config.budget.clone()),
             config,
             reads,
             drain: Drain::default(),
@@ -108,11 +113,14 @@ impl ServerConnection {
     fn poll_open(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<(Request<RecvStream>, SendResponse<Bytes>)>> {
+    ) -> Poll<Option<(Request<RecvStream>, SendResponse<Payload>)>> {
         let Stage::Open { connection, prober, leaving } = &mut self.stage else { return Poll::Ready(None) };
         if self.drain.is_begun() && !*leaving {
             *leaving = true;
             connection.graceful_shutdown();
+        }
+        if let Some(size) = self.window.grow() {
+            connection.set_target_window_size(size);
         }
         match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok(accepted))) => return Poll::Ready(Some(accepted)),
@@ -143,7 +151,7 @@ impl ServerConnection {
     }
 
     /// Makes an exchange of a request, or answers one that HTTP/1 would refuse.
-    fn begin(&self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Option<Exchange> {
+    fn begin(&self, request: Request<RecvStream>, mut respond: SendResponse<Payload>) -> Option<Exchange> {
         let (parts, recv) = request.into_parts();
         let request = Request::from_parts(parts, ());
         let is_head = request.method() == http::Method::HEAD;
@@ -151,9 +159,11 @@ impl ServerConnection {
         match convert::from_h2_request(request, ended, self.config.scheme, self.config.head_fields) {
             Ok(head) => {
                 let connect = head.connect.clone();
-                let body = exchange::Incoming::h2(Incoming::new(recv, End::Server));
+                let body = exchange::Incoming::h2(Incoming::new(recv, End::Server, self.window.taken()));
                 let drain = self.drain.clone();
-                let reply = exchange::Reply::h2(Reply { respond: Some(respond), is_head, connect, drain });
+                let queue = Rc::clone(&self.queue);
+                let reply =
+                    exchange::Reply::h2(Reply { respond: Some(respond), is_head, connect, queue, drain });
                 Some(Exchange { head, body, reply })
             }
             Err(failure) => {
@@ -205,9 +215,10 @@ fn builder(config: &Config) -> h2::server::Builder {
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// `None` once answered.
-    respond: Option<SendResponse<Bytes>>,
+    respond: Option<SendResponse<Payload>>,
     is_head: bool,
     connect: Connect,
+    queue: Rc<Queue>,
     drain: Drain,
 }
 
@@ -236,7 +247,7 @@ impl Reply {
         let ended = never || matches!(framing, Framing::None | Framing::Length(0));
         match respond.send_response(convert::to_h2_response(head), ended) {
             Ok(_) if ended => Outgoing::finished(End::Server),
-            Ok(send) => Outgoing::new(send, End::Server, framing),
+            Ok(send) => Outgoing::new(send, &self.queue, End::Server, framing),
             Err(error) => Outgoing::failed(End::Server, End::Server.blame(&error)),
         }
     }

@@ -14,7 +14,7 @@ use leno_model::failure::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
-use crate::support::{body_of, in_time, local};
+use crate::support::{body_of, in_time, local, local_set};
 
 type Accepted = (Request<h2::RecvStream>, SendResponse<Bytes>);
 
@@ -297,8 +297,4 @@ async fn a_dead_peer_is_found_by_ping() {
         assert!((15..=25).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     })
     .await;
-}
-
-async fn local_set(test: impl Future<Output = ()>) {
-    tokio::task::LocalSet::new().run_until(test).await;
 }

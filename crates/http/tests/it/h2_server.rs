@@ -1,24 +1,19 @@
 //! The accepting end of HTTP/2 against an `h2` client and raw frames.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
 use leno_http::exchange::{Exchange, Frame};
 use leno_http::head::{Connect, Framing, ResponseHead};
-use leno_http::server::{self, Connection, Protocol};
+use leno_http::server;
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
-use crate::support::{body_of, in_time, local};
+use crate::support::{body_of, http2_server as connection, in_time, local, local_set};
 
 type Sender = h2::client::SendRequest<Bytes>;
-
-fn connection(io: DuplexStream, config: server::Config) -> Connection {
-    Connection::new(Protocol::Http2, Box::new(io), Rc::new(config))
-}
 
 /// A client and a server connection that handles every exchange by `handler` in a task of its own.
 async fn start<F: Future<Output = ()> + 'static>(
@@ -300,6 +295,28 @@ async fn a_slow_reader_holds_the_sender() {
 }
 
 #[tokio::test]
+async fn a_protocol_cannot_smuggle_lines_into_http1() {
+    local_set(async {
+        let (client, _) =
+            start(server::Config::default(), |exchange| async move { panic!("{:?}", exchange.head) }).await;
+        for protocol in ["websocket\r\nx: y", "web socket", ""] {
+            let mut client = in_time(client.clone().ready()).await.expect("ready");
+            in_time(async {
+                while !client.is_extended_connect_protocol_enabled() {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            let mut ask = request(Method::CONNECT, "http://a/");
+            ask.extensions_mut().insert(h2::ext::Protocol::from(protocol));
+            let (response, _send) = client.send_request(ask, false).expect("open");
+            assert_eq!(in_time(response).await.expect("answer").status(), 400, "{protocol:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_that_resets_is_noticed() {
     local_set(async {
         let (tell, mut told) = tokio::sync::mpsc::channel(1);
@@ -404,75 +421,4 @@ async fn a_dead_peer_is_found_by_ping() {
         assert!((50..=80).contains(&elapsed), "{elapsed}");
     })
     .await;
-}
-
-/// Raw frames, for what no well-behaved client does.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = u32::try_from(payload.len()).expect("short").to_be_bytes()[1..].to_vec();
-    bytes.extend_from_slice(&[kind, flags]);
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-async fn flood(frames: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
-    let (ours, theirs) = duplex(1 << 20);
-    let mut server = connection(theirs, server::Config::default());
-    let served = local(async move { while server.accept().await.is_some() {} });
-    let (mut read, mut write) = tokio::io::split(ours);
-    write.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("preface");
-    for at in 0..100_000 {
-        if write.write_all(&frames(at)).await.is_err() {
-            break;
-        }
-    }
-    drop(in_time(served).await);
-    let mut answer = Vec::new();
-    drop(in_time(read.read_to_end(&mut answer)).await);
-    answer
-}
-
-/// Whether a connection's last frame is a GOAWAY with this code.
-fn ends_with_goaway(answer: &[u8], code: h2::Reason) -> bool {
-    let code = u32::from(code).to_be_bytes();
-    answer.windows(17).any(|w| w[3] == 7 && w[5..9] == [0; 4] && w[13..17] == code)
-}
-
-#[tokio::test]
-async fn floods_end_the_connection() {
-    local_set(async {
-        // ":method GET, :scheme http, :path /, :authority a" in HPACK, then RST_STREAM at once.
-        let head = [0x82, 0x86, 0x84, 0x41, 0x01, b'a'];
-        let rapid = flood(|at| {
-            let mut bytes = frame(1, 0x5, 2 * at + 1, &head);
-            bytes.extend(frame(3, 0, 2 * at + 1, &8_u32.to_be_bytes()));
-            bytes
-        })
-        .await;
-        assert!(ends_with_goaway(&rapid, h2::Reason::ENHANCE_YOUR_CALM), "{}", rapid.escape_ascii());
-        // A head that never ends.
-        let continuation = flood(|at| match at {
-            0 => frame(1, 0x1, 1, &head),
-            _ => frame(9, 0, 1, &[&[0x00, 0x01, b'x', 0x7f, 0x21][..], &[b'y'; 160]].concat()),
-        })
-        .await;
-        assert!(
-            ends_with_goaway(&continuation, h2::Reason::ENHANCE_YOUR_CALM),
-            "{}",
-            continuation.escape_ascii()
-        );
-        // Streams that make the server reset them.
-        let made_you = flood(|at| {
-            let mut bytes = frame(1, 0x4, 2 * at + 1, &head);
-            bytes.extend(frame(8, 0, 2 * at + 1, &0_u32.to_be_bytes()));
-            bytes
-        })
-        .await;
-        assert!(made_you.len() < 1 << 16, "{}", made_you.len());
-    })
-    .await;
-}
-
-async fn local_set(test: impl Future<Output = ()>) {
-    tokio::task::LocalSet::new().run_until(test).await;
 }

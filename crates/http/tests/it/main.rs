@@ -12,6 +12,7 @@
 mod h1_client;
 mod h1_server;
 mod h2_client;
+mod h2_floods;
 mod h2_server;
 mod peers;
 mod relay;

@@ -131,3 +131,11 @@ pub(crate) async fn proxy_one(exchange: Exchange, upstream: &mut client::Connect
 pub(crate) fn local<T: 'static>(future: impl Future<Output = T> + 'static) -> tokio::task::JoinHandle<T> {
     tokio::task::spawn_local(future)
 }
+
+pub(crate) async fn local_set(test: impl Future<Output = ()>) {
+    tokio::task::LocalSet::new().run_until(test).await;
+}
+
+pub(crate) fn http2_server(io: DuplexStream, config: server::Config) -> server::Connection {
+    server::Connection::new(Protocol::Http2, Box::new(io), Rc::new(config))
+}

@@ -1,0 +1,73 @@
+//! The receive window of one connection, which is what its peer may make this process hold.
+//!
+//! It begins small, and grows once for a connection that carries more, on credit of the process-wide budget. It
+//! doesn't shrink before the connection ends: a window that was granted can't be taken back.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Settings;
+use crate::budget::{Budget, Reservation};
+
+pub(super) struct Window {
+    /// Body bytes that the streams have handed out.
+    taken: Rc<Cell<u64>>,
+    /// How many must have been before the next attempt to grow.
+    due: u64,
+    step: u64,
+    grown: u32,
+    budget: Option<Budget>,
+    reservation: Option<Reservation>,
+    done: bool,
+}
+
+impl Window {
+    pub(super) fn new(settings: &Settings, budget: Option<Budget>) -> Self {
+        let step = u64::from(settings.connection_window);
+        let done = settings.grown_window <= settings.connection_window;
+        let taken = Rc::new(Cell::new(0));
+        Self { taken, due: step, step, grown: settings.grown_window, budget, reservation: None, done }
+    }
+
+    /// Where the streams count what they hand out.
+    pub(super) fn taken(&self) -> &Rc<Cell<u64>> {
+        &self.taken
+    }
+
+    /// The size to set now, once.
+    pub(super) fn grow(&mut self) -> Option<u32> {
+        if self.done || self.taken.get() < self.due {
+            return None;
+        }
+        self.due = self.taken.get() + self.step;
+        if let Some(budget) = &self.budget {
+            let more = usize::try_from(u64::from(self.grown) - self.step).ok()?;
+            self.reservation = Some(budget.try_reserve_spare(more)?);
+        }
+        self.done = true;
+        Some(self.grown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_once_and_only_on_credit() {
+        let settings = Settings { connection_window: 100, grown_window: 400, ..Settings::default() };
+        let budget = Budget::new(700);
+        let mut first = Window::new(&settings, Some(budget.clone()));
+        let mut second = Window::new(&settings, Some(budget.clone()));
+        assert_eq!(first.grow(), None);
+        first.taken().set(100);
+        second.taken().set(100);
+        assert_eq!((first.grow(), second.grow()), (Some(400), None));
+        first.taken().set(1000);
+        assert_eq!((first.grow(), budget.used()), (None, 300));
+        drop(first);
+        assert_eq!(second.grow(), None, "not before another window's worth");
+        second.taken().set(200);
+        assert_eq!(second.grow(), Some(400));
+    }
+}
