@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use leno_engine::rng::Rng;
 use leno_engine::state::StateTable;
 use leno_http::budget::Budget;
+use leno_http::client;
 use leno_runtime::lifecycle::Lifecycle;
 use leno_telemetry::access::AccessLog;
 use leno_telemetry::id::Ids;
@@ -115,8 +116,9 @@ impl Core {
     #[must_use]
     pub fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         let view = RefCell::new(Rc::new(Held(shared.view.load_full())));
+        let upstream = client::Config { budget: Some(shared.budget.clone()), ..client::Config::default() };
         Rc::new(Self {
-            pool: Pool::new(leno_http::client::Config::default()),
+            pool: Pool::new(upstream),
             handshakes: Semaphore::new(HANDSHAKES_PER_CORE),
             view,
             rng: RefCell::new(Rng::new(seed)),

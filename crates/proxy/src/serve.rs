@@ -19,7 +19,7 @@ pub(crate) async fn requests(
     io: Box<dyn Io>,
     scheme: Scheme,
 ) {
-    let config = Rc::new(Config { scheme, ..Config::default() });
+    let config = Rc::new(Config { scheme, budget: Some(core.shared.budget.clone()), ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
     let path = Rc::new(path);
     let drain = core.shared.lifecycle.drain().clone();
