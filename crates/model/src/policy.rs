@@ -213,7 +213,8 @@ pub struct Selection {
 pub enum PolicyTarget {
     /// A Gateway API gateway, in the policy's namespace.
     Gateway(Arc<str>),
-    /// A service, in the policy's namespace (enforced at waypoints).
+    /// A service, in the policy's namespace: enforced where requests for it arrive, which is at its waypoint, or
+    /// where it has none at the sidecars of its workloads.
     Service(Arc<str>),
 }
 
