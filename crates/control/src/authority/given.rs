@@ -40,7 +40,7 @@ pub enum NotTaken {
 pub struct Given(Mutex<HashMap<[u8; 32], Binding>>);
 
 impl Given {
-    /// Takes a token. One that is there already for the same subject changes nothing.
+    /// Takes a token, in the place of an earlier one of its subject.
     ///
     /// # Errors
     /// When it could be guessed, is another's, or is one too many.
@@ -53,11 +53,13 @@ impl Given {
         let mut tokens = self.lock();
         let digest = sha256(secret);
         match tokens.get(&digest) {
-            Some(known) if *known == binding => return Ok(()),
-            Some(_) => return Err(NotTaken::Shared(token.subject.clone())),
+            Some(known) if known.subject != binding.subject => {
+                return Err(NotTaken::Shared(token.subject.clone()));
+            }
             None if tokens.len() >= MAX_GIVEN_TOKENS => return Err(NotTaken::TooMany),
-            None => {}
+            Some(_) | None => {}
         }
+        tokens.retain(|_, known| known.subject != binding.subject);
         tokens.insert(digest, binding);
         Ok(())
     }

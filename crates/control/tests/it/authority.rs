@@ -148,8 +148,12 @@ fn tokens_are_taken_and_forgotten() {
         let error = given.add(&token(text, name)).unwrap_err().to_string();
         assert!(error.contains(message) && !error.contains(text), "{error}");
     }
+    let newer = "fedcba9876543210fedcba9876543210";
+    given.add(&token(newer, "web")).unwrap();
+    assert!(authenticate(&authority, None, Some(TOKEN)).is_err(), "the newer one is in its place");
+    assert!(authenticate(&authority, None, Some(newer)).is_ok());
     given.remove(&Subject::Workload(workload("web")));
-    assert!(authenticate(&authority, None, Some(TOKEN)).is_err());
+    assert!(authenticate(&authority, None, Some(newer)).is_err());
 
     let issued = authority.issue_token(id("vm"), Duration::from_secs(60)).unwrap();
     let caller = authenticate(&authority, None, Some(&issued.expose())).unwrap();
