@@ -17,7 +17,7 @@ use leno_model::span::Location;
 use rustix::fs::{Mode, OFlags};
 
 use super::Files;
-use super::watch::Interest;
+use super::watch::{Interest, plain};
 use crate::codes::{self, finding};
 use crate::limits::{MAX_CONFIG_BYTES, MAX_DEPTH, MAX_DIRECTORIES, MAX_FILES, MAX_LINKS};
 
@@ -193,7 +193,7 @@ impl Look<'_> {
             return;
         }
         let known = self.known.remove(path);
-        let is_being_written = self.writing.contains(path) || self.writing.contains(target);
+        let is_being_written = [path, target].iter().any(|path| self.writing.contains(plain(path)));
         match known {
             Some(known) if is_being_written => self.take(path, known),
             Some(known) if known.is_settled && known.stamp == Stamp::of(metadata) => self.take(path, known),

@@ -40,12 +40,19 @@ impl Interest {
     }
 }
 
+/// A path as it is written for short: without `./` at its beginning.
+pub(super) fn plain(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
+}
+
 /// Watches directories.
 pub(super) struct Watcher {
     inotify: Inotify,
     watched: HashMap<WatchDescriptor, (PathBuf, Interest)>,
     /// Files that somebody is writing, and since when.
     writing: HashMap<PathBuf, Instant>,
+    /// Whether it was told that something can't be watched.
+    told_unwatched: bool,
 }
 
 /// What there is to do.
@@ -78,7 +85,8 @@ pub(super) fn poll(stop: &OwnedFd, watcher: Option<&Watcher>, longest: Duration)
 impl Watcher {
     /// Watches nothing yet.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { inotify: Inotify::init()?, watched: HashMap::new(), writing: HashMap::new() })
+        let inotify = Inotify::init()?;
+        Ok(Self { inotify, watched: HashMap::new(), writing: HashMap::new(), told_unwatched: false })
     }
 
     /// Watches these directories and no others. Whether there are new ones. A path is watched anew each time, since it
@@ -95,8 +103,13 @@ impl Watcher {
             | WatchMask::ONLYDIR;
         let mut now: HashMap<WatchDescriptor, (PathBuf, Interest)> = HashMap::new();
         for (path, interest) in directories {
-            // One that is gone already, or one too many for the kernel, is looked at with the next regular scan.
-            let Ok(descriptor) = self.inotify.watches().add(&path, mask) else { continue };
+            let descriptor = match self.inotify.watches().add(&path, mask) {
+                Ok(descriptor) => descriptor,
+                Err(error) => {
+                    self.tell_unwatched(&path, &error);
+                    continue;
+                }
+            };
             match now.get_mut(&descriptor) {
                 Some((_, known)) => known.add(interest),
                 None => drop(now.insert(descriptor, (path, interest))),
@@ -108,6 +121,15 @@ impl Watcher {
         }
         self.watched = now;
         has_new
+    }
+
+    /// One that is gone already, or one too many for the kernel, is looked at with the next regular scan.
+    fn tell_unwatched(&mut self, path: &Path, error: &io::Error) {
+        let is_gone = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        if !is_gone && !std::mem::replace(&mut self.told_unwatched, true) {
+            let path = path.display();
+            tracing::warn!(%path, %error, "a directory can't be watched, so changes in it are seen late");
+        }
     }
 
     /// Takes what has happened. Whether any of it is a reason to look.
@@ -144,7 +166,7 @@ impl Watcher {
             // Somebody's log file, say.
             return false;
         }
-        let path = directory.join(name);
+        let path = plain(&directory.join(name)).to_owned();
         if event.mask.contains(EventMask::MODIFY) {
             self.writing.entry(path).or_insert_with(Instant::now);
         } else if !event.mask.contains(EventMask::ATTRIB) {
@@ -153,7 +175,7 @@ impl Watcher {
         true
     }
 
-    /// The files that somebody is writing now. Who takes too long is not waited for.
+    /// The files that somebody is writing now, by their plain paths. Who takes too long is not waited for.
     pub(super) fn writing(&mut self) -> BTreeSet<PathBuf> {
         self.writing.retain(|_, since| since.elapsed() < WRITING_LONGEST);
         self.writing.keys().cloned().collect()
