@@ -187,7 +187,19 @@ impl Inputs for GatewayInputs {
             self.listeners.iter().flat_map(|listener| &listener.secrets).map(|((namespace, name), _)| {
                 ObjectRef { kind: "Secret".into(), namespace: namespace.clone(), name: name.clone() }
             });
-        origins.map(|origin| origin.object.clone()).chain(secrets).collect()
+        // By their labels namespaces decide whose routes may attach.
+        let selecting = self
+            .gateway
+            .listeners
+            .iter()
+            .zip(&self.listeners)
+            .filter(|(listener, _)| matches!(listener.allowed, AllowedRoutes::Selector(_)));
+        let namespaces = selecting.flat_map(|(_, inputs)| &inputs.routes).map(|route| ObjectRef {
+            kind: "Namespace".into(),
+            namespace: "".into(),
+            name: route.namespace.clone(),
+        });
+        origins.map(|origin| origin.object.clone()).chain(secrets).chain(namespaces).collect()
     }
 }
 

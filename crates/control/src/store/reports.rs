@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use leno_dialects::analyze::analyze;
-use leno_dialects::load::{Loaded, ObjectKey};
+use leno_dialects::load::{Loaded, ObjectKey, Outcome, Parsed};
 use leno_model::name::Host;
 use leno_model::snapshot::{ObjectReport, Snapshot};
 use leno_model::span::{Diagnostic, ObjectRef, Origin, Verdict};
@@ -55,7 +55,9 @@ pub(super) fn complete(
     for problem in &files.problems {
         by_file.entry((FILE, problem.location.file.clone())).or_default().push(problem.clone());
     }
-    for parsed in loaded.parsed.iter().filter(|parsed| parsed.object.is_none()) {
+    let is_nameless =
+        |parsed: &&Arc<Parsed>| parsed.object.is_none() && matches!(parsed.outcome, Outcome::Refused { .. });
+    for parsed in loaded.parsed.iter().filter(is_nameless) {
         let diagnostics = by_file.entry((DOCUMENT, parsed.location.file.clone())).or_default();
         diagnostics.extend(parsed.diagnostics.iter().cloned());
     }
