@@ -74,7 +74,7 @@ impl Metrics {
             addresses: gauge("leno_control_addresses", "Hosts that a virtual address was chosen for."),
             convergence: histogram(
                 "pilot_proxy_convergence_time",
-                "Time from a published snapshot to its being in effect in a proxy, in seconds.",
+                "Time from hearing of a change to its being in effect in a proxy, in seconds.",
             ),
             rejected: gauge("leno_control_rejected_units", "Units that connected proxies refuse."),
             sessions: registry.gauges("pilot_xds", "Proxies that are connected, by version.", &["version"]),

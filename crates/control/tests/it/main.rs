@@ -10,6 +10,7 @@
 
 mod authority;
 mod directory;
+mod documents;
 mod effect;
 mod golden;
 mod incremental;
