@@ -65,7 +65,7 @@ type Asked = (Key, Option<Arc<str>>);
 #[derive(Debug)]
 pub struct Catalog {
     number: u64,
-    made_at: Instant,
+    heard_at: Instant,
     index: Index,
     bundles: Vec<Arc<BundleUnit>>,
     wildcards: Vec<Host>,
@@ -86,7 +86,7 @@ impl Catalog {
         memos.forget(number.saturating_sub(MEMO_AGE));
         Self {
             number,
-            made_at: Instant::now(),
+            heard_at: Instant::now(),
             wildcards: wildcard_hosts(&snapshot),
             index: Index::new(snapshot),
             bundles,
@@ -107,10 +107,16 @@ impl Catalog {
         &self.bundles
     }
 
-    /// When it was made.
+    /// The same, as what a change led to that was first heard of then; without it, when the catalog was made.
     #[must_use]
-    pub fn made_at(&self) -> Instant {
-        self.made_at
+    pub fn heard_at(self, heard_at: Instant) -> Self {
+        Self { heard_at, ..self }
+    }
+
+    /// When the change was first heard of that led to it.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.heard_at
     }
 
     /// A unit with what it was compiled from; `None` where there is none.

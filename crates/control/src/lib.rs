@@ -5,7 +5,7 @@
 //! - [`compile`]: what each proxy gets of a snapshot: pure functions, memoised by what they read.
 //! - [`catalog`]: a compiled snapshot as discovery serves it.
 //! - [`authority`]: who may ask for what, and how certificates are signed.
-//! - [`effect`], [`status`]: on how many proxies each object is in effect, and where it isn't and why.
+//! - [`effect`], [`status`], [`history`]: on how many proxies each object is in effect, and where it isn't and why.
 //! - [`server`]: all of it as one running thing; [`process`]: the same as a process under `leno up`.
 //!
 //! Invariants: a change takes effect whole, per object, or leaves the last good version in force; a change recompiles
@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod codes;
 pub mod compile;
 pub mod effect;
+pub mod history;
 pub mod limits;
 pub mod metrics;
 pub mod process;

@@ -49,8 +49,11 @@ pub const MAX_CONFIG_BYTES: u64 = 256 << 20;
 /// Links that are followed to find what to watch, as the kernel's own limit.
 pub const MAX_LINKS: usize = 40;
 
-/// Snapshots of which the beginning is remembered, for status and for measuring how long a change takes.
+/// Snapshots that are remembered, for status and for measuring how long a change takes.
 pub const HISTORY: usize = 64;
+
+/// Objects that are named as different in a remembered snapshot; the first one of a mesh may have thousands.
+pub const MAX_SHOWN_CHANGES: usize = 100;
 
 /// Findings of proxies that are shown at one object: of a thousand proxies that refuse it the first ones say why.
 pub const MAX_REFUSALS: usize = 8;

@@ -32,6 +32,7 @@ use self::publish::Publisher;
 use crate::authority::given::NotTaken;
 use crate::authority::{self, Authority, Signing};
 use crate::catalog::Catalog;
+use crate::history::History;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::source::addresses::{self, Addresses};
@@ -174,7 +175,7 @@ impl ControlPlane {
         let roots = authority::roots(&state.signing)?;
         let publisher =
             Publisher::start(store, files, config.workloads.clone(), roots, metrics.clone()).await?;
-        let catalogs = publisher.catalogs();
+        let (catalogs, history) = (publisher.catalogs(), publisher.history());
         let authority = Arc::new(Authority::new(authority::Parts {
             trust_domain: config.options.trust_domain.clone(),
             signing: state.signing,
@@ -207,6 +208,7 @@ impl ControlPlane {
             authority,
             hub,
             status,
+            history,
             metrics: config.metrics,
             addresses: serving.addresses,
             shutdown,
@@ -229,12 +231,14 @@ struct State {
 async fn open(config: &Config) -> Result<(State, Option<Directory>), StartError> {
     let (path, paths) = (config.state.clone(), config.paths.clone());
     let (signer, trust_domain) = (config.signer.clone(), config.options.trust_domain.clone());
+    let lifetime = config.svid_lifetime;
     let opened = task::spawn_blocking("control.open", move || {
         let directory =
             path.as_ref().map(|path| StateDirectory::open(&path.join(STATE))).transpose()?.map(Arc::new);
         let addresses = directory.clone().map_or_else(|| Ok(Addresses::ephemeral()), Addresses::open)?;
         let signing = match signer {
-            Signer::BuiltIn(settings) => {
+            Signer::BuiltIn(mut settings) => {
+                settings.max_leaf_lifetime = settings.max_leaf_lifetime.max(lifetime);
                 let now = SystemTime::now();
                 let ca = match &path {
                     Some(path) => BuiltIn::open(&path.join(AUTHORITY), trust_domain, settings, now)?,
@@ -263,6 +267,7 @@ pub struct Handle {
     authority: Arc<Authority>,
     hub: Hub,
     status: Arc<dyn Status>,
+    history: History,
     metrics: Registry,
     addresses: Vec<SocketAddr>,
     shutdown: watch::Sender<bool>,
@@ -297,6 +302,12 @@ impl Handle {
     #[must_use]
     pub fn catalogs(&self) -> watch::Receiver<Arc<Catalog>> {
         self.catalogs.clone()
+    }
+
+    /// The last snapshots, and what was different in each.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// Who may do what.

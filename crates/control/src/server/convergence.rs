@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::limits::{HISTORY, MEASURE};
 use crate::metrics::Metrics;
 
-/// When snapshots were published, and which one each session has.
+/// When what led to each snapshot was heard of, and which one each session has.
 #[derive(Debug, Default)]
 struct Progress {
     published: VecDeque<(u64, Instant)>,
@@ -53,7 +53,7 @@ pub(super) async fn watch(sessions: Registry, mut catalogs: watch::Receiver<Arc<
     loop {
         {
             let newest = catalogs.borrow_and_update();
-            progress.publish(newest.snapshot(), newest.made_at());
+            progress.publish(newest.snapshot(), newest.since());
         }
         let now = sessions.sessions();
         for micros in progress.advance(&now, Instant::now()) {

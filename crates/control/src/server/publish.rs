@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use leno_model::snapshot::ObjectReport;
-use leno_model::span::Severity;
+use leno_model::span::{Severity, Verdict};
 use leno_model::unit::BundleUnit;
 use leno_runtime::task::{self, Ended};
 use leno_wire::server::{Catalog as _, Catalogs};
 use tokio::sync::watch;
 
 use crate::catalog::{Catalog, Memos};
+use crate::history::History;
 use crate::limits::GATHER;
 use crate::metrics::Metrics;
-use crate::source::directory::Files;
+use crate::source::directory::Read;
 use crate::source::workloads::Workloads;
 use crate::store::{Sources, Store};
 
@@ -24,8 +25,9 @@ type Bundles = Vec<Arc<BundleUnit>>;
 pub(super) struct Publisher {
     /// Behind a lock only so that a panic of the reader doesn't lose it.
     store: Arc<Mutex<Store>>,
-    files: Option<watch::Receiver<Arc<Files>>>,
+    files: Option<watch::Receiver<Read>>,
     workloads: Workloads,
+    history: History,
     changes: watch::Receiver<u64>,
     memos: Arc<Memos>,
     metrics: Metrics,
@@ -37,7 +39,7 @@ impl Publisher {
     /// Builds the first catalog.
     pub(super) async fn start(
         store: Store,
-        files: Option<watch::Receiver<Arc<Files>>>,
+        files: Option<watch::Receiver<Read>>,
         workloads: Workloads,
         bundles: Bundles,
         metrics: Metrics,
@@ -46,11 +48,13 @@ impl Publisher {
         let building = Building { store: Arc::new(Mutex::new(store)), memos, metrics, last: None };
         let changes = workloads.changes();
         let sources = sources(files.as_ref(), &workloads);
-        let first = building.build(sources, bundles).await?;
+        let first = building.build(sources, bundles, Instant::now()).await?;
         let served: Arc<dyn leno_wire::server::Catalog> = first.clone();
         let Building { store, memos, metrics, .. } = building;
-        tell(&BTreeSet::new(), &first);
+        let history = History::default();
+        tell(&history, None, &first);
         Ok(Self {
+            history,
             store,
             files,
             workloads,
@@ -60,6 +64,11 @@ impl Publisher {
             catalogs: watch::Sender::new(first),
             served: watch::Sender::new(served),
         })
+    }
+
+    /// The last snapshots.
+    pub(super) fn history(&self) -> History {
+        self.history.clone()
     }
 
     /// The newest catalog.
@@ -75,21 +84,23 @@ impl Publisher {
     /// Publishes a catalog for every change, until cancelled.
     pub(super) async fn run(mut self, mut bundles: watch::Receiver<Bundles>) {
         loop {
-            tokio::select! {
-                () = changed(self.files.as_mut()) => {}
-                () = changed(Some(&mut self.changes)) => tokio::time::sleep(GATHER).await,
-                () = changed(Some(&mut bundles)) => {}
-            }
+            let heard_at = tokio::select! {
+                () = changed(self.files.as_mut()) => self.files.as_ref().map(|read| read.borrow().heard_at),
+                () = changed(Some(&mut self.changes)) => Some(Instant::now()),
+                () = changed(Some(&mut bundles)) => None,
+            };
+            let heard_at = heard_at.unwrap_or_else(Instant::now);
+            tokio::time::sleep(GATHER).await;
             if let Some(files) = &mut self.files {
                 files.mark_unchanged();
             }
             self.changes.mark_unchanged();
             let roots = bundles.borrow_and_update().clone();
-            self.publish(roots).await;
+            self.publish(roots, heard_at).await;
         }
     }
 
-    async fn publish(&self, bundles: Bundles) {
+    async fn publish(&self, bundles: Bundles, heard_at: Instant) {
         let last = Arc::clone(&self.catalogs.borrow());
         let building = Building {
             store: Arc::clone(&self.store),
@@ -98,11 +109,10 @@ impl Publisher {
             last: Some(Arc::clone(&last)),
         };
         let sources = sources(self.files.as_ref(), &self.workloads);
-        match building.build(sources, bundles).await {
+        match building.build(sources, bundles, heard_at).await {
             Ok(catalog) if Arc::ptr_eq(&catalog, &last) => {}
             Ok(catalog) => {
-                let told = diagnosed(&last.configuration().objects);
-                tell(&told, &catalog);
+                tell(&self.history, Some(&last), &catalog);
                 // First who may ask, then what there is: a workload that is new is admitted when it asks.
                 self.catalogs.send_replace(Arc::clone(&catalog));
                 self.served.send_replace(catalog);
@@ -114,8 +124,8 @@ impl Publisher {
     }
 }
 
-fn sources(files: Option<&watch::Receiver<Arc<Files>>>, workloads: &Workloads) -> Sources {
-    let files = files.map_or_else(Arc::default, |files| Arc::clone(&files.borrow()));
+fn sources(files: Option<&watch::Receiver<Read>>, workloads: &Workloads) -> Sources {
+    let files = files.map_or_else(Arc::default, |read| Arc::clone(&read.borrow().files));
     Sources { files, announced: workloads.announced() }
 }
 
@@ -141,7 +151,12 @@ struct Building {
 
 impl Building {
     /// The catalog of what the sources know now, which is the last one if nothing is different.
-    async fn build(&self, sources: Sources, bundles: Bundles) -> Result<Arc<Catalog>, Ended> {
+    async fn build(
+        &self,
+        sources: Sources,
+        bundles: Bundles,
+        heard_at: Instant,
+    ) -> Result<Arc<Catalog>, Ended> {
         let (store, memos, metrics) =
             (Arc::clone(&self.store), Arc::clone(&self.memos), self.metrics.clone());
         let last = self.last.clone();
@@ -156,7 +171,7 @@ impl Building {
             {
                 return last;
             }
-            let catalog = Catalog::new(number, snapshot, bundles, memos);
+            let catalog = Catalog::new(number, snapshot, bundles, memos).heard_at(heard_at);
             let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             metrics.published(number, catalog.configuration(), took);
             metrics.addresses(store.addresses());
@@ -166,14 +181,12 @@ impl Building {
     }
 }
 
-/// The reports that have something to say.
-fn diagnosed(reports: &[Arc<ObjectReport>]) -> BTreeSet<*const ObjectReport> {
-    reports.iter().filter(|report| !report.diagnostics.is_empty()).map(Arc::as_ptr).collect()
-}
-
-/// Logs what is newly found about objects.
-fn tell(told: &BTreeSet<*const ObjectReport>, catalog: &Catalog) {
+/// Logs what is newly found about objects, and remembers the snapshot.
+fn tell(history: &History, last: Option<&Catalog>, catalog: &Catalog) {
+    let last = last.map(|last| &**last.configuration());
     let reports = &catalog.configuration().objects;
+    let told: BTreeSet<*const ObjectReport> =
+        last.iter().flat_map(|last| &last.objects).map(Arc::as_ptr).collect();
     let news = reports.iter().filter(|report| !told.contains(&Arc::as_ptr(report)));
     for diagnostic in news.flat_map(|report| &report.diagnostics) {
         match diagnostic.severity {
@@ -182,12 +195,12 @@ fn tell(told: &BTreeSet<*const ObjectReport>, catalog: &Catalog) {
             Severity::Info => tracing::info!("{diagnostic}"),
         }
     }
-    let refused =
-        reports.iter().filter(|report| report.verdict == leno_model::span::Verdict::Refused).count();
-    tracing::info!(
-        snapshot = catalog.snapshot(),
-        objects = reports.len(),
-        refused,
-        "a snapshot is published"
-    );
+    let snapshot = catalog.snapshot();
+    let changed = history.add(snapshot, last, catalog.configuration());
+    let refused = reports.iter().filter(|report| report.verdict == Verdict::Refused).count();
+    if changed > 0 {
+        tracing::info!(snapshot, objects = reports.len(), changed, refused, "the configuration is published");
+    } else {
+        tracing::debug!(snapshot, "a snapshot is published");
+    }
 }

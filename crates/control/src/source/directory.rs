@@ -33,10 +33,19 @@ pub struct Files {
     pub problems: Vec<Diagnostic>,
 }
 
+/// What was read, and since when it is known that it is different from before.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What was read.
+    pub files: Arc<Files>,
+    /// When the first sign of a change was heard.
+    pub heard_at: Instant,
+}
+
 /// Directories and files that are watched until this is dropped.
 #[derive(Debug)]
 pub struct Directory {
-    files: channel::Receiver<Arc<Files>>,
+    files: channel::Receiver<Read>,
     stop: OwnedFd,
 }
 
@@ -53,14 +62,15 @@ impl Directory {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let mut looking =
             Looking { scanner: Scanner::new(paths), watcher: watcher.ok(), stop: stop.try_clone()? };
-        let (sender, files) = channel::channel(Arc::new(looking.look()));
+        let heard_at = Instant::now();
+        let (sender, files) = channel::channel(Read { files: Arc::new(looking.look()), heard_at });
         task::spawn_thread("config", move || looking.follow(&sender))?;
         Ok(Self { files, stop })
     }
 
     /// What is read, to watch.
     #[must_use]
-    pub fn files(&self) -> channel::Receiver<Arc<Files>> {
+    pub fn files(&self) -> channel::Receiver<Read> {
         self.files.clone()
     }
 }
@@ -106,19 +116,21 @@ impl Looking {
         files
     }
 
-    fn follow(mut self, sender: &channel::Sender<Arc<Files>>) {
+    fn follow(mut self, sender: &channel::Sender<Read>) {
         while !sender.is_closed() {
             let pause = self.pause();
-            match self.wait(pause) {
+            let woken = self.wait(pause);
+            let heard_at = Instant::now();
+            match woken {
                 Woken::Stopped => return,
                 Woken::Changed if self.settle() => return,
                 Woken::Changed | Woken::Quiet => {}
             }
             let files = self.look();
             sender.send_if_modified(|known| {
-                let is_news = **known != files;
+                let is_news = *known.files != files;
                 if is_news {
-                    *known = Arc::new(files);
+                    *known = Read { files: Arc::new(files), heard_at };
                 }
                 is_news
             });

@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_control::source::directory::{Directory, Files};
+use leno_control::source::directory::{Directory, Files, Read};
 use tokio::sync::watch;
 
 use crate::temporary::Temporary;
 
-/// Far beyond what is right, for machines that are busy with other things.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Far beyond what is right, for machines that are busy with other things; yet shorter than the interval of the looks
+/// without a reason, so that what is seen was heard of.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A watched directory and what is read of it.
 struct Watched {
     directory: Temporary,
-    files: watch::Receiver<Arc<Files>>,
+    read: watch::Receiver<Read>,
     _source: Directory,
 }
 
@@ -31,27 +32,26 @@ impl Watched {
 
     fn of(path: PathBuf, directory: Temporary) -> Self {
         let source = Directory::start(vec![path]).unwrap();
-        Self { directory, files: source.files(), _source: source }
+        Self { directory, read: source.files(), _source: source }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join("c").join(name)
     }
 
-    /// The text of a file, and all others' names.
+    fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.read.borrow().files)
+    }
+
+    /// The text of a file.
     fn text(&self, name: &str) -> Option<String> {
         let file = self.path(name).to_string_lossy().into_owned();
-        self.files.borrow().files.get(file.as_str()).map(ToString::to_string)
+        self.files().files.get(file.as_str()).map(ToString::to_string)
     }
 
     fn names(&self) -> Vec<String> {
         let root = format!("{}/", self.directory.join("c").display());
-        self.files
-            .borrow()
-            .files
-            .keys()
-            .map(|file| file.strip_prefix(&root).unwrap_or(file).to_owned())
-            .collect()
+        self.files().files.keys().map(|file| file.strip_prefix(&root).unwrap_or(file).to_owned()).collect()
     }
 
     /// Waits until something holds.
@@ -59,8 +59,8 @@ impl Watched {
         let deadline = Instant::now() + PATIENCE;
         while !holds(self) {
             let left = deadline.saturating_duration_since(Instant::now());
-            let changed = tokio::time::timeout(left, self.files.changed()).await;
-            assert!(changed.is_ok(), "{what}: {:?}, {:?}", self.names(), self.files.borrow().problems);
+            let changed = tokio::time::timeout(left, self.read.changed()).await;
+            assert!(changed.is_ok(), "{what}: {:?}, {:?}", self.names(), self.files().problems);
         }
     }
 
@@ -99,7 +99,7 @@ async fn configuration_is_read_recursively_by_its_names() {
     });
     assert_eq!(watched.names(), ["a.yaml", "sub/b.yml", "sub/deep/c.json"]);
     assert_eq!(watched.text("sub/b.yml").as_deref(), Some("sub/b.yml"));
-    assert!(watched.files.borrow().problems.is_empty());
+    assert!(watched.files().problems.is_empty());
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn a_file_that_is_named_is_read_whatever_it_is_called() {
     let directory = Temporary::new();
     write(&directory.join("mesh"), "one");
     let mut watched = Watched::of(directory.join("mesh"), directory);
-    let text = |watched: &Watched| watched.files.borrow().files.values().next().map(ToString::to_string);
+    let text = |watched: &Watched| watched.files().files.values().next().map(ToString::to_string);
     assert_eq!(text(&watched).as_deref(), Some("one"));
     replace(&watched.directory.join("mesh"), "two");
     watched.until("the file is replaced", |now| text(now).as_deref() == Some("two")).await;
@@ -167,7 +167,7 @@ async fn a_directory_swapped_behind_a_link_changes_at_once() {
         assert_eq!(watched.text("b.yaml").as_deref(), Some(text), "both change together");
     }
     fs::remove_dir_all(root.join("..1")).unwrap();
-    assert!(watched.files.borrow().problems.is_empty());
+    assert!(watched.files().problems.is_empty());
 }
 
 #[tokio::test]
@@ -195,12 +195,12 @@ async fn what_was_read_stays_while_the_named_directory_is_away() {
     let mut watched = Watched::new(|c| write(&c.join("sub/a.yaml"), "1"));
     let root = watched.path("");
     fs::remove_dir_all(&root).unwrap();
-    watched.until("its absence is told", |now| !now.files.borrow().problems.is_empty()).await;
+    watched.until("its absence is told", |now| !now.files().problems.is_empty()).await;
     assert_eq!(watched.text("sub/a.yaml").as_deref(), Some("1"));
-    let problem = watched.files.borrow().problems[0].to_string();
+    let problem = watched.files().problems[0].to_string();
     assert!(problem.contains("does not exist") && problem.contains("help: "), "{problem}");
     write(&root.join("sub/a.yaml"), "2");
-    watched.until("it is back", |now| now.files.borrow().problems.is_empty()).await;
+    watched.until("it is back", |now| now.files().problems.is_empty()).await;
     watched.until_text("sub/a.yaml", "2").await;
 }
 
@@ -218,12 +218,12 @@ async fn what_cannot_be_read_is_told_and_disturbs_nothing() {
     fs::rename(draft, watched.path("a.yaml")).unwrap();
     replace(&watched.path("b.yaml"), "c");
     watched.until_text("b.yaml", "c").await;
-    watched.until("it is told", |now| !now.files.borrow().problems.is_empty()).await;
+    watched.until("it is told", |now| !now.files().problems.is_empty()).await;
     assert_eq!(watched.text("a.yaml").as_deref(), Some("a"));
-    let problem = watched.files.borrow().problems[0].to_string();
+    let problem = watched.files().problems[0].to_string();
     assert!(problem.contains("a.yaml") && problem.contains("not UTF-8 (byte 6)"), "{problem}");
     replace(&watched.path("a.yaml"), "d");
-    watched.until("it is read again", |now| now.files.borrow().problems.is_empty()).await;
+    watched.until("it is read again", |now| now.files().problems.is_empty()).await;
     watched.until_text("a.yaml", "d").await;
 }
 

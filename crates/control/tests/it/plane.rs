@@ -187,6 +187,12 @@ async fn a_broken_edit_leaves_the_route_in_effect_and_is_told() {
     plane
         .until("the proxy has the snapshot", || plane.handle.status().proxies().proxies[0].snapshot == 2)
         .await;
+    let history = plane.handle.history().published();
+    assert_eq!(
+        history.iter().map(|published| (published.number, published.changed)).collect::<Vec<_>>(),
+        [(1, 3), (2, 1)]
+    );
+    assert_eq!(history[1].objects[0].to_string(), "VirtualService default/reviews");
     let shown = plane.object("VirtualService", "reviews");
     assert_eq!((shown.verdict.as_str(), shown.in_effect, shown.proxies), ("refused", 1, 1));
     let finding = shown.diagnostics.iter().find(|found| found.message.contains("timeuot")).unwrap();
