@@ -1,19 +1,26 @@
 //! `cargo xtask bench`: builds what is measured, then hands over to `leno-bench`.
 
-use std::{os::unix::process::CommandExt as _, process::ExitCode};
+use std::{
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    process::{Command, ExitCode},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
-use crate::command::{cargo, succeed};
+use crate::command::{cargo, succeed, target};
 
 /// See the module. Returns only when something went wrong.
 pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
+    let asks_for_help = options.iter().any(|option| ["--help", "-h"].contains(option));
+    if !asks_for_help && std::fs::metadata("/proc/self").context("can't read /proc")?.uid() != 0 {
+        // Said before minutes of building.
+        bail!("the benchmark makes network namespaces, which needs root: `sudo -E cargo xtask bench`");
+    }
     // `--quick` only shows that the harness works; figures need the optimized build.
-    let (profile, folder) =
-        if options.contains(&"--quick") { ("dev", "debug") } else { ("release", "release") };
+    let is_optimized = !asks_for_help && !options.contains(&"--quick");
+    let (profile, folder) = if is_optimized { ("release", "release") } else { ("dev", "debug") };
     let packages = ["--package", "leno", "--package", "leno-sample", "--package", "leno-bench"];
     succeed(cargo(&["build", "--bins", "--profile", profile]).args(packages))?;
-    let target = crate::command::target();
-    let failure = std::process::Command::new(target.join(folder).join("leno-bench")).args(options).exec();
+    let failure = Command::new(target().join(folder).join("leno-bench")).arg("run").args(options).exec();
     Err(failure).context("can't run leno-bench")
 }

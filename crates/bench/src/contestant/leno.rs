@@ -62,7 +62,11 @@ spec:
 impl Contestant for Leno {
     fn absence(&self, world: &World) -> Option<String> {
         let binary = world.binary("leno");
-        (!binary.exists()).then(|| format!("{} isn't built", binary.display()))
+        match Command::new(&binary).args(["proxy", "--help"]).output() {
+            Ok(output) if output.status.success() => None,
+            Ok(_) => Some(format!("{} has no command `proxy`", binary.display())),
+            Err(error) => Some(format!("can't run {}: {error}", binary.display())),
+        }
     }
 
     fn start(&self, world: &World) -> Result<Running> {
