@@ -2,23 +2,22 @@
 //!
 //! The configuration says what Envoy's says, in Kubernetes' and Istio's words.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
 use super::{Contestant, Running};
 use crate::{
-    certificates::{CLIENT_ID, SERVER_ID},
     limits,
-    network::Side,
+    network::{CLIENT, SERVER, Side},
     process::{Process, inside},
-    world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
+    world::{CLIENT_PROXY, SERVER_PROXY, World},
 };
 
 pub(super) struct Leno;
 
-/// The service, its routes, and who may read.
-const CONFIG: &str = r#"apiVersion: v1
+/// The service and its routes.
+const ROUTES: &str = r#"apiVersion: v1
 kind: Service
 metadata: { name: server, namespace: default }
 spec:
@@ -41,7 +40,7 @@ spec:
     timeout: 120s
 "#;
 
-/// What holds on the server's side of a pair.
+/// Who may read.
 const POLICY: &str = r#"---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -56,8 +55,42 @@ spec:
   action: ALLOW
   rules:
   - from: [{ source: { principals: [cluster.local/ns/default/sa/client] } }]
-    to: [{ operation: { methods: [GET], paths: [/bytes/*] } }]
+    to: [{ operation: { methods: [GET], paths: ["/bytes/*"] } }]
 "#;
+
+/// Both workloads; `transport` is `native` for a proxy on port 15008, `none` for plaintext.
+fn workloads(transport: &str) -> String {
+    [("client", CLIENT), ("server", SERVER)]
+        .map(|(name, address)| {
+            format!(
+                r#"---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{ name: {name}, namespace: default, labels: {{ leno.dev/transport: {transport} }} }}
+spec: {{ address: {address}, labels: {{ app: {name} }}, serviceAccount: {name} }}
+"#
+            )
+        })
+        .concat()
+}
+
+/// A proxy for the workload `name`, with its certificate, told everything by `config`.
+fn arguments(command: &mut Command, world: &World, name: &str, config: &Path) {
+    command.arg("proxy").arg("--config").arg(config).arg(format!("--workload=default/{name}"));
+    for (option, file) in [
+        ("--cert", format!("{name}.pem")),
+        ("--key", format!("{name}.key")),
+        ("--roots", "root.pem".to_owned()),
+    ] {
+        command.arg(option).arg(world.file(&file));
+    }
+    command.arg("--threads=2");
+}
+
+/// The port of the client's proxy that leads to the server.
+fn outbound() -> String {
+    format!("--outbound={CLIENT_PROXY}=server.default.svc.cluster.local:{}", limits::SERVER_PORT)
+}
 
 impl Contestant for Leno {
     fn absence(&self, world: &World) -> Option<String> {
@@ -70,36 +103,25 @@ impl Contestant for Leno {
     }
 
     fn start(&self, world: &World) -> Result<Running> {
-        world.write("leno/mesh.yaml", &format!("{CONFIG}{POLICY}"))?;
-        let start = |name: &str, id: &str, side: &Side, legs: &[String]| -> Result<Process> {
+        let config = world.write("leno/mesh.yaml", &format!("{ROUTES}{POLICY}{}", workloads("native")))?;
+        let start = |name: &str, side: &Side, leg: String| -> Result<Process> {
             let mut command = inside(side, world.binary("leno"))?;
-            command.arg("proxy").arg("--config").arg(world.file("leno"));
-            command.args(["--identity", id]).arg("--certificate").arg(world.file(&format!("{name}.pem")));
-            command.arg("--key").arg(world.file(&format!("{name}.key")));
-            command.arg("--roots").arg(world.file("root.pem")).args(legs);
+            arguments(&mut command, world, name, &config);
+            command.arg(leg);
             Process::start(&format!("leno-{name}"), &world.folder, command)
         };
-        let outbound = [
-            format!("--outbound={CLIENT_PROXY}=server:{}", limits::SERVER_PORT),
-            format!("--endpoint=server:{}={SERVER_PROXY},{SERVER_ID}", limits::SERVER_PORT),
-        ];
-        let inbound = [
-            format!("--inbound={SERVER_PROXY}=server:{}", limits::SERVER_PORT),
-            format!("--app={LOCAL_SERVER}"),
-        ];
         let proxies = vec![
-            start("client", CLIENT_ID, &world.network.client, &outbound)?,
-            start("server", SERVER_ID, &world.network.server, &inbound)?,
+            start("client", &world.network.client, outbound())?,
+            start("server", &world.network.server, format!("--mesh={SERVER_PROXY}"))?,
         ];
         Ok(Running { entry: CLIENT_PROXY, proxies })
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {
-        world.write("leno-single/mesh.yaml", CONFIG)?;
+        let config = world.write("leno-single/mesh.yaml", &format!("{ROUTES}{}", workloads("none")))?;
         let mut command = Command::new(world.binary("leno"));
-        command.arg("proxy").arg("--config").arg(world.file("leno-single"));
-        command.arg(format!("--outbound={CLIENT_PROXY}=server:{}", limits::SERVER_PORT));
-        command.arg(format!("--endpoint=server:{}={DIRECT}", limits::SERVER_PORT));
+        arguments(&mut command, world, "client", &config);
+        command.arg(outbound());
         Ok(Some(command))
     }
 }
