@@ -57,6 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let facts = Rc::new(Facts {
         mesh: file.mesh.clone(),
         file: file.path.display().to_string(),
+        service_lines: file.service_lines,
         config: watched.clone(),
         bind: arguments.bind,
         svid_lifetime: arguments.svid_lifetime,
@@ -92,6 +93,7 @@ fn part(name: &str) -> Vec<OsString> {
 struct Facts {
     mesh: LocalMesh,
     file: String,
+    service_lines: Vec<u32>,
     config: Vec<PathBuf>,
     bind: IpAddr,
     svid_lifetime: u64,
@@ -183,7 +185,7 @@ impl Facts {
             state: context.state.clone(),
             socket: context.control.clone(),
             config: self.config.clone(),
-            services: self.mesh.spec.services.iter().map(|service| self.service(service)).collect(),
+            services: self.services(),
             workloads: workloads.collect(),
             gateway: Some(control::Gateway {
                 name: GATEWAY.to_owned(),
@@ -201,7 +203,12 @@ impl Facts {
         })
     }
 
-    fn service(&self, service: &mesh::Service) -> control::Service {
+    fn services(&self) -> Vec<control::Service> {
+        let lines = self.service_lines.iter().copied().chain(std::iter::repeat(0));
+        self.mesh.spec.services.iter().zip(lines).map(|(service, line)| self.service(service, line)).collect()
+    }
+
+    fn service(&self, service: &mesh::Service, line: u32) -> control::Service {
         let ports = service.all_ports().into_iter().map(|port| control::Port {
             name: port.name.clone().unwrap_or_default(),
             port: port.port,
@@ -214,7 +221,7 @@ impl Facts {
             ports: ports.collect(),
             headless: service.headless,
             file: self.file.clone(),
-            line: 0,
+            line,
         }
     }
 

@@ -207,12 +207,20 @@ impl Mesh {
     }
 }
 
+/// Whether a mesh that this process runs is run by root, so that its workloads need users.
+///
+/// # Errors
+/// What reading this process's id maps says.
+pub fn as_root() -> io::Result<bool> {
+    Ok(IdMaps::of_caller()?.has_other_users())
+}
+
 /// Runs a mesh until a signal or `leno down` ends it.
 ///
 /// # Errors
 /// [`Error`], before anything of the mesh ran.
 pub fn run(options: Options) -> Result<(), Error> {
-    let root = IdMaps::of_caller().map_err(|error| Error::Step("read the id maps", error))?.has_other_users();
+    let root = as_root().map_err(|error| Error::Step("read the id maps", error))?;
     let problems = mesh::check(&options.mesh, root);
     if !problems.is_empty() {
         return Err(Error::Mesh(problems));
