@@ -248,6 +248,7 @@ impl Facts {
                 owner: None,
                 labels: [("app".to_owned(), GATEWAY.to_owned())].into(),
                 addresses: Vec::new(),
+                host: None,
             },
             control: proxy::ControlAddress::Unix(context.control.clone()),
             join_token: proxy::JoinToken(self.tokens.gateway.clone()),
@@ -255,9 +256,19 @@ impl Facts {
             bind: self.bind,
             published: published.collect(),
             egress: Some(handover.hand(egress.into())?),
+            host_callers: context.members.iter().map(|member| host_caller(&member.replica)).collect(),
             admin: handover.hand(admin.into())?,
             vault: Some(handover.vault()),
         })
+    }
+}
+
+/// Who may reach which ports of this machine. Workloads of one service account are told apart by their own sidecars.
+fn host_caller(replica: &plan::Replica) -> proxy::HostCaller {
+    proxy::HostCaller {
+        namespace: plan::NAMESPACE.to_owned(),
+        service_account: replica.service_account.clone(),
+        host: proxy::HostPorts { address: plan::HOST_ADDRESS, ports: replica.host_access.clone() },
     }
 }
 

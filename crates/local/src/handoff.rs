@@ -97,6 +97,18 @@ pub struct SidecarWorkload {
     pub labels: BTreeMap<String, String>,
     /// Its own addresses.
     pub addresses: Vec<IpAddr>,
+    /// Ports of the host that it may reach.
+    pub host: SidecarHost,
+}
+
+/// Ports of the host that a workload may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SidecarHost {
+    /// The address that stands for the host.
+    pub address: IpAddr,
+    /// The ports.
+    pub ports: Vec<u16>,
 }
 
 /// The control plane's address.

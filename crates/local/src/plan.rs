@@ -42,6 +42,8 @@ pub struct Replica {
     pub labels: std::collections::BTreeMap<String, String>,
     /// Its own addresses: one IPv4, one IPv6.
     pub addresses: Vec<IpAddr>,
+    /// Ports of the host that it may reach, as [`HOST_ADDRESS`].
+    pub host_access: Vec<u16>,
     /// Where other sidecars dial it.
     pub inbound: PathBuf,
     /// Where its sidecar answers administration.
@@ -91,6 +93,7 @@ pub fn replicas(mesh: &LocalMesh, sockets: &std::path::Path) -> Vec<Replica> {
                 service: workload.service.clone(),
                 labels,
                 addresses: addresses.to_vec(),
+                host_access: workload.host_access.clone(),
                 inbound: sockets.join("s").join(format!("{name}.in")),
                 admin: sockets.join("s").join(format!("{name}.admin")),
                 name,

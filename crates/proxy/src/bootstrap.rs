@@ -17,6 +17,7 @@ use leno_runtime::clock::Clock;
 use leno_wire::transport::{self, Remote};
 use serde::{Deserialize, Serialize};
 
+pub use crate::local::HostPorts;
 use crate::local::Local;
 
 /// The workload that a sidecar stands beside.
@@ -38,6 +39,9 @@ pub struct WorkloadIdentity {
     /// Its addresses.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
+    /// Ports of the machine that it may reach.
+    #[serde(default)]
+    pub host: Option<HostPorts>,
 }
 
 /// How the control plane is reached.
@@ -116,6 +120,18 @@ pub struct Published {
     pub port: u16,
 }
 
+/// Callers that may reach ports of the machine, through the egress.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostCaller {
+    /// The caller's namespace.
+    pub namespace: String,
+    /// Its service account.
+    pub service_account: String,
+    /// Ports of the machine's loopback, and the address that stands for it.
+    pub host: HostPorts,
+}
+
 /// What `leno up` hands to a gateway.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -141,6 +157,9 @@ pub struct GatewayHandoff {
     /// The Unix listener of the egress service, for traffic that leaves the mesh.
     #[serde(default)]
     pub egress: Option<RawFd>,
+    /// Who may reach the machine through it.
+    #[serde(default)]
+    pub host_callers: Vec<HostCaller>,
     /// The Unix listener of the admin interface.
     pub admin: RawFd,
     /// The stream on which the parent keeps what outlives a restart.
@@ -189,6 +208,7 @@ impl WorkloadIdentity {
             cluster: cluster.into(),
             identities: Arc::new(Identities::new(tls::Options::default())),
             mark,
+            host: self.host.clone(),
             clock: Clock::system(),
             labels,
         }

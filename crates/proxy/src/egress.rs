@@ -3,18 +3,25 @@
 //! Who asks is known (mutual TLS), and where to is checked here again: a sidecar's word that an address is external is
 //! not enough to reach this host's loopback or its cloud's metadata.
 
-use std::net::SocketAddr;
+mod resolver;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use leno_http::io::Io;
 use leno_model::failure::Failure;
+use leno_model::spiffe::SpiffeId;
+use leno_model::unit::MeshSettings;
 use leno_telemetry::istio::Reporter;
 
+use crate::bootstrap::HostCaller;
 use crate::core::Core;
 use crate::inbound;
 use crate::local::Local;
 use crate::opaque;
+
+pub(crate) use resolver::RESOLVER;
 
 /// Serves a connection that must be mutual TLS of the mesh and is for an external address.
 pub(crate) async fn connection(
@@ -22,26 +29,48 @@ pub(crate) async fn connection(
     local: Arc<Local>,
     io: Box<dyn Io>,
     remote: Option<SocketAddr>,
+    host: &[HostCaller],
 ) {
     let Some(mut shaken) = inbound::shake(&core, &local, io).await else {
         return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
     };
-    let address = SocketAddr::new(shaken.open.ip, shaken.open.port);
-    let view = core.view();
-    let allowed = match view.mesh.as_deref() {
+    let asked = SocketAddr::new(shaken.open.ip, shaken.open.port);
+    let way = match core.view().mesh.as_deref() {
         None => Err(Failure::NotDiscovered),
-        Some(mesh) if mesh.ranges.iter().any(|range| range.contains(&address.ip())) => {
-            Err(Failure::ForbiddenDestination)
-        }
-        Some(mesh) => leno_engine::egress::check(mesh.outbound, address.ip())
-            .map_err(leno_engine::egress::Forbidden::failure),
+        Some(mesh) => way(mesh, host, &shaken.peer.id, asked),
     };
-    drop(view);
-    match allowed {
-        Ok(()) => opaque::leaving(core, &local, shaken, remote, address).await,
+    match way {
+        Ok(address) => opaque::leaving(core, &local, shaken, remote, asked, address).await,
         Err(failure) => {
             opaque::refuse(&core, &local, Reporter::Destination, failure);
             inbound::refuse(&mut shaken.io, &shaken.open, failure).await;
         }
+    }
+}
+
+/// Where a caller that asks for an address is led.
+fn way(
+    mesh: &MeshSettings,
+    host: &[HostCaller],
+    caller: &SpiffeId,
+    asked: SocketAddr,
+) -> Result<SocketAddr, Failure> {
+    if asked == RESOLVER {
+        return Ok(resolver::of_this_machine());
+    }
+    if host.iter().any(|allowed| allowed.is(caller) && allowed.host.contain(asked)) {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), asked.port()));
+    }
+    if mesh.ranges.iter().any(|range| range.contains(&asked.ip())) {
+        return Err(Failure::ForbiddenDestination);
+    }
+    leno_engine::egress::check(mesh.outbound, asked.ip()).map_err(leno_engine::egress::Forbidden::failure)?;
+    Ok(asked)
+}
+
+impl HostCaller {
+    /// Whether this caller is meant. The handshake has proved that it is of the mesh's trust domain.
+    fn is(&self, caller: &SpiffeId) -> bool {
+        caller.service_account() == Some((self.namespace.as_str(), self.service_account.as_str()))
     }
 }

@@ -220,7 +220,7 @@ async fn outbound(core: &Rc<Core>, local: &Arc<Local>, question: &Question) -> R
     let (name, _) = leno_model::request::split_authority(&question.authority);
     let unspecified = IpAddr::from([0, 0, 0, 0]);
     let (dialled, ip) = match name.parse::<IpAddr>() {
-        Ok(ip) => (crate::outbound::dialled(core, SocketAddr::new(ip, question.port)).await?, ip),
+        Ok(ip) => (crate::outbound::dialled(core, local, SocketAddr::new(ip, question.port)).await?, ip),
         Err(_a_name) => match resolve::name(core, &name.to_ascii_lowercase()).await? {
             Some(Answer::Service(host)) => (Dialled::Service(host), unspecified),
             Some(Answer::Endpoint { host: Some(host), uid }) => (Dialled::Endpoint(host, uid), unspecified),

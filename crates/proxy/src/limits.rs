@@ -85,6 +85,9 @@ pub const VAULT_NAMES: usize = 16;
 /// Largest blob in the supervisor's keeping. A sidecar's configuration is far smaller.
 pub const VAULT_BLOB_BYTES: usize = 4 * 1024 * 1024;
 
+/// How much of `resolv.conf` is read: its name servers come first, and few are longer than a screen.
+pub const RESOLVER_FILE: u64 = 64 * 1024;
+
 /// How long accepting rests after a failure. Descriptors come back as connections end.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -13,6 +13,7 @@ use leno_model::name::Host;
 use leno_runtime::task;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
+use crate::bootstrap::HostCaller;
 use crate::core::Core;
 use crate::dial;
 use crate::limits::ACCEPT_PAUSE;
@@ -49,7 +50,10 @@ pub enum Kind {
         port: Option<u16>,
     },
     /// Another proxy opened it to leave the mesh.
-    Egress,
+    Egress {
+        /// Who may reach the machine itself.
+        host: Arc<[HostCaller]>,
+    },
 }
 
 /// A socket with its meaning.
@@ -190,7 +194,7 @@ async fn serve(
             }
             inbound::direct(core, local, io, remote, destination).await;
         }
-        (Kind::Egress, _) => egress::connection(core, local, io, remote).await,
+        (Kind::Egress { host }, _) => egress::connection(core, local, io, remote, &host).await,
         (Kind::Outbound | Kind::Direct { .. }, None) => {}
     }
 }

@@ -3,6 +3,7 @@
 //! Every data-path function takes a [`Local`]; nothing about identity is process-wide. A sidecar has one, a node
 //! proxy one per workload.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use leno_identity::holder::Identities;
 use leno_model::labels::Labels;
 use leno_model::name::WorkloadName;
 use leno_runtime::clock::Clock;
+use serde::{Deserialize, Serialize};
 
 /// One workload that the proxy serves, or the gateway that it is.
 #[derive(Debug)]
@@ -28,8 +30,27 @@ pub struct Local {
     pub identities: Arc<Identities>,
     /// Mark of the sockets that the proxy dials with, which capture lets pass; 0 for none.
     pub mark: u32,
+    /// The machine outside of its world, where it may reach that.
+    pub host: Option<HostPorts>,
     /// The wall clock that certificates are judged by.
     pub clock: Clock,
+}
+
+/// Ports of the machine's own loopback, behind an address that stands for the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostPorts {
+    /// What stands for the machine. No workload has it.
+    pub address: IpAddr,
+    /// Which ports may be reached.
+    pub ports: Vec<u16>,
+}
+
+impl HostPorts {
+    /// Whether this is one of them.
+    pub(crate) fn contain(&self, destination: SocketAddr) -> bool {
+        self.address == destination.ip() && self.ports.contains(&destination.port())
+    }
 }
 
 impl Local {

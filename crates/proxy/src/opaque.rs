@@ -187,17 +187,18 @@ pub(crate) async fn joined_inbound(
     stream.relay(&core, client, upstream, |view| path.check_connection(view)).await;
 }
 
-/// Relays a connection that leaves the mesh.
+/// Relays a connection that leaves the mesh: `asked` is what the caller dialled, `address` where that leads.
 pub(crate) async fn leaving(
     core: Rc<Core>,
     local: &Arc<Local>,
     shaken: Shaken,
     remote: Option<SocketAddr>,
+    asked: SocketAddr,
     address: SocketAddr,
 ) {
     let Shaken { mut io, peer, open } = shaken;
     let source = inbound::caller(&peer, &open);
-    let service = ServiceName::outside(&address.to_string());
+    let service = ServiceName::outside(&asked.to_string());
     let parties = Parties {
         reporter: Reporter::Destination,
         local,

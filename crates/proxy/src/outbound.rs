@@ -41,6 +41,8 @@ pub(crate) enum Dialled {
     Endpoint(Host, Arc<str>),
     /// An address outside the mesh.
     External,
+    /// A port of the machine that the workload was given.
+    Host,
 }
 
 /// A connection's way out.
@@ -60,7 +62,7 @@ pub(crate) async fn connection(
     remote: Option<SocketAddr>,
     destination: SocketAddr,
 ) {
-    let dialled = match dialled(&core, destination).await {
+    let dialled = match dialled(&core, &local, destination).await {
         Ok(dialled) => dialled,
         Err(failure) => return opaque::refuse(&core, &local, Reporter::Source, failure),
     };
@@ -68,7 +70,10 @@ pub(crate) async fn connection(
 }
 
 /// What an address means.
-pub(crate) async fn dialled(core: &Core, destination: SocketAddr) -> Result<Dialled, Failure> {
+pub(crate) async fn dialled(core: &Core, local: &Local, destination: SocketAddr) -> Result<Dialled, Failure> {
+    if local.host.as_ref().is_some_and(|host| host.contain(destination)) {
+        return Ok(Dialled::Host);
+    }
     match resolve::address(core, destination.ip(), destination.port()).await? {
         Meaning::External => Ok(Dialled::External),
         Meaning::Mesh(Answer::Service(host)) => Ok(Dialled::Service(host)),
@@ -163,7 +168,7 @@ pub(crate) fn service_name(view: &View, dialled: &Dialled, outside: &str) -> Ser
             Some(tables) => ServiceName::new(host, &tables.unit.name, &tables.unit.namespace),
             None => ServiceName::outside(host.as_str()),
         },
-        Dialled::External => ServiceName::outside(outside),
+        Dialled::External | Dialled::Host => ServiceName::outside(outside),
     }
 }
 
@@ -208,6 +213,7 @@ impl OutboundPath {
             }
             Dialled::External if resolve::lets_out(view) => Ok(external(view, self.destination)),
             Dialled::External => Err(Failure::ForbiddenDestination),
+            Dialled::Host => Ok(external(view, self.destination)),
         }
     }
 
@@ -217,7 +223,7 @@ impl OutboundPath {
             Dialled::Service(host) | Dialled::Endpoint(host, _) => {
                 format!("outbound|{}||{host}", self.destination.port())
             }
-            Dialled::External => "PassthroughCluster".to_owned(),
+            Dialled::External | Dialled::Host => "PassthroughCluster".to_owned(),
         }
     }
 
@@ -243,7 +249,7 @@ impl OutboundPath {
         let port = self.destination.port();
         match &self.dialled {
             Dialled::Service(host) => self.route(view, host, port, head, draw, explain),
-            Dialled::Endpoint(..) => match self.opaque_to(view) {
+            Dialled::Endpoint(..) | Dialled::Host => match self.opaque_to(view) {
                 Ok(to) => Decided::forward(to),
                 Err(failure) => Decided::fail(failure),
             },

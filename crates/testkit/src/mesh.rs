@@ -19,7 +19,7 @@ mod folder;
 use std::{
     fs::{self, File},
     io::Read as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -37,7 +37,7 @@ use crate::limits::PATIENCE;
 pub struct Mesh {
     up: Child,
     folder: folder::Folder,
-    log: PathBuf,
+    arguments: Vec<String>,
     /// The port of its gateway, see [`Declaration::port`].
     pub port: u16,
 }
@@ -61,7 +61,7 @@ impl Mesh {
     /// What `leno up` has printed.
     pub fn output(&self) -> String {
         let mut text = String::new();
-        File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
+        File::open(self.folder.log()).and_then(|mut file| file.read_to_string(&mut text)).unwrap();
         text
     }
 
@@ -137,6 +137,15 @@ impl Mesh {
         let fresh = path.with_extension("new");
         fs::write(&fresh, text).unwrap();
         fs::rename(&fresh, &path).unwrap();
+    }
+
+    /// Starts it again, after it has been told to end, with the same state and what stands below `spec:` now.
+    pub fn restart_with(&mut self, name: &str, spec: &str) {
+        self.wait_until_gone();
+        let file = self.folder.path().join("mesh/mesh.yaml");
+        fs::write(file, declare::mesh_file(name, spec)).unwrap();
+        self.up = declare::up(&self.folder, &self.arguments);
+        self.wait_until_ready();
     }
 
     /// The folder that holds everything of this mesh.

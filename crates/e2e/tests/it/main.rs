@@ -9,3 +9,4 @@
 )]
 
 mod bookshop;
+mod world;

@@ -19,10 +19,10 @@ use tokio::{net::UnixStream, sync::watch};
 use super::{Keeper, network::MARK};
 use crate::{
     backoff::Backoff,
-    handoff::{self, Sidecar, SidecarControl, SidecarSockets, SidecarWorkload},
+    handoff::{self, Sidecar, SidecarControl, SidecarHost, SidecarSockets, SidecarWorkload},
     limits::DRAIN_GRACE,
     link::Report,
-    plan::{NAMESPACE, TRUST_DOMAIN},
+    plan::{HOST_ADDRESS, NAMESPACE, TRUST_DOMAIN},
     vaulted,
 };
 
@@ -120,6 +120,7 @@ fn document(keeper: &Keeper, sockets: SidecarSockets, vault: i32) -> Sidecar {
             service_account: replica.service_account.clone(),
             labels: replica.labels.clone(),
             addresses: replica.addresses.clone(),
+            host: SidecarHost { address: HOST_ADDRESS, ports: replica.host_access.clone() },
         },
         control: SidecarControl { unix: keeper.plan.control.clone() },
         join_token: keeper.plan.join_token.clone(),

@@ -119,7 +119,7 @@ fn world(
     ];
     Ok(World {
         hostname: replica.name.clone(),
-        files: files(replica, workload),
+        files: files(&options.mesh, replica, workload),
         private,
         runtime: runtime_directory(user.as_ref()),
         hidden: hidden.into_iter().flatten().collect(),
@@ -130,9 +130,11 @@ fn world(
 }
 
 /// Replaced files, by which names lead to the mesh and nowhere else.
-fn files(replica: &Replica, workload: &Workload) -> BTreeMap<PathBuf, String> {
+fn files(mesh: &LocalMesh, replica: &Replica, workload: &Workload) -> BTreeMap<PathBuf, String> {
     let mut hosts = String::from("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n");
-    for address in &replica.addresses {
+    // A service's name means the service everywhere, also in the replica that has the same name.
+    let is_service = mesh.spec.services.iter().any(|service| service.name == replica.name);
+    for address in replica.addresses.iter().filter(|_| !is_service) {
         hosts.push_str(&format!("{address} {}\n", replica.name));
     }
     if !workload.host_access.is_empty() {

@@ -1,6 +1,6 @@
 //! Mesh DNS: names of the mesh are answered here, all others by the resolver outside, reached through the egress.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,14 +14,12 @@ use tokio::sync::Semaphore;
 use super::message::{self, Known, Parsed, Question};
 use crate::core::Core;
 use crate::dial::dial;
+use crate::egress::RESOLVER;
 use crate::limits::{CONNECT, DNS_FORWARD, DNS_TCP_CONNECTIONS, DNS_TCP_IDLE, DNS_WAITING};
 use crate::local::Local;
 use crate::outbound;
 use crate::resolve;
 use crate::upstream::{self, Spoken, To};
-
-/// The address by which an egress understands "the resolver of your host".
-pub(crate) const RESOLVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 53);
 
 /// Mesh DNS for one workload.
 pub(crate) struct Server {

@@ -32,7 +32,11 @@ pub fn setup(handoff: GatewayHandoff) -> Result<Setup, HandoffError> {
     }
     if let Some(fd) = handoff.egress {
         let socket = Socket::Unix(adopt("the egress listener", fd)?.into());
-        listeners.push(Listener { kind: Kind::Egress, socket, local: Arc::clone(&local) });
+        listeners.push(Listener {
+            kind: Kind::Egress { host: handoff.host_callers.into() },
+            socket,
+            local: Arc::clone(&local),
+        });
     }
     let (namespace, name) = (Arc::clone(&local.name.namespace), Arc::clone(&local.name.name));
     Ok(Setup {

@@ -86,6 +86,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         }
     };
     let local = Arc::new(Local {
+        host: None,
         owner: Arc::clone(&name.name),
         service_account: account.into(),
         labels: Labels::default(),

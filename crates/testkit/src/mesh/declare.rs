@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Child, Stdio},
 };
 
 use super::{
@@ -115,13 +115,8 @@ impl Declaration {
         let mesh = folder.path().join("mesh");
         self.write(&mesh);
         folder.give_away();
-        let log = folder.path().join("up.log");
-        let output = File::create(&log).unwrap();
-        let mut command = folder.command(&folder.program("leno"));
-        command.args(["up", "mesh.yaml", "--config", "config"]).args(&self.arguments).current_dir(&mesh);
-        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        let up = command.spawn().expect("leno starts");
-        let mut mesh = Mesh { up, folder, log, port: self.port };
+        let up = up(&folder, &self.arguments);
+        let mut mesh = Mesh { up, folder, arguments: self.arguments, port: self.port };
         mesh.wait_until_ready();
         mesh
     }
@@ -135,15 +130,28 @@ impl Declaration {
         }
         fs::create_dir_all(mesh.join("config")).unwrap();
         if let Some(spec) = &self.spec {
-            let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-            let head = "apiVersion: leno.dev/v1alpha1\nkind: LocalMesh\n";
-            let text = format!("{head}metadata:\n  name: {}\nspec:\n{spec}", self.name);
-            fs::write(mesh.join("mesh.yaml"), text).unwrap();
+            fs::write(mesh.join("mesh.yaml"), mesh_file(&self.name, spec)).unwrap();
         }
         for (name, text) in &self.config {
             fs::write(mesh.join("config").join(name), text).unwrap();
         }
     }
+}
+
+/// The mesh file with this below `spec:`.
+pub(super) fn mesh_file(name: &str, spec: &str) -> String {
+    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    format!("apiVersion: leno.dev/v1alpha1\nkind: LocalMesh\nmetadata:\n  name: {name}\nspec:\n{spec}")
+}
+
+/// Starts `leno up` in a folder that has everything.
+pub(super) fn up(folder: &Folder, arguments: &[String]) -> Child {
+    let output = File::options().create(true).append(true).open(folder.log()).unwrap();
+    let mut command = folder.command(&folder.program("leno"));
+    command.args(["up", "mesh.yaml", "--config", "config"]).args(arguments);
+    command.current_dir(folder.path().join("mesh"));
+    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    command.spawn().expect("leno starts")
 }
 
 fn free_port() -> u16 {

@@ -62,6 +62,11 @@ impl Folder {
         self.path.join("bin").join(name)
     }
 
+    /// What `leno up` prints.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join("up.log")
+    }
+
     /// A command of the mesh's user that knows this mesh and no other.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
