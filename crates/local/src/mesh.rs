@@ -6,6 +6,7 @@
 
 mod check;
 mod read;
+pub mod reference;
 mod value;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -236,9 +237,4 @@ impl Workload {
 fn label(version: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     version.chars().map(allowed).collect()
-}
-
-/// The JSON schema of the mesh file.
-pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(LocalMesh)
 }
