@@ -4,6 +4,7 @@
 //! An error names what was being done, what is wrong, and what to do about it. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage; `exec` returns its command's own.
 
+mod access_log;
 mod admin;
 mod config;
 mod down;

@@ -9,15 +9,17 @@ use leno_proxy::process::Setup;
 use leno_proxy::{bootstrap, process, roles};
 use leno_runtime::LocalRuntime;
 
+use crate::access_log::AccessLog;
+
 /// A part and the descriptor that its instructions are behind.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Part {
     #[command(hide = true)]
     Control(Bootstrap),
     #[command(hide = true)]
-    Gateway(Bootstrap),
+    Gateway(Proxy),
     #[command(hide = true)]
-    Sidecar(Bootstrap),
+    Sidecar(Proxy),
     #[command(hide = true)]
     Supervise(Bootstrap),
     #[command(hide = true)]
@@ -33,17 +35,27 @@ pub(crate) struct Bootstrap {
     bootstrap_fd: RawFd,
 }
 
+/// What `leno up` says to all proxies alike.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Proxy {
+    #[command(flatten)]
+    bootstrap: Bootstrap,
+    /// How the lines of its access log are written
+    #[arg(long, value_enum, default_value_t)]
+    access_log_format: AccessLog,
+}
+
 impl Part {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Control(Bootstrap { bootstrap_fd }) => control(bootstrap_fd),
-            Self::Gateway(Bootstrap { bootstrap_fd }) => {
-                let handoff: bootstrap::GatewayHandoff = handoff::take(bootstrap_fd)?;
-                serve(roles::gateway::setup(handoff)?)
+            Self::Gateway(Proxy { bootstrap, access_log_format }) => {
+                let handoff: bootstrap::GatewayHandoff = handoff::take(bootstrap.bootstrap_fd)?;
+                serve(roles::gateway::setup(handoff, access_log_format.into())?)
             }
-            Self::Sidecar(Bootstrap { bootstrap_fd }) => {
-                let handoff: bootstrap::Handoff = handoff::take(bootstrap_fd)?;
-                serve(roles::sidecar::setup(handoff)?)
+            Self::Sidecar(Proxy { bootstrap, access_log_format }) => {
+                let handoff: bootstrap::Handoff = handoff::take(bootstrap.bootstrap_fd)?;
+                serve(roles::sidecar::setup(handoff, access_log_format.into())?)
             }
             Self::Supervise(Bootstrap { bootstrap_fd }) => {
                 leno_local::supervisor::main(bootstrap_fd)?;

@@ -13,9 +13,11 @@ use leno_model::name::{Host, WorkloadName};
 use leno_proxy::process;
 use leno_proxy::roles::standalone::{self, Options};
 use leno_runtime::LocalRuntime;
-use leno_telemetry::access::{Format, Target};
+use leno_telemetry::access::Target;
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
+
+use crate::access_log::AccessLog;
 
 /// Run one proxy by itself: an edge, or one side of a pair
 ///
@@ -61,12 +63,18 @@ pub(crate) struct Arguments {
     /// A Unix socket for the admin interface
     #[arg(long, value_name = "PATH")]
     admin: Option<PathBuf>,
+    /// An address where metrics are scraped and readiness is asked for over HTTP: /stats/prometheus, /healthz/ready
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
     /// Data cores; chosen by the machine when left out
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     threads: usize,
     /// Write an access log to this file, `-` for standard output; none by default
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    /// How its lines are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    access_log_format: AccessLog,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -93,10 +101,11 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             mesh: arguments.mesh,
             bind: arguments.bind,
             admin: arguments.admin,
+            metrics: arguments.metrics,
             threads: arguments.threads,
             access: arguments.access_log.map(|path| {
                 let target = if path.as_os_str() == "-" { Target::Stdout } else { Target::File(path) };
-                (target, Format::Text)
+                (target, arguments.access_log_format.into())
             }),
         })?;
         let ended = process::run(setup).await;

@@ -21,6 +21,7 @@ use leno_local::up::{Arguments as Parts, Context, Handover, Options, Program};
 use leno_proxy::bootstrap as proxy;
 use serde_json::Value;
 
+use crate::access_log::AccessLog;
 use crate::mesh_file;
 
 /// The name under which the mesh's own gateway is known, and its service account.
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// How long certificates are valid, in seconds; six hours by default
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
     svid_lifetime: u64,
+    /// How the lines of access logs are written, which `leno logs` shows
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    access_log_format: AccessLog,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -75,14 +79,18 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             supervisor: part("supervise"),
             init: part("init"),
             janitor: part("janitor"),
-            sidecar: part("sidecar"),
+            sidecar: proxy_part("sidecar", arguments.access_log_format),
         },
-        programs: programs(&facts, &known),
+        programs: programs(&facts, &known, arguments.access_log_format),
         terminal: Box::new(io::stdout()),
         colours: io::stdout().is_terminal(),
         observer,
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn proxy_part(name: &str, format: AccessLog) -> Vec<OsString> {
+    vec![name.into(), "--access-log-format".into(), format.as_str().into()]
 }
 
 fn part(name: &str) -> Vec<OsString> {
@@ -141,7 +149,7 @@ impl Known {
     }
 }
 
-fn programs(facts: &Rc<Facts>, known: &Rc<Known>) -> Vec<Program> {
+fn programs(facts: &Rc<Facts>, known: &Rc<Known>, format: AccessLog) -> Vec<Program> {
     let (for_control, for_gateway) = (Rc::clone(facts), Rc::clone(facts));
     let known = Rc::clone(known);
     vec![
@@ -152,7 +160,7 @@ fn programs(facts: &Rc<Facts>, known: &Rc<Known>) -> Vec<Program> {
         },
         Program {
             name: GATEWAY.to_owned(),
-            arguments: part("gateway"),
+            arguments: proxy_part("gateway", format),
             document: Box::new(move |context, handover| for_gateway.gateway(context, handover)),
         },
     ]

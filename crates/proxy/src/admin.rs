@@ -1,6 +1,8 @@
-//! The admin interface: a Unix socket that only the operator reaches. It shows and never changes configuration.
+//! The admin interface: a Unix socket that only the operator reaches. It shows and never changes configuration. Metrics
+//! and readiness are also served on a TCP port where the proxy was given one.
 
 use std::io;
+use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,12 +11,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use leno_http::exchange::{Exchange, Frame, Incoming};
 use leno_http::head::ResponseHead;
+use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
 use leno_model::request::RequestView;
 use leno_runtime::task::{self, Task};
 use leno_telemetry::exposition::Format;
 use serde_json::json;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
 use crate::core::{Core, Shared};
@@ -22,29 +25,35 @@ use crate::explain::{self, Question};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS};
 use crate::local::Local;
 
+/// Where the interface is served, which decides how much of it.
+#[derive(Debug)]
+pub enum Door {
+    /// A Unix socket: whoever may open it is the operator.
+    Operator(StdUnixListener),
+    /// A TCP port for what scrapes metrics and checks readiness: nothing else is told there.
+    Metrics(StdTcpListener),
+}
+
 /// Serves the admin interface for as long as the task is kept.
-pub(crate) fn serve(
-    shared: Arc<Shared>,
-    local: Arc<Local>,
-    listener: StdUnixListener,
-) -> io::Result<Task<()>> {
-    listener.set_nonblocking(true)?;
-    let listener = UnixListener::from_std(listener)?;
+pub(crate) fn serve(shared: Arc<Shared>, local: Arc<Local>, door: Door) -> io::Result<Task<()>> {
+    let (listener, is_operator) = match door {
+        Door::Operator(listener) => (Listening::unix(listener)?, true),
+        Door::Metrics(listener) => (Listening::tcp(listener)?, false),
+    };
     let places = Rc::new(Semaphore::new(ADMIN_CONNECTIONS));
     let core = Core::new(shared, fastrand::u64(..));
     Ok(task::spawn_local("admin", async move {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok(stream) = listener.accept().await else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let (core, local, places) = (Rc::clone(&core), Arc::clone(&local), Rc::clone(&places));
             task::spawn_local("admin", async move {
                 let Ok(_place) = places.try_acquire() else { return };
-                let mut connection =
-                    Connection::new(Protocol::Http1, Box::new(stream), Rc::new(Config::default()));
+                let mut connection = Connection::new(Protocol::Http1, stream, Rc::new(Config::default()));
                 while let Some(exchange) = connection.accept().await {
-                    answer(&core, &local, exchange).await;
+                    answer(&core, &local, is_operator, exchange).await;
                 }
             })
             .detach();
@@ -52,16 +61,43 @@ pub(crate) fn serve(
     }))
 }
 
-async fn answer(core: &Rc<Core>, local: &Arc<Local>, exchange: Exchange) {
+enum Listening {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listening {
+    fn unix(listener: StdUnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener).map(Self::Unix)
+    }
+
+    fn tcp(listener: StdTcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Tcp)
+    }
+
+    async fn accept(&self) -> io::Result<Box<dyn Io>> {
+        Ok(match self {
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
+        })
+    }
+}
+
+async fn answer(core: &Rc<Core>, local: &Arc<Local>, is_operator: bool, exchange: Exchange) {
     let Exchange { head, mut body, reply } = exchange;
     let shared = &core.shared;
     let (status, kind, body) = match (head.method(), head.path()) {
-        ("GET", "/stats/prometheus") => {
+        ("GET", "/stats/prometheus" | "/metrics") => {
             let accept = head.fields().joined("accept").unwrap_or_default();
             let format = Format::accepted(&String::from_utf8_lossy(&accept));
             (StatusCode::OK, format.content_type(), shared.registry.encode_to_string(format))
         }
         ("GET", "/healthz/ready") => ready(shared, local),
+        _ if !is_operator => {
+            (StatusCode::NOT_FOUND, TEXT, "there are /stats/prometheus and /healthz/ready\n".to_owned())
+        }
         ("GET", "/config") => (StatusCode::OK, JSON, config(shared, local)),
         ("POST", "/explain") => explained(core, local, &mut body).await,
         ("GET", _) => {

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use leno_wire::transport::{Endpoint, Remote};
 use tokio::sync::watch;
 
 use crate::admin;
+pub use crate::admin::Door;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
 use crate::limits::{DRAIN, SWEEP_INTERVAL};
@@ -79,7 +80,7 @@ pub struct Setup {
     /// Sockets of mesh DNS.
     pub dns: Vec<DnsSocket>,
     /// The admin interface.
-    pub admin: Option<StdUnixListener>,
+    pub admin: Vec<Door>,
     /// The supervisor's keeping.
     pub vault: Option<StdUnixStream>,
     /// Data cores; at least 1.
@@ -181,13 +182,12 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
     let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores)?;
     start_dns(&shared, &start.local, start.dns)?;
-    let admin = match start.admin {
-        Some(listener) => Some(
-            admin::serve(Arc::clone(&shared), Arc::clone(&start.local), listener)
-                .map_err(setup("the admin interface"))?,
-        ),
-        None => None,
-    };
+    let admin = start
+        .admin
+        .into_iter()
+        .map(|door| admin::serve(Arc::clone(&shared), Arc::clone(&start.local), door))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(setup("the admin interface"))?;
     announce(&shared, vault.clone());
     wait_for_end(&mut signals, orders, &mut cores).await?;
     if let Some(vault) = &vault {

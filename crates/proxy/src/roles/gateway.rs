@@ -12,13 +12,13 @@ use leno_wire::transport::Endpoint;
 use super::sidecar::adopt;
 use crate::bootstrap::{GatewayHandoff, HandoffError};
 use crate::listener::{Kind, Listener, Socket};
-use crate::process::{Identity, Setup};
+use crate::process::{Door, Identity, Setup};
 
-/// The setup that a handoff means.
+/// The setup that a handoff means, with this form of the access log.
 ///
 /// # Errors
 /// When a name in it is not valid, a port is taken, or a descriptor is not what it should be.
-pub fn setup(handoff: GatewayHandoff) -> Result<Setup, HandoffError> {
+pub fn setup(handoff: GatewayHandoff, format: Format) -> Result<Setup, HandoffError> {
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
     let local = Arc::new(handoff.workload.local(&handoff.mesh, 0));
     let remote = handoff.control.remote(&handoff.join_token);
@@ -47,10 +47,10 @@ pub fn setup(handoff: GatewayHandoff) -> Result<Setup, HandoffError> {
         listeners,
         bind: Some(handoff.bind),
         dns: Vec::new(),
-        admin: Some(adopt("the admin listener", handoff.admin)?.into()),
+        admin: vec![Door::Operator(adopt("the admin listener", handoff.admin)?.into())],
         vault: handoff.vault.map(|fd| adopt("the parent's stream", fd)).transpose()?.map(Into::into),
         cores: leno_runtime::process::cores(NonZeroUsize::new(handoff.threads)),
-        access: Some((Target::Stdout, Format::Text)),
+        access: Some((Target::Stdout, format)),
         local,
     })
 }

@@ -12,13 +12,13 @@ use leno_wire::transport::Endpoint;
 
 use crate::bootstrap::{Handoff, HandoffError};
 use crate::listener::{Kind, Listener, Socket};
-use crate::process::{DnsSocket, Identity, Setup};
+use crate::process::{DnsSocket, Door, Identity, Setup};
 
-/// The setup that a supervisor's handoff means.
+/// The setup that a supervisor's handoff means, with this form of the access log.
 ///
 /// # Errors
 /// When a name in it is not valid, or a descriptor is not what it should be.
-pub fn setup(handoff: Handoff) -> Result<Setup, HandoffError> {
+pub fn setup(handoff: Handoff, format: Format) -> Result<Setup, HandoffError> {
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
     let local = Arc::new(handoff.workload.local(&handoff.mesh, handoff.mark));
     let remote = handoff.control.remote(&handoff.join_token);
@@ -45,10 +45,10 @@ pub fn setup(handoff: Handoff) -> Result<Setup, HandoffError> {
         listeners,
         bind: None,
         dns,
-        admin: Some(adopt("the admin listener", sockets.admin)?.into()),
+        admin: vec![Door::Operator(adopt("the admin listener", sockets.admin)?.into())],
         vault: handoff.vault.map(|fd| adopt("the supervisor's stream", fd)).transpose()?.map(Into::into),
         cores: leno_runtime::process::cores(NonZeroUsize::new(handoff.threads)),
-        access: Some((Target::Stdout, Format::Text)),
+        access: Some((Target::Stdout, format)),
         local,
     })
 }

@@ -16,7 +16,7 @@ use leno_wire::transport::Endpoint;
 
 use crate::listener::{Kind, Listener, Socket};
 use crate::local::Local;
-use crate::process::{Identity, Setup};
+use crate::process::{Door, Identity, Setup};
 
 /// What a proxy by itself is told.
 pub struct Options {
@@ -38,6 +38,8 @@ pub struct Options {
     pub bind: IpAddr,
     /// The admin interface's Unix socket.
     pub admin: Option<PathBuf>,
+    /// Where metrics and readiness are served over TCP.
+    pub metrics: Option<SocketAddr>,
     /// Data cores; 0 chooses by the machine.
     pub threads: usize,
     /// Where access records go; `None` keeps none.
@@ -74,8 +76,20 @@ pub enum StandaloneError {
 /// # Errors
 /// When a port is taken, or the certificate is of no use.
 pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
-    let Options { subject, control, svid, roots, outbound, inbound, mesh, bind, admin, threads, access } =
-        options;
+    let Options {
+        subject,
+        control,
+        svid,
+        roots,
+        outbound,
+        inbound,
+        mesh,
+        bind,
+        admin,
+        metrics,
+        threads,
+        access,
+    } = options;
     let id = svid.id().clone();
     let (_, account) =
         id.service_account().ok_or_else(|| StandaloneError::Identity { found: id.to_string() })?;
@@ -111,7 +125,13 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
     for address in mesh {
         listen(address, Kind::Mesh)?;
     }
-    let admin = admin.map(|path| admin_socket(&path)).transpose()?;
+    let mut doors = Vec::new();
+    if let Some(path) = admin {
+        doors.push(Door::Operator(admin_socket(&path)?));
+    }
+    if let Some(address) = metrics {
+        doors.push(Door::Metrics(bound(address)?));
+    }
     Ok(Setup {
         bind: matches!(subject, Subject::Gateway { .. }).then_some(bind),
         subject,
@@ -120,7 +140,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         identity: Identity::Given { svid: Box::new(svid), roots },
         listeners,
         dns: Vec::new(),
-        admin,
+        admin: doors,
         vault: None,
         cores: leno_runtime::process::cores(NonZeroUsize::new(threads)),
         access,
