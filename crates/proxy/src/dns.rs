@@ -1,4 +1,4 @@
 //! Mesh DNS.
 
-mod message;
+pub mod message;
 pub(crate) mod server;

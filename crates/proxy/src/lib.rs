@@ -8,6 +8,7 @@
 
 pub mod bootstrap;
 pub mod core;
+pub mod dns;
 pub mod explain;
 pub mod limits;
 pub mod listener;
@@ -21,7 +22,6 @@ mod admin;
 mod certificate;
 mod detect;
 mod dial;
-mod dns;
 mod egress;
 mod gateway;
 mod headers;

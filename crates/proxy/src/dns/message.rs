@@ -16,15 +16,15 @@ const EDNS_BYTES: u16 = 1232;
 
 /// A question that can be looked up.
 #[derive(Debug)]
-pub(super) struct Question {
+pub struct Question {
     request: Message,
     /// The name, lower-case, without the trailing dot.
-    pub(super) name: String,
+    pub name: String,
 }
 
 /// What is known of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub enum Known {
     /// It is of the mesh and has these addresses.
     Addresses(Vec<IpAddr>),
     /// It would be of the mesh, and does not exist.
@@ -35,7 +35,7 @@ pub(super) enum Known {
 
 /// How a packet is to be handled.
 #[derive(Debug)]
-pub(super) enum Parsed {
+pub enum Parsed {
     /// Look the name up.
     Ask(Box<Question>),
     /// Send this answer.
@@ -45,7 +45,7 @@ pub(super) enum Parsed {
 }
 
 /// Reads a request.
-pub(super) fn parse(packet: &[u8]) -> Parsed {
+pub fn parse(packet: &[u8]) -> Parsed {
     let Ok(request) = Message::from_vec(packet) else {
         return match packet {
             // The id and the flags are there: say that the rest is not understood.
@@ -80,7 +80,7 @@ pub(super) fn parse(packet: &[u8]) -> Parsed {
 impl Question {
     /// The answer as a packet of at most `limit` bytes; a longer one is marked truncated, so that the client asks
     /// again over TCP.
-    pub(super) fn answer(&self, known: &Known, limit: usize) -> Vec<u8> {
+    pub fn answer(&self, known: &Known, limit: usize) -> Vec<u8> {
         let mut response = self.response(match known {
             Known::Addresses(_) => ResponseCode::NoError,
             Known::Absent => ResponseCode::NXDomain,
@@ -105,12 +105,12 @@ impl Question {
     }
 
     /// The answer that sends the client to TCP.
-    pub(super) fn truncated(&self) -> Vec<u8> {
+    pub fn truncated(&self) -> Vec<u8> {
         self.response(ResponseCode::NoError).truncate().to_vec().unwrap_or_default()
     }
 
     /// The largest packet that the client takes over UDP.
-    pub(super) fn udp_limit(&self) -> usize {
+    pub fn udp_limit(&self) -> usize {
         usize::from(self.request.max_payload().min(EDNS_BYTES)).max(DNS_UDP_BYTES)
     }
 
