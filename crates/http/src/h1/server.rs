@@ -109,11 +109,20 @@ impl ServerConnection {
         let mut conn = self.conn.borrow_mut();
         if conn.is_busy() {
             conn.watch(cx);
-            // An answer that is complete goes out even while the request's body is still arriving.
-            if matches!(conn.writing, Writing::Idle | Writing::Failed(_)) && conn.has_output() {
-                let _flushed = conn.poll_flush_io(cx);
+            // An answer that is complete goes out even while the request's body is still arriving, and so does the
+            // end of a tunnel whose send half is gone.
+            match conn.writing {
+                Writing::Idle | Writing::Failed(_) if conn.has_output() => {
+                    let _flushed = conn.poll_flush_io(cx);
+                }
+                Writing::Shutting => {
+                    let _failed = conn.poll_flush(cx);
+                }
+                _ => {}
             }
-            return Poll::Pending;
+            if conn.is_busy() {
+                return Poll::Pending;
+            }
         }
         if conn.has_output() {
             match conn.poll_flush_io(cx) {

@@ -328,6 +328,19 @@ async fn an_upgrade_becomes_a_tunnel_with_half_close() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_tunnel_goes_out_when_nobody_waits_for_it() {
+    let (mut peer, io) = duplex(1024);
+    write(&mut peer, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n").await;
+    let mut connection = server(io);
+    let Exchange { body, reply, .. } = in_time(connection.accept()).await.expect("a request");
+    drop(body);
+    reply.head(ResponseHead::new(StatusCode::OK)).finish();
+    let (next, text) = tokio::join!(in_time(connection.accept()), read_all(&mut peer));
+    assert!(next.is_none());
+    assert_eq!(text, "HTTP/1.1 200 OK\r\n\r\n");
+}
+
+#[tokio::test]
 async fn a_declined_upgrade_leaves_the_connection_usable_but_a_declined_connect_does_not() {
     for (request, kept) in [
         ("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", true),
