@@ -80,15 +80,24 @@ fn request_line(bytes: &[u8]) -> Detection {
                 {
                     if known < 4 { Detection::NeedMore } else { Detection::Http1 }
                 }
-                _ if has_version(target) => Detection::Http1,
-                _ => Detection::Opaque,
+                _ => odd_target(method, target),
             }
         }
     }
 }
 
-/// Whether the line names an HTTP version, whatever its target is.
-fn has_version(target: &[u8]) -> bool {
-    let line = target.split(|b| *b == b'\n').next().unwrap_or_default();
-    line.windows(6).any(|w| w.eq_ignore_ascii_case(b" HTTP/"))
+/// A target that no standard knows is still one to lenient servers if an HTTP version ends the line. Only the whole line
+/// tells, or whoever cuts it would choose what it is; and only methods in capitals are waited for, since what begins
+/// otherwise need not have lines.
+fn odd_target(method: &[u8], target: &[u8]) -> Detection {
+    if !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')) {
+        return Detection::Opaque;
+    }
+    let Some(end) = memchr::memchr(b'\n', target) else { return Detection::NeedMore };
+    let line = target.get(..end).unwrap_or_default();
+    if line.windows(6).any(|w| w.eq_ignore_ascii_case(b" HTTP/")) {
+        Detection::Http1
+    } else {
+        Detection::Opaque
+    }
 }

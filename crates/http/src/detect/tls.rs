@@ -65,7 +65,7 @@ fn message(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
 
 /// The first record's payload, and what comes after it.
 fn record(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
-    // Each byte is judged as soon as it is there.
+    // Each byte is judged as soon as it is there; the minor version means nothing (RFC 8446 §5.1).
     for (at, wanted) in [HANDSHAKE, 3].into_iter().enumerate() {
         match bytes.get(at) {
             None => return Err(Stop::NeedMore),
@@ -73,9 +73,9 @@ fn record(bytes: &[u8]) -> Result<(&[u8], &[u8]), Stop> {
             Some(_) => {}
         }
     }
-    let Some(&[_, _, minor, high, low]) = bytes.first_chunk::<5>() else { return Err(Stop::NeedMore) };
+    let Some(&[_, _, _, high, low]) = bytes.first_chunk::<5>() else { return Err(Stop::NeedMore) };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if minor > 4 || length == 0 || length > RECORD {
+    if length == 0 || length > RECORD {
         return Err(Stop::Malformed);
     }
     let rest = bytes.get(5..).unwrap_or_default();
@@ -116,12 +116,12 @@ impl<'a> Reader<'a> {
 /// Reads the message's body; `None` if it isn't well-formed.
 fn parse(body: &[u8]) -> Option<Hello> {
     let mut reader = Reader(body);
-    let version = reader.u16()?;
-    reader.take(32)?;
+    // The version, which decides nothing where `supported_versions` does, and the random bytes.
+    reader.take(2 + 32)?;
     let session = reader.short()?.0.len();
     let suites = reader.long()?.0.len();
     let compressions = reader.short()?.0.len();
-    if version >> 8 != 3 || session > 32 || suites < 2 || suites % 2 != 0 || compressions == 0 {
+    if session > 32 || suites < 2 || suites % 2 != 0 || compressions == 0 {
         return None;
     }
     let mut hello = Hello::default();
