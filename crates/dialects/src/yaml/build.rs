@@ -33,6 +33,7 @@ const MISINDENTED: [&str; 2] = ["invalid indentation", "invalid indentation in f
 /// Builds one document's tree from events, with a stack of its own (no recursion).
 pub(super) struct Builder<'f> {
     findings: &'f Findings,
+    text: &'f str,
     lines_before: u32,
     /// Lines of the text (from 1) that were indented further by [`INDENTATION`].
     indented: &'f [usize],
@@ -64,9 +65,15 @@ enum PendingKey {
 
 impl<'f> Builder<'f> {
     /// A builder for a document of a text before which the file has some lines.
-    pub(super) fn new(findings: &'f Findings, lines_before: u32, indented: &'f [usize]) -> Self {
+    pub(super) fn new(
+        findings: &'f Findings,
+        text: &'f str,
+        lines_before: u32,
+        indented: &'f [usize],
+    ) -> Self {
         Self {
             findings,
+            text,
             lines_before,
             indented,
             open: Vec::new(),
@@ -95,7 +102,7 @@ impl<'f> Builder<'f> {
                 }
                 Some(Err(error)) => {
                     let (line, column) = (error.marker().line(), error.marker().col());
-                    self.findings.report(codes::SYNTAX, self.position(line, column), error.info());
+                    self.findings.report(codes::SYNTAX, self.in_text(line, column), error.info());
                     return if MISINDENTED.contains(&error.info()) {
                         Step::Misindented(line, column)
                     } else {
@@ -103,6 +110,14 @@ impl<'f> Builder<'f> {
                     };
                 }
             }
+        }
+    }
+
+    /// The place of an error. To the parser a last line without end is followed by another one.
+    fn in_text(&self, line: usize, column: usize) -> Position {
+        match self.text.split('\n').enumerate().last() {
+            Some((last, text)) if line > last + 1 => self.position(last + 1, text.chars().count()),
+            _ => self.position(line, column),
         }
     }
 
@@ -135,6 +150,9 @@ impl<'f> Builder<'f> {
                     );
                     return None;
                 };
+                if self.open.len() + depth(&node) > MAX_DEPTH {
+                    return self.too_deep(at);
+                }
                 self.spend(size(&node), at)?;
                 self.keep(0, node)
             }
@@ -166,13 +184,17 @@ impl<'f> Builder<'f> {
 
     fn enter(&mut self, open: Open) -> Option<()> {
         if self.open.len() >= MAX_DEPTH {
-            let message = format!("the nesting is deeper than {MAX_DEPTH} levels");
-            self.findings.report(codes::LIMIT, open.at, message);
-            return None;
+            return self.too_deep(open.at);
         }
         self.spend((1, 0), open.at)?;
         self.open.push(open);
         Some(())
+    }
+
+    fn too_deep(&self, at: Position) -> Option<()> {
+        let message = format!("the nesting is deeper than {MAX_DEPTH} levels");
+        self.findings.report(codes::LIMIT, at, message);
+        None
     }
 
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Node {
@@ -262,6 +284,22 @@ fn size(node: &Node) -> (usize, usize) {
         }
     }
     (nodes, bytes)
+}
+
+/// How many lists and mappings are inside each other in a tree.
+fn depth(node: &Node) -> usize {
+    let mut deepest = 0;
+    let mut rest = vec![(node, 0)];
+    while let Some((node, around)) = rest.pop() {
+        let depth = around + usize::from(matches!(node.kind, Kind::List(_) | Kind::Mapping(_)));
+        deepest = deepest.max(depth);
+        match &node.kind {
+            Kind::Null | Kind::Scalar(_) => {}
+            Kind::List(items) => rest.extend(items.iter().map(|item| (item, depth))),
+            Kind::Mapping(entries) => rest.extend(entries.iter().map(|entry| (&entry.value, depth))),
+        }
+    }
+    deepest
 }
 
 /// Takes a node for a key; `lines` holds the keys so far.

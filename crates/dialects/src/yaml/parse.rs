@@ -98,7 +98,7 @@ fn attempt<'t>(
     let mut parser = Parser::new_from_str(text);
     loop {
         let findings = Findings::new(file.clone(), None);
-        let mut builder = Builder::new(&findings, part.lines_before, indented);
+        let mut builder = Builder::new(&findings, text, part.lines_before, indented);
         let step = builder.run(&mut parser);
         let root = builder.into_root();
         let at = root.as_ref().map_or_else(|| begin(part), |root| root.at);

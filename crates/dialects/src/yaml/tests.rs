@@ -92,6 +92,10 @@ fn what_is_refused_is_told_with_its_place() {
             "x:\n  a: [\n    'y'\n  ], !x b\n",
             "4:a.yaml:4: error[LENO0001]: while parsing a block mapping, did not find expected key",
         ),
+        (
+            "a: b\nc: {",
+            "5:a.yaml:2: error[LENO0001]: while parsing a node, did not find expected node content",
+        ),
         ("a: b\rc: d\n", "5:a.yaml:1: error[LENO0001]: the character U+000D is not allowed here"),
     ] {
         let found = read(text);
@@ -109,6 +113,7 @@ fn limits_hold() {
     }
     let long_aliases = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 100].join(", "));
     let nested_anchors = "x: [&b [&c [&d 1]]]\n".to_owned();
+    let deep_by_alias = format!("- &a\n  {}x\n- {}*a\n", "- ".repeat(25), "- ".repeat(25));
     let wide = format!("[{}]", "1,".repeat(450_000));
     let huge = "a".repeat(crate::limits::MAX_DOCUMENT_BYTES + 1);
     for (text, limited) in [
@@ -117,6 +122,7 @@ fn limits_hold() {
         (&laughs, true),
         (&long_aliases, true),
         (&nested_anchors, false),
+        (&deep_by_alias, true),
         (&wide, true),
         (&huge, true),
     ] {
