@@ -42,9 +42,16 @@ pub struct Found {
 /// Everything that is wrong, with places and remedies.
 pub fn read(files: &[File], root: bool) -> Result<Found, Vec<Diagnostic>> {
     let mut found: Option<(usize, Node)> = None;
+    let mut broken = Vec::new();
     for (index, file) in files.iter().enumerate() {
         for document in yaml::documents(&file.name, &file.text) {
-            let Some(node) = document.root.filter(is_mesh) else { continue };
+            let Some(node) = document.root else {
+                broken.extend(document.diagnostics);
+                continue;
+            };
+            if !is_mesh(&node) {
+                continue;
+            }
             if !document.diagnostics.is_empty() {
                 return Err(document.diagnostics);
             }
@@ -56,7 +63,10 @@ pub fn read(files: &[File], root: bool) -> Result<Found, Vec<Diagnostic>> {
             found = Some((index, node));
         }
     }
-    let Some((index, node)) = found else { return Err(nowhere(files)) };
+    let Some((index, node)) = found else {
+        // The mesh may well be in a document that can't be read.
+        return Err(if broken.is_empty() { nowhere(files) } else { broken });
+    };
     let Some(file) = files.get(index) else { return Err(Vec::new()) };
     let mesh = parse(file, &node)?;
     let problems = check(&mesh, root);

@@ -98,6 +98,11 @@ fn problems_name_line_and_remedy() {
             "mesh.yaml:9: error[LENO0002]: the key `name` is already on line 8\n  help: remove one of the two",
         ),
         (
+            ("dependsOn: [db]", "dependsOn: [db"),
+            "mesh.yaml:27: error[LENO0001]: illegal placement of ':' indicator\n  help: see the place named; indentation \
+             and quotes are the usual causes",
+        ),
+        (
             ("kind: LocalMesh", "kind: Local"),
             "mesh.yaml: error[LENO0021]: no document of kind LocalMesh in this file\n  help: name the file that has \
              `apiVersion: leno.dev/v1alpha1` and `kind: LocalMesh`",
