@@ -14,6 +14,9 @@ use crate::key::{CertificateSigner, KeyPair};
 use crate::limits::{MAX_CSR_BYTES, RSA_BITS};
 use crate::pem;
 
+/// The first byte of a constructed sequence.
+const SEQUENCE: u8 = 0x30;
+
 /// Why a signing request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -70,7 +73,9 @@ impl SigningRequest {
         if der.len() > MAX_CSR_BYTES {
             return Err(Refusal::TooLarge);
         }
-        let Ok(([], request)) = X509CertificationRequest::from_der(der) else {
+        // The reader takes a sequence whose tag says that it has no parts; DER knows one spelling only (X.690 §8.9.1).
+        let (Some(&SEQUENCE), Ok(([], request))) = (der.first(), X509CertificationRequest::from_der(der))
+        else {
             return Err(Refusal::Malformed);
         };
         let key = &request.certification_request_info.subject_pki;

@@ -9,6 +9,9 @@ use x509_parser::prelude::FromDer;
 
 use crate::clock;
 
+/// The tag of a `uniformResourceIdentifier` among general names (RFC 5280 §4.2.1.6).
+const URI: u32 = 6;
+
 /// A rule that a certificate breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
@@ -133,8 +136,16 @@ fn is_authority(certificate: &X509Certificate<'_>) -> Result<bool, Violation> {
 
 fn uris<'a>(certificate: &'a X509Certificate<'a>) -> Result<Vec<&'a str>, Violation> {
     let names = certificate.subject_alternative_name().map_err(|_detail| Violation::Malformed)?;
-    let names = names.iter().flat_map(|names| &names.value.general_names);
-    Ok(names.filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None }).collect())
+    let mut uris = Vec::new();
+    for name in names.iter().flat_map(|names| &names.value.general_names) {
+        match name {
+            GeneralName::URI(uri) => uris.push(*uri),
+            // A URI that can't be read is one too many all the same.
+            GeneralName::Invalid(tag, _) if tag.0 == URI => return Err(Violation::Malformed),
+            _ => {}
+        }
+    }
+    Ok(uris)
 }
 
 fn sole_uri(certificate: &X509Certificate<'_>) -> Result<SpiffeId, Violation> {
