@@ -78,14 +78,14 @@ pub(crate) const USES: &[Use] = &[
         "watching files is a source's work, and local keeps its own files protected",
     ),
     of("h2", &["leno-http", "leno-sample"], &["leno-proxy", "leno-e2e"], "HTTP/2 is http's work"),
-    of("httparse", &["leno-sample"], &[], "the proxy's head parser is its own and strict"),
+    of("httparse", &["leno-sample", "leno-fuzz"], &[], "the proxy's head parser is its own and strict"),
     of(
         "hyper",
         &["leno-wire", "leno-control", "leno-sample", "leno-cli", "leno-local"],
         &["leno-http", "leno-proxy", "leno-e2e", "leno-testkit"],
         "control, administration and callouts only; the data path is http's own",
     ),
-    of("prost", &["leno-wire", "leno-sample"], &[], "discovery protobuf is wire's"),
+    of("prost", &["leno-wire", "leno-sample", "leno-fuzz"], &[], "discovery protobuf is wire's"),
     of("tonic", &["leno-wire", "leno-sample"], &["leno-control"], "discovery's transport is wire's"),
     of("tonic-prost", &["leno-wire", "leno-sample"], &[], "discovery protobuf is wire's"),
     of("protox", &[], &["leno-wire", "leno-sample"], "protobuf is compiled where it is used"),
@@ -93,7 +93,7 @@ pub(crate) const USES: &[Use] = &[
     of(
         "rcgen",
         &["leno-identity", "leno-bench"],
-        &["leno-wire", "leno-proxy", "leno-control", "leno-e2e", "leno-testkit"],
+        &["leno-wire", "leno-proxy", "leno-control", "leno-e2e", "leno-testkit", "leno-fuzz"],
         "issuing certificates is identity's",
     ),
     of(
@@ -102,7 +102,7 @@ pub(crate) const USES: &[Use] = &[
         &["leno-proxy", "leno-control", "leno-e2e", "leno-testkit"],
         "reading certificates is identity's",
     ),
-    of("rustls-webpki", &["leno-identity"], &[], "checking certificates is identity's"),
+    of("rustls-webpki", &["leno-identity", "leno-fuzz"], &[], "checking certificates is identity's"),
     of("saphyr-parser", &["leno-dialects"], &[], "YAML is read at one place, with spans and limits"),
     of("hickory-proto", &["leno-proxy"], &["leno-e2e"], "mesh DNS is the proxy's"),
     of("tikv-jemallocator", &["leno"], &[], "the binary chooses the allocator"),
@@ -148,4 +148,4 @@ pub(crate) const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Crates beside the map: only tests use them, or nobody.
-pub(crate) const BESIDE: [&str; 4] = ["leno-testkit", "leno-e2e", "leno-bench", "xtask"];
+pub(crate) const BESIDE: [&str; 5] = ["leno-testkit", "leno-e2e", "leno-fuzz", "leno-bench", "xtask"];
