@@ -223,6 +223,9 @@ pub(crate) struct World {
     pub(crate) protected: Vec<PathBuf>,
     /// Host paths that it sees although they lie in a private directory.
     pub(crate) shared: Vec<PathBuf>,
+    /// Host paths that it may read although they lie in a private directory: what it is made of, the
+    /// mesh file's directory and its program. One that doesn't exist is told when the program starts.
+    pub(crate) readable: Vec<PathBuf>,
     /// Whether root runs the mesh, so that workloads keep what daemons need to drop privileges.
     pub(crate) root: bool,
 }

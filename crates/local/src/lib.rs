@@ -11,6 +11,7 @@
 mod backoff;
 pub mod client;
 pub mod directory;
+mod executable;
 pub mod handoff;
 pub mod init;
 pub mod janitor;

@@ -154,7 +154,8 @@ pub struct Workload {
     #[serde(default)]
     pub depends_on: Vec<String>,
     /// Host files, directories or sockets that it may reach although they lie where it has its own:
-    /// `/tmp`, `/run`, `/dev`.
+    /// `/tmp`, `/run`, `/dev`. Its working directory is there anyway; so are the mesh file's directory and its
+    /// program, to be read.
     #[serde(default)]
     pub share: Vec<PathBuf>,
     /// Ports of the host's 127.0.0.1 that it may reach as `host.leno.internal`.

@@ -2,13 +2,13 @@
 
 use std::{
     io,
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use leno_capture::process::{Child, Command, Error, Step};
 
-use crate::handoff::Process;
+use crate::{executable, handoff::Process};
 
 /// Starts a process with these three standard streams.
 pub(super) fn start(process: &Process, streams: Vec<OwnedFd>) -> Result<Child, String> {
@@ -40,12 +40,10 @@ fn find(program: &str, process: &Process) -> Result<PathBuf, String> {
     if program.contains('/') {
         return Ok(PathBuf::from(program));
     }
+    let candidates = executable::candidates(program, &process.environment, &process.workdir);
     let path = process.environment.get("PATH").map_or("", String::as_str);
-    let executable = |file: &PathBuf| {
-        std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    };
-    let mut candidates = path.split(':').map(|directory| process.workdir.join(directory).join(program));
-    candidates.find(executable).ok_or_else(|| format!("no program {program:?} in PATH ({path})"))
+    let found = candidates.into_iter().find(|file| executable::is_executable(file));
+    found.ok_or_else(|| format!("no program {program:?} in PATH ({path})"))
 }
 
 /// The failure in words, with the remedy where the place is the likely reason.

@@ -2,8 +2,10 @@
 //!
 //! It sees the host's, except: its own `/tmp`, `/run`, `/dev` and `/proc`; `/sys` and kernel settings
 //! read-only; replaced name-resolution files; the mesh's sockets, state and keys hidden; the mesh's files
-//! read-only. Order matters: first what holds on host paths (hide, protect), then what must stay reachable
-//! is opened, then private directories cover their places, then the opened sources come back inside.
+//! read-only. In its own directories it finds what is shared, the working directory, and to be read what it
+//! is made of: the mesh file's directory and its program. Order matters: first what holds on host paths
+//! (hide, protect), then what must stay reachable is opened, then private directories cover their places,
+//! then the opened sources come back inside.
 //!
 //! Hidden and protected places can't be uncovered (their mounts are locked for the workload), nor moved
 //! away: every directory above them that the workload could rename is a mount point of its own.
@@ -63,8 +65,11 @@ pub(super) fn build(init: &Init) -> Result<(), Error> {
     }
     make_run(init, &skeleton)?;
     make_devices(&devices)?;
-    for (path, source) in &exposed {
-        expose(path, source)?;
+    for place in &exposed {
+        expose(&place.path, &place.source)?;
+        if place.read_only {
+            mount::make_read_only(&place.path).at("write-protect", &place.path)?;
+        }
     }
     make_kernel_views()?;
     for (path, contents) in &world.files {
@@ -149,27 +154,51 @@ fn open_devices() -> Result<Vec<(PathBuf, Source)>, Error> {
     Ok(devices)
 }
 
-/// What must stay reachable inside private directories: shared paths, and the working directory.
-fn open_exposed(init: &Init, private: &BTreeSet<PathBuf>) -> Result<Vec<(PathBuf, Source)>, Error> {
+/// Something of the host's that is to be seen inside a private directory.
+struct Exposed {
+    path: PathBuf,
+    source: Source,
+    read_only: bool,
+}
+
+/// What must stay reachable inside private directories: shared paths, the working directory, and what the
+/// workload is made of.
+fn open_exposed(init: &Init, private: &BTreeSet<PathBuf>) -> Result<Vec<Exposed>, Error> {
     let mut covered = private.clone();
     covered.insert(PathBuf::from("/dev"));
     let mut exposed = Vec::new();
     for path in &init.world.shared {
         let real = path.canonicalize().at("share", path)?;
         if is_below(&real, &covered) {
-            exposed.push((real.clone(), Source::open(&real).at("share", path)?));
+            let source = Source::open(&real).at("share", path)?;
+            exposed.push(Exposed { path: real, source, read_only: false });
         }
     }
-    // A private directory itself as working directory means the workload's own.
+    // A private directory itself means the workload's own.
+    let is_lost = |path: &Path| is_below(path, &covered) && !covered.contains(path);
     if let Ok(real) = init.workdir.canonicalize()
-        && is_below(&real, &covered)
-        && !covered.contains(&real)
+        && is_lost(&real)
     {
-        exposed.push((real.clone(), Source::open(&real).at("open", &real)?));
+        let source = Source::open(&real).at("open", &real)?;
+        exposed.push(Exposed { path: real, source, read_only: false });
+    }
+    for path in init.world.readable.iter().flat_map(|path| ways(path)).filter(|path| is_lost(path)) {
+        if !exposed.iter().any(|place| path.starts_with(&place.path)) {
+            let source = Source::open(&path).at("open", &path)?;
+            exposed.push(Exposed { path, source, read_only: true });
+        }
     }
     // Outer paths first, so that none covers another.
-    exposed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    exposed.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(exposed)
+}
+
+/// Where something is, and where it is looked for: a name that is itself a symbolic link would be gone with
+/// the directory that it lies in.
+fn ways(path: &Path) -> BTreeSet<PathBuf> {
+    let Ok(real) = path.canonicalize() else { return BTreeSet::new() };
+    let name = path.parent().and_then(|parent| Some(parent.canonicalize().ok()?.join(path.file_name()?)));
+    [real].into_iter().chain(name).collect()
 }
 
 /// A directory of the host's `/run`, which some daemon may expect there.
@@ -243,7 +272,7 @@ fn make_devices(devices: &[(PathBuf, Source)]) -> Result<(), Error> {
 fn expose(path: &Path, source: &Source) -> Result<(), Error> {
     if !path.exists() {
         if source.is_directory().at("inspect", path)? {
-            fs::create_dir_all(path).at("make", path)?;
+            make_directories(path)?;
         } else {
             make_file(path, "")?;
         }
@@ -251,9 +280,19 @@ fn expose(path: &Path, source: &Source) -> Result<(), Error> {
     source.bind(path).at("share", path)
 }
 
+/// Makes a directory and those above it so that every user may walk through, whatever the caller's mask says.
+fn make_directories(path: &Path) -> Result<(), Error> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+    for directory in missing.into_iter().rev() {
+        fs::create_dir(directory).at("make", directory)?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).at("open", directory)?;
+    }
+    Ok(())
+}
+
 fn make_file(path: &Path, contents: &str) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).at("make", parent)?;
+        make_directories(parent)?;
     }
     fs::write(path, contents).at("write", path)
 }

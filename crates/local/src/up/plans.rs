@@ -10,7 +10,7 @@ use rustix::process::getuid;
 
 use super::{Context, Error, Options};
 use crate::{
-    directory,
+    directory, executable,
     handoff::{Check, Health, Process, Supervisor, World},
     mesh::{self, LocalMesh, Program, Workload},
     plan::{HOST_ADDRESS, HOST_NAME, NAME_SERVER, Replica},
@@ -38,9 +38,9 @@ impl Plans {
             process.environment.insert("LENO_REPLICA".to_owned(), member.replica.name.clone());
             let document = Supervisor {
                 mesh: context.mesh.clone(),
-                process,
                 health: health(&options.mesh, workload),
-                world: world(options, context, &member.replica, workload, root)?,
+                world: world(options, context, &member.replica, workload, &process, root)?,
+                process,
                 sidecar_arguments: options.arguments.sidecar.clone(),
                 init_arguments: options.arguments.init.clone(),
                 control: context.control.clone(),
@@ -104,6 +104,7 @@ fn world(
     context: &Context,
     replica: &Replica,
     workload: &Workload,
+    process: &Process,
     root: bool,
 ) -> Result<World, Error> {
     let user = workload.user.as_deref().map(user::find).transpose();
@@ -125,8 +126,15 @@ fn world(
         hidden: hidden.into_iter().flatten().collect(),
         protected,
         shared: workload.share.clone(),
+        readable: [options.directory.clone()].into_iter().chain(program(process)).collect(),
         root,
     })
+}
+
+/// The file that a workload's first word means; nothing where there is none, which is told when it starts.
+fn program(process: &Process) -> Option<PathBuf> {
+    let candidates = executable::candidates(process.words.first()?, &process.environment, &process.workdir);
+    candidates.into_iter().find(|file| executable::is_executable(file))
 }
 
 /// Replaced files, by which names lead to the mesh and nowhere else.

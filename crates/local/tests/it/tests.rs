@@ -18,6 +18,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("rules_are_out_of_reach", isolation::rules_are_out_of_reach),
     ("mesh_files_stay_as_they_are", isolation::mesh_files_stay_as_they_are),
     ("shared_paths_come_in", isolation::shared_paths_come_in),
+    ("a_mesh_below_tmp_finds_what_it_is_made_of", isolation::a_mesh_below_tmp_finds_what_it_is_made_of),
     ("exec_passes_streams_codes_and_signals", lives::exec_passes_streams_codes_and_signals),
     ("exec_gives_a_terminal_of_its_own", lives::exec_gives_a_terminal_of_its_own),
     ("a_failing_start_says_why", lives::a_failing_start_says_why),

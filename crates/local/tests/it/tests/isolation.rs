@@ -8,6 +8,7 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixListener},
     },
+    path::Path,
 };
 
 use serde_json::json;
@@ -15,7 +16,7 @@ use serde_json::json;
 use super::one_server;
 use crate::{
     leftovers,
-    world::{Caller, Mesh, eventually},
+    world::{Caller, Mesh, PLAY, eventually},
 };
 
 const REACHED: &str = "reached";
@@ -222,4 +223,39 @@ pub(super) fn shared_paths_come_in(mesh: &mut Mesh) {
     assert_eq!(mesh.inside("with", &["file", "file"]), "shared", "relative to the working directory");
     assert_eq!(mesh.inside("without", &["list", "/tmp"]).trim(), "");
     fs::remove_dir_all(&shared).unwrap();
+}
+
+pub(super) fn a_mesh_below_tmp_finds_what_it_is_made_of(mesh: &mut Mesh) {
+    mesh.move_below_tmp();
+    let (linked, beside) = (mesh.directory.join("linked"), mesh.directory.join("beside"));
+    std::os::unix::fs::symlink("it", &linked).unwrap();
+    fs::write(&beside, "not for workloads").unwrap();
+    let project = mesh.directory.join("project");
+    fs::write(project.join("page"), "a page").unwrap();
+    mesh.give_to_caller("project/page");
+    let by_link = [linked.to_str().unwrap(), PLAY, "app", "idle"];
+    mesh.start(
+        json!([]),
+        json!([
+            {"name": "here", "command": mesh.app(&["idle"])},
+            {"name": "there", "command": mesh.app(&["idle"]), "workdir": "/"},
+            {"name": "linked", "command": by_link, "workdir": "/"},
+        ]),
+    );
+    let file = |name: &str| project.join(name).to_str().unwrap().to_owned();
+    let list = |workload: &str, path: &Path| mesh.inside(workload, &["list", path.to_str().unwrap()]);
+    for workload in ["here", "there"] {
+        assert_eq!(mesh.inside(workload, &["file", &file("page")]), "a page");
+        let own = mesh.directory.file_name().unwrap().to_str().unwrap();
+        assert_eq!(list(workload, Path::new("/tmp")).trim(), own, "nothing else of /tmp");
+        assert_eq!(list(workload, &mesh.directory).trim(), "it project", "nothing else beside");
+    }
+    assert_eq!(list("linked", &mesh.directory).trim(), "it linked project");
+    let attempt = |workload: &str, name: &str, file: &str| {
+        mesh.inside(workload, &["attempt", name, file]).trim().to_owned()
+    };
+    assert!(attempt("there", "write", &file("page")).starts_with("Read-only file system"));
+    assert_eq!(attempt("here", "write", &file("page")), REACHED, "it is the working directory");
+    mesh.give_to_caller("project/mesh.json");
+    assert!(attempt("here", "write", &file("mesh.json")).starts_with("Read-only file system"));
 }
