@@ -115,8 +115,9 @@ impl SpiffeId {
     /// Namespace and service account, when the path has the form `/ns/<namespace>/sa/<service-account>`.
     #[must_use]
     pub fn service_account(&self) -> Option<(&str, &str)> {
-        let (namespace, account) = self.path().strip_prefix("/ns/")?.split_once("/sa/")?;
-        (!namespace.contains('/') && !account.contains('/')).then_some((namespace, account))
+        let (namespace, rest) = self.path().strip_prefix("/ns/")?.split_once('/')?;
+        let account = rest.strip_prefix("sa/")?;
+        (!account.contains('/')).then_some((namespace, account))
     }
 
     fn parts(&self) -> (&str, &str) {
@@ -172,6 +173,8 @@ mod tests {
             ("spiffe://cluster.local", "cluster.local", "", None),
             ("spiffe://td/ns/shop/sa/web", "td", "/ns/shop/sa/web", Some(("shop", "web"))),
             ("spiffe://td/ns/shop/sa/web/more", "td", "/ns/shop/sa/web/more", None),
+            ("spiffe://td/ns/shop/x/sa/web", "td", "/ns/shop/x/sa/web", None),
+            ("spiffe://td/ns/shop/sax/web", "td", "/ns/shop/sax/web", None),
             ("spiffe://td/Web_1.x", "td", "/Web_1.x", None),
         ] {
             let id: SpiffeId = text.parse().unwrap();
