@@ -69,7 +69,8 @@ fn origin_is_true(before: &RequestHead, head: &RequestHead, client: IpAddr, hops
 
 fn certificates_are_true(mut head: RequestHead, choice: u8) {
     let own = Element { by: "spiffe://td/b", hash: "00", uri: "spiffe://td/a", ..Element::default() };
-    let presented = (choice & 1 == 1).then_some(&own);
+    let written = own.write();
+    let presented = (choice & 1 == 1).then_some(&written);
     let mode = MODES[usize::from(choice >> 1) % MODES.len()];
     let before = head.fields().joined(xfcc::NAME).unwrap_or_default().into_owned();
     xfcc::apply(&mut head, mode, presented).expect("an element can be written");

@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use leno_engine::authorize::Decision as Verdict;
 use leno_engine::explain::{Explain, Silent};
 use leno_http::head::{RequestHead, Scheme};
+use leno_http::hygiene::xfcc;
 use leno_http::io::{Io, Prefixed};
 use leno_identity::tls::mesh::ClientAuth;
 use leno_identity::tls::peer;
@@ -52,6 +53,8 @@ pub(crate) struct InboundPath {
     pub(crate) declared: bool,
     /// The caller, for metrics.
     pub(crate) source: Party,
+    /// The peer as requests name it.
+    forwarded: Option<xfcc::Written>,
     service: ServiceName,
     handle: HttpHandle,
     learnt: Cell<bool>,
@@ -316,6 +319,7 @@ impl InboundPath {
         Self {
             local: Arc::clone(local),
             ends,
+            forwarded: peer.as_ref().map(|peer| prepare::caller(local, peer)),
             peer,
             destination,
             declared: declared.is_some(),
@@ -366,7 +370,7 @@ impl InboundPath {
     }
 
     pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
-        prepare::inbound(core, &self.local, self.peer.as_ref(), head)
+        prepare::inbound(core, self.forwarded.as_ref(), head)
     }
 
     /// The connection as policies see it.

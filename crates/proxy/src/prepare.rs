@@ -10,7 +10,6 @@ use leno_http::hygiene::{self, xfcc};
 use leno_http::normalize::{self, PathMode};
 use leno_identity::tls::peer::Peer;
 use leno_model::failure::Failure;
-use leno_model::spiffe::SpiffeId;
 
 use crate::core::Core;
 use crate::local::Local;
@@ -25,22 +24,23 @@ pub(crate) fn outbound(core: &Core, head: &mut RequestHead) -> Result<(), Failur
     common(core, head)
 }
 
-/// A request for the own workload. `peer` is who sent it, where that is proved; where it isn't, nothing that is said
-/// about identity counts.
+/// A request for the own workload. `caller` is whose certificate it came with, where it came with one; where it
+/// didn't, nothing that is said about identity counts.
 pub(crate) fn inbound(
     core: &Core,
-    local: &Local,
-    peer: Option<&Peer>,
+    caller: Option<&xfcc::Written>,
     head: &mut RequestHead,
 ) -> Result<(), Failure> {
+    xfcc::apply(head, xfcc::Mode::AppendForward, caller).map_err(|_managed| Failure::Internal)?;
+    common(core, head)
+}
+
+/// A peer as the requests of its connection name it to the application.
+pub(crate) fn caller(local: &Local, peer: &Peer) -> xfcc::Written {
     let own = local.identities.current();
     let by = own.as_ref().map_or("", |own| own.id().as_str());
-    let hash = peer.map(|peer| peer.fingerprint.to_string()).unwrap_or_default();
-    let uri = peer.map(|peer| SpiffeId::as_str(&peer.id)).unwrap_or_default();
-    let element = xfcc::Element { by, hash: &hash, subject: "", uri, dns: &[] };
-    xfcc::apply(head, xfcc::Mode::AppendForward, peer.map(|_| &element))
-        .map_err(|_managed| Failure::Internal)?;
-    common(core, head)
+    let hash = peer.fingerprint.to_string();
+    xfcc::Element { by, hash: &hash, subject: "", uri: peer.id.as_str(), dns: &[] }.write()
 }
 
 /// A request from outside the mesh.

@@ -94,7 +94,7 @@ fn certificates_are_forwarded_by_mode() {
         (Mode::SanitizeSet, Some(own), None),
         (Mode::AlwaysForwardOnly, Some("By=x"), Some("By=x")),
     ] {
-        for (presented, expected) in [(Some(&element), with), (None, without)] {
+        for (presented, expected) in [(Some(&element.write()), with), (None, without)] {
             let mut head = request(&[
                 (xfcc::NAME, "By=x"),
                 (xfcc::NAME, "By=y"),
@@ -114,11 +114,11 @@ fn values_are_quoted_and_chains_bounded() {
     assert_eq!(element.to_string(), text);
 
     let mut head = request(&[(xfcc::NAME, &"x".repeat(XFCC_BYTES))]);
-    xfcc::apply(&mut head, Mode::AppendForward, Some(&element)).expect("set");
+    xfcc::apply(&mut head, Mode::AppendForward, Some(&element.write())).expect("set");
     assert_eq!(head.fields().get(xfcc::NAME), Some(text.as_bytes()));
 
     let mut head = request(&[(xfcc::NAME, "By=x")]);
     let hostile = Element { uri: "u\r\nX: y", ..Element::default() };
-    assert!(xfcc::apply(&mut head, Mode::SanitizeSet, Some(&hostile)).is_err());
+    assert!(xfcc::apply(&mut head, Mode::SanitizeSet, Some(&hostile.write())).is_err());
     assert!(head.fields().get(xfcc::NAME).is_none());
 }

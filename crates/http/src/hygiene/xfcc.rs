@@ -43,6 +43,18 @@ pub struct Element<'a> {
     pub dns: &'a [&'a str],
 }
 
+/// An [`Element`] as text, which is the same for every request of a connection.
+#[derive(Clone, Debug)]
+pub struct Written(Box<str>);
+
+impl Element<'_> {
+    /// The element as text, to be made once per connection.
+    #[must_use]
+    pub fn write(&self) -> Written {
+        Written(self.to_string().into())
+    }
+}
+
 /// A value that is quoted where it has to be.
 struct Quoted<'a>(&'a str, bool);
 
@@ -78,11 +90,7 @@ impl fmt::Display for Element<'_> {
 ///
 /// # Errors
 /// [`InvalidField::Value`] if the element can't be a field value; the field is removed then.
-pub fn apply(
-    head: &mut RequestHead,
-    mode: Mode,
-    presented: Option<&Element<'_>>,
-) -> Result<(), InvalidField> {
+pub fn apply(head: &mut RequestHead, mode: Mode, presented: Option<&Written>) -> Result<(), InvalidField> {
     let fields = head.fields_mut();
     // Look-alikes are never anyone's but the client's.
     fields.remove_where(|name| name.contains('_') && name.len() == NAME.len() && starts_with(name, NAME));
@@ -92,15 +100,15 @@ pub fn apply(
             fields.remove(NAME);
             return Ok(());
         }
-        (Mode::AppendForward | Mode::SanitizeSet, Some(element)) => element.to_string(),
+        (Mode::AppendForward | Mode::SanitizeSet, Some(Written(element))) => element.as_bytes(),
     };
-    let value = match fields.joined(NAME).filter(|before| mode == Mode::AppendForward && !before.is_empty()) {
+    let chain = match fields.joined(NAME).filter(|before| mode == Mode::AppendForward && !before.is_empty()) {
         // A chain that has grown beyond reason says nothing; the last hop's word is the one that counts.
         Some(before) if before.len() + element.len() < XFCC_BYTES => {
-            [&before, &b","[..], element.as_bytes()].concat()
+            Some([&before, &b","[..], element].concat())
         }
-        _ => element.into_bytes(),
+        _ => None,
     };
     fields.remove(NAME);
-    fields.set(NAME, &value)
+    fields.set(NAME, chain.as_deref().unwrap_or(element))
 }
