@@ -73,7 +73,8 @@ impl Fields {
         match &mut self.0 {
             Repr::Spans(spans) => {
                 spans.remove(name);
-                spans.append(name, value)
+                spans.push(name, value, Kind::Verbatim);
+                Ok(())
             }
             Repr::Map(map) => {
                 map.insert(to_name(name)?, to_value(value)?);
@@ -137,7 +138,10 @@ impl Fields {
     /// Bytes that the lines take, `name: value` and line end counted: what access logs and limits call header size.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
+        match &self.0 {
+            Repr::Spans(spans) => spans.size(),
+            Repr::Map(map) => map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum(),
+        }
     }
 
     /// About how many bytes writing the fields takes, so that what they are written to doesn't grow in steps.

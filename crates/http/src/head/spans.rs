@@ -93,6 +93,11 @@ impl Spans {
         })
     }
 
+    /// Bytes that the lines take as `name: value` and line end.
+    pub(crate) fn size(&self) -> usize {
+        self.live().map(|line| usize::from(line.name_len) + line.value.len as usize + 4).sum()
+    }
+
     fn live(&self) -> impl Iterator<Item = Line> + '_ {
         self.lines.iter().copied().filter(|line| line.kind != Kind::Gone)
     }
