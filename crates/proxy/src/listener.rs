@@ -272,3 +272,19 @@ pub(crate) fn reuse_port(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(crate::limits::BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, E, F, R>(_: impl FnOnce(A, B, C, D, E, F) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// What every open connection takes, used or not.
+    #[test]
+    fn a_connection_stays_small() {
+        let bytes = size(serve);
+        assert!(bytes <= 6_800, "{bytes} bytes: beyond the allocator's class of 7 KiB");
+    }
+}

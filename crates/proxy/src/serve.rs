@@ -1,5 +1,6 @@
 //! The requests of one downstream connection: HTTP/1 one after the other, HTTP/2 side by side.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use leno_http::head::Scheme;
@@ -25,20 +26,23 @@ pub(crate) async fn requests(
     let drain = core.shared.lifecycle.drain().clone();
     let _until_drained = drain.guard();
     let handle = connection.drain_handle();
+    // Registered once per connection: that takes a lock which all cores share.
+    let (mut begun, mut forced) = (pin!(drain.begun()), pin!(drain.forced()));
     loop {
         let exchange = tokio::select! {
             biased;
-            () = drain.begun(), if !handle.is_begun() => {
+            () = &mut begun, if !handle.is_begun() => {
                 handle.begin();
                 continue;
             }
-            () = drain.forced() => return,
+            () = &mut forced => return,
             exchange = connection.accept() => exchange,
         };
         let Some(exchange) = exchange else { return };
         let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange);
         match protocol {
-            Protocol::Http1 => serving.await,
+            // In a box, or idle connections would hold the room that a request needs.
+            Protocol::Http1 => Box::pin(serving).await,
             // Bounded by the connection's limit of concurrent streams.
             Protocol::Http2 => {
                 task::spawn_local("request", serving).detach();
