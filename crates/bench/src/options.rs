@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Seconds of each load run [default: 3, or 0.5 with --quick]
     #[arg(long, value_parser = seconds)]
     seconds: Option<Duration>,
+    /// Let every proxy but the relays write an access log in Istio's default format
+    #[arg(long)]
+    pub(crate) access_log: bool,
     /// Where the figures go as JSON [default: target/bench/bench.json]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,

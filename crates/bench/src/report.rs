@@ -123,6 +123,7 @@ impl Report {
                 "transfer_bytes": options.transfer(),
                 "idle_connections": options.idle_connections(),
                 "counted_requests": options.counted_requests(),
+                "access_log": options.access_log,
             },
             "contestants": contestants,
             "ratios": ratios,
@@ -136,7 +137,7 @@ impl Report {
 /// Every figure of every contestant.
 pub(crate) type Summaries = BTreeMap<Name, BTreeMap<String, Summary>>;
 
-/// One contestant beside another.
+/// One contestant beside another, or beside a fixed aim.
 struct Ratio {
     name: &'static str,
     value: f64,
@@ -157,11 +158,14 @@ fn ratios(summaries: &Summaries) -> Vec<Ratio> {
     };
     let cpu = format!("closed.{}.cpu_us_per_request", limits::COMPARED);
     let instructions = "instructions.user_per_request";
+    let mebibytes = |name, figure: &str| Some(Ratio { name, value: median(Name::Leno, figure)? / 1024.0 });
     [
         ratio("leno_cpu_per_request_to_envoy", &cpu, Name::Leno, Name::Envoy),
         ratio("leno_added_p50_to_relays", "latency.added_p50_us", Name::Leno, Name::Relays),
         ratio("envoy_added_p50_to_relays", "latency.added_p50_us", Name::Envoy, Name::Relays),
         ratio("leno_instructions_to_envoy", instructions, Name::Leno, Name::Envoy),
+        mebibytes("leno_idle_rss_anon_mib", "idle.client_proxy.rss_anon_kib"),
+        mebibytes("leno_idle_rss_mib", "idle.client_proxy.rss_kib"),
     ]
     .into_iter()
     .flatten()

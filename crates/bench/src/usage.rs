@@ -85,6 +85,16 @@ impl Memory {
     }
 }
 
+/// Sockets that a process has open.
+pub(crate) fn sockets(process: u32) -> Result<usize> {
+    let folder = format!("/proc/{process}/fd");
+    let open = std::fs::read_dir(&folder).with_context(|| format!("can't list {folder}"))?;
+    let is_socket = |entry: &std::fs::DirEntry| {
+        std::fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+    };
+    Ok(open.flatten().filter(is_socket).count())
+}
+
 /// The number behind `NAME:`.
 fn field(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -108,6 +118,15 @@ mod tests {
         let (cpu, memory) = (Cpu::of(own).unwrap(), Memory::of(own).unwrap());
         assert!(cpu.total > Duration::ZERO && cpu.since(cpu) == Cpu::default());
         assert!(memory.rss_kib > memory.rss_anon_kib && memory.pss_kib > 0, "{memory:?}");
+    }
+
+    #[test]
+    fn open_sockets_are_counted() {
+        let before = sockets(std::process::id()).unwrap();
+        let held = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        // Other tests may open and close some meanwhile; this one is there.
+        assert!(sockets(std::process::id()).unwrap() > 0 && before < 1000);
+        drop(held);
     }
 
     #[test]

@@ -33,12 +33,14 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     /// The folder of our own binaries.
     binaries: PathBuf,
+    /// Whether proxies log requests.
+    logs_access: bool,
     _server: Process,
 }
 
 impl World {
     /// Builds the network and starts the server.
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(logs_access: bool) -> Result<Self> {
         let folder = leno_testkit::programs::target().join("bench");
         std::fs::create_dir_all(&folder).with_context(|| format!("can't create {}", folder.display()))?;
         certificates::write(&folder).context("can't issue certificates")?;
@@ -50,7 +52,7 @@ impl World {
         let mut server = Process::start("server", &folder, command)?;
         first_answer(&network.client, DIRECT, std::slice::from_mut(&mut server), limits::START)
             .context("the server doesn't answer")?;
-        Ok(Self { network, folder, binaries, _server: server })
+        Ok(Self { network, folder, binaries, logs_access, _server: server })
     }
 
     /// One of our own binaries, built beside this one.
@@ -60,6 +62,11 @@ impl World {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// The access log of the proxy `name`, where it keeps one.
+    pub(crate) fn access_log(&self, name: &str) -> Option<PathBuf> {
+        self.logs_access.then(|| self.file(&format!("{name}-access.log")))
     }
 
     /// Writes a file into the folder.

@@ -1,5 +1,5 @@
 //! Two Envoys set up as sidecars: TLS 1.3 with certificates on both sides, routes by path and header, RBAC by
-//! identity, statistics, two worker threads as Istio's default. No access log.
+//! identity, the caller's certificate told to the application, statistics, two worker threads as Istio's default.
 
 use std::{
     net::SocketAddr,
@@ -34,6 +34,8 @@ impl Contestant for Envoy {
             server_tls: String::new(),
             client_tls: transport(world, "client", SERVER_ID, "UpstreamTlsContext"),
             rbac: "",
+            forwarding: "",
+            access_log: world.access_log("envoy-client"),
         };
         let server = Config {
             name: "server",
@@ -42,6 +44,8 @@ impl Contestant for Envoy {
             server_tls: transport(world, "server", CLIENT_ID, "DownstreamTlsContext"),
             client_tls: String::new(),
             rbac: &rbac(),
+            forwarding: FORWARDING,
+            access_log: world.access_log("envoy-server"),
         };
         let start = |config: Config<'_>, side| -> Result<Process> {
             let path = world.write(&format!("envoy-{}.yaml", config.name), &config.text())?;
@@ -61,6 +65,8 @@ impl Contestant for Envoy {
             server_tls: String::new(),
             client_tls: String::new(),
             rbac: "",
+            forwarding: "",
+            access_log: None,
         };
         let path = world.write("envoy-single.yaml", &config.text())?;
         let mut command = Command::new(programs::envoy()?);
@@ -83,11 +89,35 @@ struct Config<'a> {
     server_tls: String,
     client_tls: String,
     rbac: &'a str,
+    forwarding: &'a str,
+    access_log: Option<PathBuf>,
+}
+
+/// What the application learns of the caller's certificate, as Istio's sidecars tell it.
+const FORWARDING: &str = "          forward_client_cert_details: APPEND_FORWARD
+          set_current_client_cert_details: { subject: true, uri: true }
+";
+
+/// Istio's default line.
+const LOG_FORMAT: &str = r#"[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"#;
+
+fn access_log(file: &Path) -> String {
+    format!(
+        r#"          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: {path}
+              log_format: {{ text_format_source: {{ inline_string: "{LOG_FORMAT}" }} }}
+"#,
+        path = quoted(file),
+    )
 }
 
 impl Config<'_> {
     fn text(&self) -> String {
-        let Self { name, listen, dial, server_tls, client_tls, rbac } = self;
+        let Self { name, listen, dial, server_tls, client_tls, rbac, forwarding, access_log: log } = self;
+        let log = log.as_deref().map(access_log).unwrap_or_default();
         let (host, seconds) = (limits::HOST, limits::TRANSFER.as_secs());
         format!(
             r#"static_resources:
@@ -104,7 +134,7 @@ impl Config<'_> {
           generate_request_id: true
           normalize_path: true
           merge_slashes: true
-          route_config:
+{forwarding}{log}          route_config:
             name: {name}
             virtual_hosts:
             - name: server

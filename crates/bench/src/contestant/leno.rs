@@ -1,4 +1,5 @@
-//! Two Lenos: mTLS by `leno/1`, routes, authorization by identity, metrics, two data cores. No access log.
+//! Two Lenos: mTLS by `leno/1`, routes, authorization by identity, the caller's certificate told to the application,
+//! metrics, two data cores.
 //!
 //! The configuration says what Envoy's says, in Kubernetes' and Istio's words.
 
@@ -108,6 +109,9 @@ impl Contestant for Leno {
             let mut command = inside(side, world.binary("leno"))?;
             arguments(&mut command, world, name, &config);
             command.arg(leg);
+            if let Some(log) = world.access_log(&format!("leno-{name}")) {
+                command.arg("--access-log").arg(log);
+            }
             Process::start(&format!("leno-{name}"), &world.folder, command)
         };
         let proxies = vec![
