@@ -5,6 +5,7 @@
 //! - [`namespace`], [`mount`], [`capability`]: worlds that a process can't leave.
 //! - [`process`]: starting processes inside such worlds, and learning of their end.
 //! - [`descriptor`]: sealed memory files, inherited and passed descriptors.
+//! - [`memory`]: pages that the kernel can have back.
 //! - [`signal`]: signals as a readable descriptor.
 //! - [`socket`]: original destination, marks, keep-alive.
 //! - [`watch()`]: descriptors for async tasks.
@@ -18,6 +19,7 @@ pub mod capability;
 pub mod descriptor;
 pub mod limits;
 pub mod link;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 mod netlink;

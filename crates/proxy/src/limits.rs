@@ -69,6 +69,10 @@ pub const LOGGED_BYTES: usize = 2048;
 /// TLS configurations towards the outside that are kept. More differing ones than this are made anew in turn.
 pub const OUTSIDE_CONFIGURATIONS: usize = 256;
 
+/// How long after it became ready a proxy counts as started: the first configuration is compiled and dropped, the first
+/// connections have been made.
+pub const SETTLED: Duration = Duration::from_millis(250);
+
 /// How often the bytes of an open opaque connection are counted. Istio's interval.
 pub const TALLY_INTERVAL: Duration = Duration::from_secs(5);
 

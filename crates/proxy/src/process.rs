@@ -32,7 +32,7 @@ use crate::admin;
 pub use crate::admin::Door;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
-use crate::limits::{DRAIN, SWEEP_INTERVAL};
+use crate::limits::{DRAIN, SETTLED, SWEEP_INTERVAL};
 use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
@@ -189,6 +189,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(setup("the admin interface"))?;
     announce(&shared, vault.clone());
+    settle(&shared);
     wait_for_end(&mut signals, orders, &mut cores).await?;
     if let Some(vault) = &vault {
         let _gone = vault.draining().await;
@@ -318,6 +319,20 @@ fn announce(shared: &Arc<Shared>, vault: Option<Arc<Vault>>) {
     task::spawn("announce", async move {
         shared.lifecycle.readiness().ready().await;
         let _gone = vault.ready().await;
+    })
+    .detach();
+}
+
+/// Gives the kernel back what only starting needed, once the proxy serves.
+fn settle(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    task::spawn("settle", async move {
+        shared.lifecycle.readiness().ready().await;
+        tokio::time::sleep(SETTLED).await;
+        match leno_capture::memory::release_files() {
+            Ok(kib) => tracing::debug!(kib, "mappings of files were given back"),
+            Err(error) => tracing::debug!(%error, "mappings of files were not given back"),
+        }
     })
     .detach();
 }
