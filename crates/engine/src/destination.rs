@@ -201,7 +201,8 @@ impl Cluster {
     pub(crate) fn pick_of<'c>(&'c self, candidate: &'c Candidate) -> Result<Pick<'c>, Failure> {
         let endpoint = self.endpoint(candidate).ok_or(Failure::Internal)?;
         let connect = connect(self.policy.tls.as_ref(), endpoint)?;
-        Ok(Pick { endpoint, target: candidate.target, connect, state: &candidate.state })
+        let place = Place { unit: &self.unit, position: candidate.position };
+        Ok(Pick { endpoint, place, target: candidate.target, connect, state: &candidate.state })
     }
 
     /// The endpoints that are no candidates, and why; those that are merely not ready among them.
@@ -237,11 +238,22 @@ pub struct ClusterState {
     pub endpoints: Vec<(Arc<str>, Reading)>,
 }
 
+/// Where an endpoint stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'c> {
+    /// The unit that it is of.
+    pub unit: &'c Arc<EndpointUnit>,
+    /// Its position there.
+    pub position: usize,
+}
+
 /// An endpoint that was picked.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick<'c> {
     /// The endpoint.
     pub endpoint: &'c Endpoint,
+    /// Where it stands, to hold on to it beyond the view without a copy.
+    pub place: Place<'c>,
     /// The workload's own address and port: what is dialled, or what the peer's proxy is asked for.
     pub target: SocketAddr,
     /// How to get there.

@@ -157,7 +157,7 @@ fn decided(peeked: Peeked) -> Detected {
 }
 
 async fn reach(core: &Core, local: &Arc<Local>, to: &To<'_>) -> Result<(Box<Chosen>, Dialled), Failure> {
-    let chosen = upstream::choose(core, local, to, Spoken::Opaque, &[])?;
+    let chosen = upstream::choose(core, to, Spoken::Opaque, &[])?;
     let upstream = dial(local, &chosen.way, chosen.limit).await?;
     Ok((Box::new(chosen), upstream))
 }

@@ -3,16 +3,18 @@
 //! A way is tried once; whether another endpoint is tried is decided by the caller. Every step is bounded by the
 //! caller's connect timeout.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leno_capture::socket::{self, Liveness};
 use leno_http::io::Io;
-use leno_identity::holder::Transport;
+use leno_http::server::Protocol;
+use leno_identity::holder;
 use leno_model::failure::Failure;
-use leno_model::service::Address;
+use leno_model::name::Host;
+use leno_model::service::{Address, Transport};
 use leno_model::spiffe::SpiffeId;
 use leno_wire::open::{self, Open};
 use rustls::ClientConfig;
@@ -24,6 +26,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use crate::judged::Judged;
 use crate::local::Local;
 use crate::secure;
+use crate::upstream::{Picked, Spoken};
 
 /// Applications may hold idle connections for hours; a peer that vanished is noticed within about a minute.
 const LIVENESS: Liveness = Liveness {
@@ -38,16 +41,21 @@ const LIVENESS: Liveness = Liveness {
 pub(crate) enum Way {
     /// In plaintext to the workload itself.
     Plain(SocketAddr),
-    /// In plaintext to the own application: the first of these that accepts.
-    Application(Vec<SocketAddr>),
+    /// In plaintext to the own application.
+    Application {
+        /// Its port at the workload's own address.
+        own: SocketAddr,
+        /// Whether a service declares the port.
+        declared: bool,
+    },
     /// By `leno/1` through the workload's proxy.
     Native {
         /// The proxy.
-        address: Address,
+        proxy: Proxy,
         /// Who must be there.
         expected: SpiffeId,
         /// What the connection is for.
-        open: Box<Open>,
+        purpose: Purpose,
     },
     /// TLS of the outside world.
     Outside {
@@ -58,6 +66,26 @@ pub(crate) enum Way {
         /// The name asked for.
         name: ServerName<'static>,
     },
+}
+
+/// A peer's proxy. Requests on pooled connections never ask for its address.
+#[derive(Clone, Debug)]
+pub(crate) enum Proxy {
+    /// The one in front of an endpoint.
+    Of(Picked),
+    /// The one at this address.
+    At(Address),
+}
+
+/// What a connection by `leno/1` is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Purpose {
+    /// The workload's own address.
+    pub(crate) target: SocketAddr,
+    /// The service by which it was chosen.
+    pub(crate) service: Option<Host>,
+    /// What is spoken.
+    pub(crate) spoken: Spoken,
 }
 
 /// A connection that is ready for application bytes.
@@ -82,8 +110,11 @@ async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
             let stream = tcp(*address, local.mark).await?;
             Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) })
         }
-        Way::Application(addresses) => application(addresses, local.mark).await,
-        Way::Native { address, expected, open } => native(local, address, expected, open).await,
+        Way::Application { own, declared } => application(*own, *declared, local.mark).await,
+        Way::Native { proxy, expected, purpose } => {
+            let address = proxy.address().ok_or(Failure::Internal)?;
+            native(local, address, expected, &purpose.open(local)).await
+        }
         Way::Outside { address, config, name } => {
             let stream = tcp(*address, local.mark).await?;
             let own = stream.local_addr().ok();
@@ -108,7 +139,7 @@ async fn native(
         }
         Address::Unix(path) => (Box::new(unix(path).await?), None),
     };
-    let config = identity.client(Transport::Leno);
+    let config = identity.client(holder::Transport::Leno);
     let (mut tls, _peer) = secure::connect_mesh(io, config, std::slice::from_ref(expected)).await?;
     tls.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
     let io: Box<dyn Io> = match open.protocol {
@@ -122,10 +153,14 @@ async fn native(
     Ok(Dialled { io, local: own })
 }
 
-async fn application(addresses: &[SocketAddr], mark: u32) -> Result<Dialled, Failure> {
+/// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
+/// workload's own address alone, or peers could reach what listens on loopback for good reason.
+async fn application(own: SocketAddr, declared: bool, mark: u32) -> Result<Dialled, Failure> {
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let loopback = loopback.map(|ip| SocketAddr::new(ip, own.port()));
     let mut last = Failure::ConnectFailed;
-    for address in addresses {
-        match tcp(*address, mark).await {
+    for address in loopback.into_iter().filter(|_| declared).chain([own]) {
+        match tcp(address, mark).await {
             Ok(stream) => {
                 return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) });
             }
@@ -133,6 +168,41 @@ async fn application(addresses: &[SocketAddr], mark: u32) -> Result<Dialled, Fai
         }
     }
     Err(last)
+}
+
+impl Proxy {
+    fn address(&self) -> Option<&Address> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Of(picked) => match &picked.endpoint()?.transport {
+                Transport::Native(address) => Some(address),
+                Transport::Plain | Transport::Hbone(_) | Transport::IstioMtls => None,
+            },
+        }
+    }
+}
+
+impl Purpose {
+    /// The first flight to the peer's proxy.
+    fn open(&self, local: &Local) -> Open {
+        Open {
+            ip: self.target.ip(),
+            port: self.target.port(),
+            service: self.service.clone(),
+            protocol: match self.spoken {
+                Spoken::Http(Protocol::Http1) => open::Protocol::Http1,
+                Spoken::Http(Protocol::Http2) => open::Protocol::Http2,
+                Spoken::Opaque => open::Protocol::Opaque,
+            },
+            source: open::Source {
+                namespace: Arc::clone(&local.name.namespace),
+                workload: Arc::clone(&local.name.name),
+                owner: Arc::clone(&local.owner),
+                cluster: Arc::clone(&local.cluster),
+                labels: local.labels.clone(),
+            },
+        }
+    }
 }
 
 /// Connects by TCP with the options that every upstream socket has.

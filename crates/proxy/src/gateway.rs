@@ -19,6 +19,7 @@ use leno_telemetry::istio::{HttpHandle, Reporter, Security};
 
 use crate::core::Core;
 use crate::detect;
+use crate::handles::Handles;
 use crate::limits::HANDSHAKE;
 use crate::local::Local;
 use crate::outbound;
@@ -38,6 +39,7 @@ pub(crate) struct GatewayPath {
     port: u16,
     scope: Scope,
     handle: HttpHandle,
+    handles: Handles,
 }
 
 /// Serves a connection that arrived at a listener's port.
@@ -97,7 +99,7 @@ impl GatewayPath {
             namespace: Arc::clone(&local.name.namespace),
             name: Arc::clone(&local.name.name),
         };
-        Self { local, ends, port, scope, handle }
+        Self { local, ends, port, scope, handle, handles: Handles::default() }
     }
 
     pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
@@ -109,7 +111,7 @@ impl GatewayPath {
     }
 
     pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {
-        outbound::count_for(core, &self.local, chosen, record);
+        outbound::count_for(core, &self.local, &self.handles, chosen, record);
     }
 
     pub(crate) fn decide<'v>(

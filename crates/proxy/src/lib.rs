@@ -16,6 +16,7 @@ pub mod local;
 pub mod outside;
 pub mod process;
 pub mod roles;
+pub mod table;
 pub mod view;
 
 mod admin;
@@ -24,6 +25,7 @@ mod detect;
 mod dial;
 mod egress;
 mod gateway;
+mod handles;
 mod headers;
 mod inbound;
 mod judged;

@@ -62,6 +62,10 @@ pub const SUBSCRIPTION_IDLE: Duration = Duration::from_secs(600);
 /// anew, which costs a microsecond each.
 pub const METRIC_HANDLES: usize = 4096;
 
+/// Metric handles that a downstream connection keeps for the endpoints of its requests. A client's connection goes to
+/// one service with few endpoints more often than not; beyond this many they are looked up in the core's table.
+pub const CONNECTION_HANDLES: usize = 8;
+
 /// Header bytes of a request or response are counted by the codec; this is the most of a path that goes to the access
 /// log, where a line must stay a line.
 pub const LOGGED_BYTES: usize = 2048;

@@ -72,8 +72,7 @@ pub(crate) async fn deny(
 /// Relays a connection of the own workload.
 pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dyn Io>) {
     let view = core.view();
-    let chosen =
-        path.opaque_to(&view).and_then(|to| upstream::choose(&core, &path.local, &to, Spoken::Opaque, &[]));
+    let chosen = path.opaque_to(&view).and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, &[]));
     drop(view);
     let mut chosen = match chosen {
         Ok(chosen) => chosen,
@@ -111,7 +110,7 @@ async fn outbound_joined(
     let view = core.view();
     let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
     drop(view);
-    let remote = chosen.endpoint.as_ref().map(Party::of_endpoint).unwrap_or_default();
+    let remote = chosen.endpoint().map(Party::of_endpoint).unwrap_or_default();
     let parties = Parties {
         reporter: Reporter::Source,
         local: &path.local,
@@ -129,8 +128,7 @@ async fn outbound_joined(
 fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, failure: Failure) {
     let view = core.view();
     let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
-    let remote =
-        chosen.and_then(|chosen| chosen.endpoint.as_ref()).map(Party::of_endpoint).unwrap_or_default();
+    let remote = chosen.and_then(Chosen::endpoint).map(Party::of_endpoint).unwrap_or_default();
     let parties = Parties {
         reporter: Reporter::Source,
         local: &path.local,
@@ -152,7 +150,7 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<
     if let Err(failure) = allowed {
         return deny(&core, path, client, judged, failure).await;
     }
-    let chosen = match upstream::choose(&core, &path.local, &path.to(), Spoken::Opaque, &[]) {
+    let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, &[]) {
         Ok(chosen) => chosen,
         Err(failure) => return refuse(&core, &path.local, Reporter::Destination, failure),
     };

@@ -21,6 +21,7 @@ use leno_telemetry::istio::{HttpHandle, Reporter, Security};
 
 use crate::core::Core;
 use crate::detect::{self, Detected};
+use crate::handles::Handles;
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
@@ -52,6 +53,7 @@ pub(crate) struct OutboundPath {
     pub(crate) dialled: Dialled,
     pub(crate) destination: SocketAddr,
     unknown: HttpHandle,
+    handles: Handles,
 }
 
 /// Serves a connection that the workload opened to `destination`.
@@ -178,11 +180,15 @@ fn handle_for(core: &Core, local: &Local, remote: &Party, service: &ServiceName)
 }
 
 /// Counts a request under the endpoint that it goes to.
-pub(crate) fn count_for(core: &Core, local: &Local, chosen: &Chosen, record: &mut Record) {
-    let (Some(endpoint), Some(host)) = (&chosen.endpoint, chosen.service()) else { return };
-    let view = core.view();
-    let service = service_name(&view, &Dialled::Service(host.clone()), host.as_str());
-    record.move_to(&handle_for(core, local, &Party::of_endpoint(endpoint), &service));
+pub(crate) fn count_for(core: &Core, local: &Local, handles: &Handles, chosen: &Chosen, record: &mut Record) {
+    let (Some(picked), Some(host)) = (&chosen.picked, chosen.service()) else { return };
+    let handle = handles.of(picked, || {
+        let view = core.view();
+        let service = service_name(&view, &Dialled::Service(host.clone()), host.as_str());
+        let remote = picked.endpoint().map(Party::of_endpoint).unwrap_or_default();
+        handle_for(core, local, &remote, &service)
+    });
+    record.move_to(handle);
 }
 
 impl OutboundPath {
@@ -195,7 +201,7 @@ impl OutboundPath {
     ) -> Self {
         let unknown = unknown_handle(core, local, &dialled, destination);
         let ends = Ends { remote, local: Some(destination), server_name: None };
-        Self { local: Arc::clone(local), ends, dialled, destination, unknown }
+        Self { local: Arc::clone(local), ends, dialled, destination, unknown, handles: Handles::default() }
     }
 
     /// Where opaque bytes go: to the service that was dialled, whatever its routes for requests say.
@@ -236,7 +242,7 @@ impl OutboundPath {
     }
 
     pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {
-        count_for(core, &self.local, chosen, record);
+        count_for(core, &self.local, &self.handles, chosen, record);
     }
 
     pub(crate) fn decide<'v>(

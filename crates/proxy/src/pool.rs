@@ -6,7 +6,6 @@
 //! cores.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use crate::dial::Dialled;
 use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, POOL_IDLE_UNREPEATABLE, STREAMS_PER_CONNECTION};
+use crate::table::Table;
 
 /// What two requests must have in common to share a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,10 +31,10 @@ pub(crate) struct Key {
     pub(crate) epoch: u64,
     /// Who must be at the other end.
     pub(crate) peer: Option<SpiffeId>,
-    /// The endpoint's uid.
-    pub(crate) endpoint: Arc<str>,
-    /// The workload's port.
-    pub(crate) port: u16,
+    /// The endpoint's uid, where it is one of the mesh.
+    pub(crate) endpoint: Option<Arc<str>>,
+    /// The workload's address and port.
+    pub(crate) target: SocketAddr,
     /// The service by which it was chosen; the other side counts by it.
     pub(crate) service: Option<Host>,
     /// What is spoken.
@@ -46,13 +46,23 @@ pub(crate) struct Key {
 /// The connections of one core.
 pub(crate) struct Pool {
     config: Rc<Config>,
-    single: RefCell<HashMap<Key, Vec<Idle>>>,
-    shared: RefCell<HashMap<Key, Rc<Shared>>>,
+    single: RefCell<Table<Key, Rc<Bucket>>>,
+    shared: RefCell<Table<Key, Rc<Shared>>>,
 }
+
+/// The HTTP/1 connections of one key that are idle, the latest last. Those on loan know where they come back to.
+type Bucket = RefCell<Vec<Idle>>;
 
 struct Idle {
     connection: h1::ClientConnection,
     local: Option<SocketAddr>,
+    since: Instant,
+}
+
+impl Idle {
+    fn rested(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
 }
 
 /// The HTTP/2 connections of one key. One dials at a time, and the others wait for what it gets.
@@ -69,8 +79,8 @@ pub(crate) struct Lease {
     pub(crate) local: Option<SocketAddr>,
     /// Whether it had carried requests before.
     pub(crate) reused: bool,
-    key: Key,
-    pool: Rc<Pool>,
+    /// Where it comes back to.
+    home: Option<Rc<Bucket>>,
 }
 
 impl Pool {
@@ -80,12 +90,7 @@ impl Pool {
 
     /// A connection for one request: a kept one, else a new one by `dial`. A request that can't be repeated gets no
     /// connection that idled for long, since the other side may be closing it just now.
-    pub(crate) async fn lease<F>(
-        self: &Rc<Self>,
-        key: Key,
-        repeatable: bool,
-        dial: F,
-    ) -> Result<Lease, Failure>
+    pub(crate) async fn lease<F>(&self, key: &Key, repeatable: bool, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
@@ -95,41 +100,29 @@ impl Pool {
         }
     }
 
-    async fn single<F>(self: &Rc<Self>, key: Key, repeatable: bool, dial: F) -> Result<Lease, Failure>
+    async fn single<F>(&self, key: &Key, repeatable: bool, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
+        let bucket = self.bucket(key);
         let limit = if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE };
-        if let Some(Idle { connection, local }) = self.kept(&key, limit) {
-            return Ok(self.loan(key, Connection::H1(connection), local, true));
+        if let Some(Idle { connection, local, .. }) = kept(&bucket, limit) {
+            return Ok(Lease::new(Connection::H1(connection), local, true, Some(bucket)));
         }
         let Dialled { io, local, .. } = dial().await?;
         let connection = h1::ClientConnection::new(io, &self.config);
-        Ok(self.loan(key, Connection::H1(connection), local, false))
+        Ok(Lease::new(Connection::H1(connection), local, false, Some(bucket)))
     }
 
-    /// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
-    fn kept(&self, key: &Key, limit: Duration) -> Option<Idle> {
+    fn bucket(&self, key: &Key) -> Rc<Bucket> {
         let mut single = self.single.borrow_mut();
-        let idle = single.get_mut(key)?;
-        let now = Instant::now();
-        while let Some(mut candidate) = idle.pop() {
-            let rested = candidate.connection.idle_since().map(|since| now.saturating_duration_since(since));
-            if rested.is_some_and(|rested| rested >= limit) {
-                // The last one in is the youngest: nothing below it is better for this request.
-                if rested.is_some_and(|rested| rested < POOL_IDLE) {
-                    idle.push(candidate);
-                }
-                return None;
-            }
-            if candidate.connection.is_reusable() {
-                return Some(candidate);
-            }
+        match single.get(key) {
+            Some(bucket) => Rc::clone(bucket),
+            None => Rc::clone(single.entry(key.clone()).or_default()),
         }
-        None
     }
 
-    async fn stream<F>(self: &Rc<Self>, key: Key, dial: F) -> Result<Lease, Failure>
+    async fn stream<F>(&self, key: &Key, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
@@ -142,39 +135,28 @@ impl Pool {
         }));
         shared.used.set(Instant::now());
         if let Some((connection, local)) = shared.free() {
-            return Ok(self.loan(key, Connection::H2(connection), local, true));
+            return Ok(Lease::new(Connection::H2(connection), local, true, None));
         }
         let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
         if let Some((connection, local)) = shared.free() {
-            return Ok(self.loan(key, Connection::H2(connection), local, true));
+            return Ok(Lease::new(Connection::H2(connection), local, true, None));
         }
         let Dialled { io, local, .. } = dial().await?;
         let (connection, driver) = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await?;
         task::spawn_local("upstream-http2", driver).detach();
         shared.connections.borrow_mut().push((connection.clone(), local));
-        Ok(self.loan(key, Connection::H2(connection), local, false))
-    }
-
-    fn loan(
-        self: &Rc<Self>,
-        key: Key,
-        connection: Connection,
-        local: Option<SocketAddr>,
-        reused: bool,
-    ) -> Lease {
-        Lease { connection: Some(connection), local, reused, key, pool: Rc::clone(self) }
+        Ok(Lease::new(Connection::H2(connection), local, false, None))
     }
 
     /// Drops what has idled for too long, and everything of an epoch before `epoch` that is idle.
     pub(crate) fn sweep(&self, epoch: u64) {
         let now = Instant::now();
-        self.single.borrow_mut().retain(|key, idle| {
+        self.single.borrow_mut().retain(|key, bucket| {
             let stale = key.epoch != 0 && key.epoch < epoch;
-            idle.retain_mut(|idle| {
-                let rested = idle.connection.idle_since().map(|since| now.saturating_duration_since(since));
-                !stale && rested.is_none_or(|rested| rested < POOL_IDLE) && idle.connection.is_reusable()
-            });
-            !idle.is_empty()
+            bucket
+                .borrow_mut()
+                .retain_mut(|idle| !stale && idle.rested(now) < POOL_IDLE && idle.connection.is_reusable());
+            Rc::strong_count(bucket) > 1 || !bucket.borrow().is_empty()
         });
         self.shared.borrow_mut().retain(|key, shared| {
             let stale = key.epoch != 0 && key.epoch < epoch;
@@ -187,6 +169,26 @@ impl Pool {
                 || now.saturating_duration_since(shared.used.get()) < POOL_IDLE
         });
     }
+}
+
+/// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
+fn kept(bucket: &Bucket, limit: Duration) -> Option<Idle> {
+    let mut idle = bucket.borrow_mut();
+    let now = Instant::now();
+    while let Some(mut candidate) = idle.pop() {
+        let rested = candidate.rested(now);
+        if rested >= limit {
+            // The last one in is the youngest: nothing below it is better for this request.
+            if rested < POOL_IDLE {
+                idle.push(candidate);
+            }
+            return None;
+        }
+        if candidate.connection.is_reusable() {
+            return Some(candidate);
+        }
+    }
+    None
 }
 
 impl Shared {
@@ -204,6 +206,15 @@ impl Shared {
 }
 
 impl Lease {
+    fn new(
+        connection: Connection,
+        local: Option<SocketAddr>,
+        reused: bool,
+        home: Option<Rc<Bucket>>,
+    ) -> Self {
+        Self { connection: Some(connection), local, reused, home }
+    }
+
     /// The connection.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, Failure> {
         self.connection.as_mut().ok_or(Failure::Internal)
@@ -212,14 +223,85 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(Connection::H1(mut connection)) = self.connection.take() else { return };
-        if !connection.is_reusable() {
+        let (Some(Connection::H1(connection)), Some(home)) = (self.connection.take(), self.home.take())
+        else {
+            return;
+        };
+        // Whether the peer has closed it is looked at when it is needed again.
+        if !connection.is_idle() {
             return;
         }
-        let mut single = self.pool.single.borrow_mut();
-        let idle = single.entry(self.key.clone()).or_default();
+        let mut idle = home.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            idle.push(Idle { connection, local: self.local });
+            idle.push(Idle { connection, local: self.local, since: Instant::now() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key {
+            epoch: 0,
+            peer: None,
+            endpoint: None,
+            target: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            service: None,
+            protocol: Protocol::Http1,
+            outside: None,
+        }
+    }
+
+    /// Leases a connection and gives it back; whether it had been used before.
+    async fn lease(pool: &Pool, repeatable: bool) -> bool {
+        let dial = async || {
+            let (io, peer) = tokio::io::duplex(64);
+            // The peer goes on, or the connection would be closed.
+            task::spawn_local("peer", async move {
+                std::future::pending::<()>().await;
+                drop(peer);
+            })
+            .detach();
+            Ok(Dialled { io: Box::new(io), local: None })
+        };
+        pool.lease(&key(), repeatable, dial).await.unwrap().reused
+    }
+
+    fn let_rest(pool: &Pool, time: Duration) {
+        for bucket in pool.single.borrow().values() {
+            for idle in bucket.borrow_mut().iter_mut() {
+                idle.since -= time;
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_gets_no_connection_that_rested_for_long() {
+        leno_runtime::LocalRuntime::new().unwrap().block_on(async {
+            let pool = Pool::new(Config::default());
+            assert!(!lease(&pool, true).await, "the first is new");
+            assert!(lease(&pool, false).await, "it comes back");
+            let_rest(&pool, POOL_IDLE_UNREPEATABLE);
+            assert!(!lease(&pool, false).await, "it may be closing");
+            let_rest(&pool, POOL_IDLE_UNREPEATABLE);
+            assert!(lease(&pool, true).await, "a request that can be repeated tries it");
+            let_rest(&pool, POOL_IDLE);
+            assert!(!lease(&pool, true).await, "it has rested for too long");
+        });
+    }
+
+    #[test]
+    fn what_rests_for_long_is_swept() {
+        leno_runtime::LocalRuntime::new().unwrap().block_on(async {
+            let pool = Pool::new(Config::default());
+            lease(&pool, true).await;
+            pool.sweep(0);
+            assert_eq!(pool.single.borrow().len(), 1);
+            let_rest(&pool, POOL_IDLE);
+            pool.sweep(0);
+            assert!(pool.single.borrow().is_empty());
+        });
     }
 }

@@ -64,16 +64,16 @@ impl Record {
         access: Option<&AccessLog>,
         head: &RequestHead,
         ends: &Ends,
-        now: SystemTime,
+        now: impl FnOnce() -> SystemTime,
     ) -> Self {
         let began = Instant::now();
         let is_grpc = head.is_grpc();
-        let mut metrics = handle.start(leno_runtime::Instant::now());
+        let mut metrics = handle.start(leno_runtime::Instant::from_std(began));
         metrics.protocol = if is_grpc { RequestProtocol::Grpc } else { RequestProtocol::Http };
         metrics.request_bytes = head.fields().size() as u64;
         Self {
             metrics,
-            log: access.map(|access| Box::new(Line::new(access.clone(), head, ends, now))),
+            log: access.map(|access| Box::new(Line::new(access.clone(), head, ends, now()))),
             began,
             is_grpc,
             status: 0,
@@ -93,7 +93,7 @@ impl Record {
     }
 
     /// Counts under these labels from now on: the destination is known only after routing.
-    pub(crate) fn move_to(&mut self, handle: &HttpHandle) {
+    pub(crate) fn move_to(&mut self, handle: HttpHandle) {
         self.metrics.move_to(handle);
     }
 

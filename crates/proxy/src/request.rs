@@ -1,5 +1,6 @@
 //! The path of a request, top to bottom: record, prepare, decide, edit, choose, send, relay, tell.
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use leno_http::relay::{self, BodyEnd, DuplexEnd};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::route::HeaderEdits;
+use tokio::time::Sleep;
 
 use crate::core::Core;
 use crate::dial::dial;
@@ -28,13 +30,10 @@ use crate::upstream::{self, Chosen, Spoken};
 pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange) {
     let Exchange { mut head, body, mut reply } = exchange;
     let local = path.local();
-    let mut record = Record::begin(
-        &path.handle(&core),
-        core.shared.access.as_ref(),
-        &head,
-        path.ends(),
-        local.clock.wall(),
-    );
+    let mut record =
+        Record::begin(&path.handle(&core), core.shared.access.as_ref(), &head, path.ends(), || {
+            local.clock.wall()
+        });
     if core.shared.lifecycle.drain().is_begun() {
         reply.close_after();
     }
@@ -119,7 +118,7 @@ impl Forwarding<'_> {
         if let Err(failure) = self.edit_request(&mut head) {
             return refuse(self.record, reply, failure);
         }
-        let deadline = self.plan.timeout.map(|timeout| Instant::now() + timeout);
+        let mut deadline = pin!(self.plan.timeout.map(tokio::time::sleep));
         let mut tried = Vec::new();
         let mut last = Failure::NoEndpoint;
         for attempt in 1..=ATTEMPTS {
@@ -127,7 +126,7 @@ impl Forwarding<'_> {
                 biased;
                 sent = self.send(&head, &tried) => sent,
                 failure = reply.closed() => return self.record.failed(failure),
-                () = until(deadline) => Err((Failure::UpstreamTimeout, None)),
+                () = until(deadline.as_mut()) => Err((Failure::UpstreamTimeout, None)),
             };
             let mut sent = match sent {
                 Ok(sent) => sent,
@@ -140,7 +139,7 @@ impl Forwarding<'_> {
                     continue;
                 }
             };
-            match self.begin(&mut sent, &mut body, &mut reply, deadline).await {
+            match self.begin(&mut sent, &mut body, &mut reply, deadline.as_mut()).await {
                 Begun::Answer(answer, incoming, uploading) => {
                     return self
                         .answer(&head, sent, answer, incoming, uploading, body, reply, deadline)
@@ -149,7 +148,8 @@ impl Forwarding<'_> {
                 Begun::Over(failure) => return self.record.failed(failure),
                 Begun::Failed(failure, progress) => {
                     last = failure;
-                    let again = attempt < ATTEMPTS && self.may_repeat(&head, &sent, progress);
+                    let in_time = failure != Failure::UpstreamTimeout;
+                    let again = in_time && attempt < ATTEMPTS && self.may_repeat(&head, &sent, progress);
                     if let Some(in_flight) = sent.in_flight.take() {
                         in_flight.finish(Instant::now(), Outcome::Failed);
                     }
@@ -183,11 +183,10 @@ impl Forwarding<'_> {
         head: &RequestHead,
         tried: &[Arc<str>],
     ) -> Result<Sent, (Failure, Option<Arc<str>>)> {
-        let local = self.path.local();
         let protocol = self.plan.protocol.unwrap_or_else(|| protocol_of(head.version()));
         let spoken = Spoken::Http(protocol);
-        let mut chosen = upstream::choose(self.core, local, &self.plan.to, spoken, tried)
-            .map_err(|failure| (failure, None))?;
+        let mut chosen =
+            upstream::choose(self.core, &self.plan.to, spoken, tried).map_err(|failure| (failure, None))?;
         self.path.chosen(self.core, &chosen, self.record);
         let result = self.connect(head, &mut chosen, protocol).await;
         match result {
@@ -219,7 +218,7 @@ impl Forwarding<'_> {
         // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
         loop {
             let dialling = async || dial(local, &chosen.way, chosen.limit).await;
-            let mut lease = self.core.pool.lease(key.clone(), repeatable, dialling).await?;
+            let mut lease = self.core.pool.lease(&key, repeatable, dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
                 Err(_gone) if lease.reused => {}
@@ -234,7 +233,7 @@ impl Forwarding<'_> {
         sent: &mut Sent,
         body: &mut Incoming,
         reply: &mut Reply,
-        deadline: Option<Instant>,
+        mut deadline: Pin<&mut Option<Sleep>>,
     ) -> Begun {
         let tally = self.record.request_tally();
         let mut uploading = true;
@@ -256,7 +255,9 @@ impl Forwarding<'_> {
                     BodyEnd::Aborted(failure) => return Begun::Over(failure),
                 },
                 failure = reply.closed() => return Begun::Over(failure),
-                () = until(deadline) => return Begun::Failed(Failure::UpstreamTimeout, Progress::Sent),
+                () = until(deadline.as_mut()) => {
+                    return Begun::Failed(Failure::UpstreamTimeout, Progress::Sent);
+                }
             }
         }
     }
@@ -280,7 +281,7 @@ impl Forwarding<'_> {
         mut uploading: bool,
         mut body: Incoming,
         reply: Reply,
-        deadline: Option<Instant>,
+        mut deadline: Pin<&mut Option<Sleep>>,
     ) {
         let now = Instant::now();
         let service_time = now.saturating_duration_since(sent.sent_at);
@@ -310,7 +311,7 @@ impl Forwarding<'_> {
                         }
                     }
                 },
-                () = until(deadline) => break BodyEnd::Aborted(Failure::UpstreamTimeout),
+                () = until(deadline.as_mut()) => break BodyEnd::Aborted(Failure::UpstreamTimeout),
             }
         };
         match end {
@@ -385,10 +386,11 @@ fn is_connect_failure(failure: Failure) -> bool {
     )
 }
 
-/// Sleeps until a deadline; for ever without one.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+/// Waits until a deadline; for ever without one. The timer is one for the whole exchange, since setting it costs more
+/// than asking it.
+async fn until(deadline: Pin<&mut Option<Sleep>>) {
+    match deadline.as_pin_mut() {
+        Some(deadline) => deadline.await,
         None => std::future::pending().await,
     }
 }

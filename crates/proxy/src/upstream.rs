@@ -1,6 +1,6 @@
 //! From a decision to a connection: which endpoint, how it is dialled, and which pooled connections fit.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::{Address, Endpoint};
 use leno_model::spiffe::SpiffeId;
-use leno_wire::open::{self, Open};
+use leno_model::unit::EndpointUnit;
 
 use crate::core::Core;
-use crate::dial::Way;
+use crate::dial::{Proxy, Purpose, Way};
 use crate::limits::CONNECT;
 use crate::local::Local;
 use crate::pool::Key;
@@ -57,6 +57,17 @@ pub(crate) enum To<'v> {
     },
 }
 
+/// An endpoint of the mesh, held by the unit that it is of: nothing of it is copied.
+#[derive(Clone, Debug)]
+pub(crate) struct Picked {
+    /// The unit.
+    pub(crate) unit: Arc<EndpointUnit>,
+    /// The endpoint's position in it.
+    pub(crate) position: usize,
+    /// The endpoint's uid.
+    pub(crate) uid: Arc<str>,
+}
+
 /// An endpoint that was chosen, and how to get there.
 pub(crate) struct Chosen {
     /// How it is dialled.
@@ -64,20 +75,33 @@ pub(crate) struct Chosen {
     /// Time to connect.
     pub(crate) limit: Duration,
     /// The endpoint, where it is one of the mesh.
-    pub(crate) endpoint: Option<Endpoint>,
+    pub(crate) picked: Option<Picked>,
     /// The workload's own address.
     pub(crate) target: SocketAddr,
     /// Counts the request in.
     pub(crate) in_flight: Option<InFlight>,
-    identity: Option<SpiffeId>,
     service: Option<Host>,
     outside: Option<Arc<str>>,
+}
+
+impl Picked {
+    fn of(pick: &Pick<'_>) -> Self {
+        Self {
+            unit: Arc::clone(pick.place.unit),
+            position: pick.place.position,
+            uid: Arc::clone(&pick.endpoint.uid),
+        }
+    }
+
+    /// The endpoint.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.unit.endpoints.get(self.position)
+    }
 }
 
 /// Chooses an endpoint. `tried` are those that have failed this request already.
 pub(crate) fn choose(
     core: &Core,
-    local: &Local,
     to: &To<'_>,
     spoken: Spoken,
     tried: &[Arc<str>],
@@ -88,39 +112,31 @@ pub(crate) fn choose(
                 Some(uid) => cluster.pick_by_uid(uid, &mut Silent)?,
                 None => cluster.pick(Instant::now(), core.draw(), tried, &mut Silent)?,
             };
-            from_pick(core, local, cluster, &pick, spoken)
+            from_pick(core, cluster, &pick, spoken)
         }
         To::Application { port, declared, ip } => Ok(application(*port, *declared, *ip)),
-        To::External { address, egress } => external(local, *address, egress.as_ref()),
+        To::External { address, egress } => Ok(external(*address, egress.as_ref())),
     }
 }
 
-fn from_pick(
-    core: &Core,
-    local: &Local,
-    cluster: &Cluster,
-    pick: &Pick<'_>,
-    spoken: Spoken,
-) -> Result<Chosen, Failure> {
+fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) -> Result<Chosen, Failure> {
     let host = cluster.host();
     let mut chosen = Chosen {
         way: Way::Plain(pick.target),
         limit: cluster.policy().connect_timeout.unwrap_or(CONNECT),
-        endpoint: Some(pick.endpoint.clone()),
+        picked: Some(Picked::of(pick)),
         target: pick.target,
         in_flight: Some(pick.state.start()),
-        identity: None,
         service: Some(host.host.clone()),
         outside: None,
     };
     match pick.connect {
         Connect::Plain => {}
-        Connect::Native { address, identity } => {
-            chosen.identity = Some(identity.clone());
+        Connect::Native { identity, .. } => {
             chosen.way = Way::Native {
-                address: address.clone(),
+                proxy: Proxy::Of(Picked::of(pick)),
                 expected: identity.clone(),
-                open: Box::new(open_for(local, pick.target, Some(host.host.clone()), spoken)),
+                purpose: Purpose { target: pick.target, service: Some(host.host.clone()), spoken },
             };
         }
         Connect::External(settings) => {
@@ -134,86 +150,52 @@ fn from_pick(
     Ok(chosen)
 }
 
-/// The first flight to a peer's proxy.
-fn open_for(local: &Local, target: SocketAddr, service: Option<Host>, spoken: Spoken) -> Open {
-    Open {
-        ip: target.ip(),
-        port: target.port(),
-        service,
-        protocol: match spoken {
-            Spoken::Http(Protocol::Http1) => open::Protocol::Http1,
-            Spoken::Http(Protocol::Http2) => open::Protocol::Http2,
-            Spoken::Opaque => open::Protocol::Opaque,
-        },
-        source: open::Source {
-            namespace: Arc::clone(&local.name.namespace),
-            workload: Arc::clone(&local.name.name),
-            owner: Arc::clone(&local.owner),
-            cluster: Arc::clone(&local.cluster),
-            labels: local.labels.clone(),
-        },
-    }
-}
-
-/// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
-/// workload's own address alone, or peers could reach what listens on loopback for good reason.
 fn application(port: u16, declared: bool, ip: IpAddr) -> Chosen {
     let own = SocketAddr::new(ip, port);
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let mut addresses = Vec::with_capacity(3);
-    if declared {
-        addresses.extend(loopback.map(|ip| SocketAddr::new(ip, port)));
-    }
-    addresses.push(own);
     Chosen {
-        way: Way::Application(addresses),
+        way: Way::Application { own, declared },
         limit: CONNECT,
-        endpoint: None,
+        picked: None,
         target: own,
         in_flight: None,
-        identity: None,
         service: None,
         outside: None,
     }
 }
 
-fn external(
-    local: &Local,
-    address: SocketAddr,
-    egress: Option<&(Address, SpiffeId)>,
-) -> Result<Chosen, Failure> {
+fn external(address: SocketAddr, egress: Option<&(Address, SpiffeId)>) -> Chosen {
     let way = match egress {
         // What leaves the mesh is opaque to the proxy that lets it out.
         Some((proxy, identity)) => Way::Native {
-            address: proxy.clone(),
+            proxy: Proxy::At(proxy.clone()),
             expected: identity.clone(),
-            open: Box::new(open_for(local, address, None, Spoken::Opaque)),
+            purpose: Purpose { target: address, service: None, spoken: Spoken::Opaque },
         },
         None => Way::Plain(address),
     };
-    Ok(Chosen {
+    Chosen {
         way,
         limit: CONNECT,
-        endpoint: None,
+        picked: None,
         target: address,
         in_flight: None,
-        identity: egress.map(|(_, identity)| identity.clone()),
         service: None,
         outside: None,
-    })
+    }
 }
 
 impl Chosen {
     /// What another request must have in common with this one to share its connection.
     pub(crate) fn key(&self, local: &Local, protocol: Protocol) -> Key {
+        let peer = match &self.way {
+            Way::Native { expected, .. } => Some(expected.clone()),
+            Way::Plain(_) | Way::Application { .. } | Way::Outside { .. } => None,
+        };
         Key {
-            epoch: if self.identity.is_some() { local.identities.epoch() } else { 0 },
-            peer: self.identity.clone(),
-            endpoint: match &self.endpoint {
-                Some(endpoint) => Arc::clone(&endpoint.uid),
-                None => self.target.ip().to_string().into(),
-            },
-            port: self.target.port(),
+            epoch: if peer.is_some() { local.identities.epoch() } else { 0 },
+            peer,
+            endpoint: self.uid().cloned(),
+            target: self.target,
             service: self.service.clone(),
             protocol,
             outside: self.outside.clone(),
@@ -225,8 +207,13 @@ impl Chosen {
         self.service.as_ref()
     }
 
+    /// The endpoint, where it is one of the mesh.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        self.picked.as_ref()?.endpoint()
+    }
+
     /// What stands in the log as the upstream's address.
     pub(crate) fn uid(&self) -> Option<&Arc<str>> {
-        self.endpoint.as_ref().map(|endpoint| &endpoint.uid)
+        self.picked.as_ref().map(|picked| &picked.uid)
     }
 }

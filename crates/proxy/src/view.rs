@@ -25,6 +25,7 @@ use leno_wire::{Key, Unit};
 use rustls::ServerConfig;
 
 use crate::certificate;
+use crate::table::Table;
 
 /// Everything in effect.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +35,7 @@ pub struct View {
     /// The mesh's settings; `None` before the first update.
     pub mesh: Option<Arc<MeshSettings>>,
     /// Service hosts.
-    pub hosts: HashMap<Host, Arc<HostTables>>,
+    pub hosts: Table<Host, Arc<HostTables>>,
     /// Answers to questions.
     pub answers: HashMap<Question, Arc<Answered>>,
     /// The own workload.
@@ -42,7 +43,7 @@ pub struct View {
     /// The own gateway.
     pub gateway: Option<Arc<GatewayTables>>,
     /// Roots by trust domain.
-    pub bundles: HashMap<String, Arc<BundleUnit>>,
+    pub bundles: Table<String, Arc<BundleUnit>>,
 }
 
 /// An answer and when it was last used.

@@ -69,6 +69,13 @@ impl ClientConnection {
         Ok((outgoing, response))
     }
 
+    /// Whether another request may be sent, as far as is known without looking at the socket.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let conn = self.conn.borrow();
+        conn.is_idle() && !conn.is_closed()
+    }
+
     /// See [`crate::client::Connection::is_reusable`].
     pub fn is_reusable(&mut self) -> bool {
         let mut conn = self.conn.borrow_mut();

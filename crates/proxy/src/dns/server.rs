@@ -154,7 +154,7 @@ impl Server {
             let view = self.core.view();
             let to = outbound::external(&view, RESOLVER);
             let To::External { egress: Some(_), .. } = &to else { return Err(Failure::NoDestination) };
-            upstream::choose(&self.core, &self.local, &to, Spoken::Opaque, &[])?.way
+            upstream::choose(&self.core, &to, Spoken::Opaque, &[])?.way
         };
         let mut upstream = dial(&self.local, &way, CONNECT).await?;
         let broken = |_broken| Failure::UpstreamClosed;

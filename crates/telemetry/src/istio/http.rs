@@ -303,8 +303,8 @@ pub struct HttpRecord {
 
 impl HttpRecord {
     /// Counts the request with other labels from now on: the destination is known only after routing.
-    pub fn move_to(&mut self, handle: &HttpHandle) {
-        self.handle = handle.clone();
+    pub fn move_to(&mut self, handle: HttpHandle) {
+        self.handle = handle;
     }
 
     /// Counts gRPC messages of the client, at once.

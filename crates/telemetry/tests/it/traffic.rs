@@ -165,7 +165,7 @@ fn a_request_counts_where_it_went() {
     let (first, second) =
         (metrics.resolve(&shard, &to_service("first")), metrics.resolve(&shard, &to_service("second")));
     let mut record = first.start(Instant::now());
-    record.move_to(&second);
+    record.move_to(second.clone());
     drop(record);
     let counted = values(&registry, "istio_requests_total", &["destination_service_name"]);
     assert_eq!(counted, [(vec!["second".to_owned()], 1.0)]);
