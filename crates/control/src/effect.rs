@@ -21,6 +21,8 @@ pub struct Effect {
     pub proxies: u32,
     /// Those of them in which it is in effect.
     pub in_effect: u32,
+    /// Proxies in which it is not in effect yet.
+    pub waiting: Vec<String>,
     /// Proxies that refuse what follows from it, and why.
     pub refused: Vec<(String, String)>,
 }
@@ -69,6 +71,8 @@ pub fn effects(catalog: &Catalog, sessions: &[SessionReport]) -> HashMap<ObjectR
             effect.in_effect += u32::from(!missing.contains(object));
             if let Some(reason) = refused.get(object) {
                 effect.refused.push((session.client.subject.to_string(), (*reason).to_owned()));
+            } else if missing.contains(object) {
+                effect.waiting.push(session.client.subject.to_string());
             }
         }
     }

@@ -55,8 +55,8 @@ pub const HISTORY: usize = 64;
 /// Objects that are named as different in a remembered snapshot; the first one of a mesh may have thousands.
 pub const MAX_SHOWN_CHANGES: usize = 100;
 
-/// Findings of proxies that are shown at one object: of a thousand proxies that refuse it the first ones say why.
-pub const MAX_REFUSALS: usize = 8;
+/// Proxies that are named at one object as waiting, and as refusing: of a thousand the first ones say why.
+pub const MAX_SHOWN_PROXIES: usize = 8;
 
 /// Catalogs for which a compiled unit is kept although nobody asked for it. Sessions skip catalogs when they are busy.
 pub const MEMO_AGE: u64 = 8;

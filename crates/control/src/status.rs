@@ -9,8 +9,8 @@ use leno_model::span;
 use leno_model::unit::{GatewayUnit, ListenerUnit};
 use leno_wire::server::{Catalog as _, Registry, SessionReport};
 use leno_wire::status::{
-    Diagnostic, ListObjectsResponse, ListProxiesResponse, Object, Proxy, ProxyUnit, Rejected, Status,
-    UnitState,
+    Diagnostic, ListObjectsResponse, ListProxiesResponse, Object, Proxy, ProxyUnit, Refusal, Rejected,
+    Status, UnitState,
 };
 use leno_wire::{Key, Unit, Version};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::codes::{self, finding};
 use crate::effect::{self, Effect};
-use crate::limits::MAX_REFUSALS;
+use crate::limits::MAX_SHOWN_PROXIES;
 
 /// Answers from the newest catalog and the sessions that there are.
 #[derive(Clone, Debug)]
@@ -102,8 +102,9 @@ fn proxy(session: &SessionReport) -> Proxy {
 
 fn object(report: &ObjectReport, effect: Option<&Effect>) -> Object {
     let origin = &report.origin;
-    let refusals = effect.into_iter().flat_map(|effect| effect.refused.iter().take(MAX_REFUSALS));
-    let refusals = refusals.map(|(proxy, reason)| {
+    let refused = effect.into_iter().flat_map(|effect| effect.refused.iter().take(MAX_SHOWN_PROXIES));
+    let waiting = effect.into_iter().flat_map(|effect| effect.waiting.iter().take(MAX_SHOWN_PROXIES));
+    let refusals = refused.clone().map(|(proxy, reason)| {
         let message = format!("{proxy} refuses it: {reason}");
         finding(codes::REFUSED_BY_PROXY, Some(origin.object.clone()), origin.location.clone(), message)
     });
@@ -119,6 +120,10 @@ fn object(report: &ObjectReport, effect: Option<&Effect>) -> Object {
         diagnostics: diagnostics.map(|diagnostic| shown(&diagnostic)).collect(),
         in_effect: effect.map_or(0, |effect| effect.in_effect),
         proxies: effect.map_or(0, |effect| effect.proxies),
+        waiting: waiting.cloned().collect(),
+        refused: refused
+            .map(|(proxy, reason)| Refusal { proxy: proxy.clone(), reason: reason.clone() })
+            .collect(),
     }
 }
 

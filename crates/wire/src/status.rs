@@ -20,7 +20,7 @@ use crate::unit::Unit;
 use crate::version::Version;
 
 pub use crate::proto::control::{
-    Diagnostic, ListObjectsResponse, ListProxiesResponse, Object, Proxy, Rejected,
+    Diagnostic, ListObjectsResponse, ListProxiesResponse, Object, Proxy, Refusal, Rejected,
 };
 
 /// Whether a proxy has a unit as it should be.

@@ -85,21 +85,22 @@ fn an_object_is_in_effect_where_everything_of_it_is_held() {
     let mut sessions = vec![session(&catalog, "workload:default/a"), session(&catalog, "workload:default/b")];
     let route = object("VirtualService", "reviews");
     let effects = effect::effects(&catalog, &sessions);
-    assert_eq!(effects[&route], Effect { proxies: 2, in_effect: 2, refused: Vec::new() });
+    assert_eq!(effects[&route], Effect { proxies: 2, in_effect: 2, ..Effect::default() });
     assert_eq!(effects[&object("Service", "reviews")].proxies, 2);
     assert_eq!(effects[&object("WorkloadEntry", "a")].in_effect, 2, "both proxies send to it");
     assert!(!effects.contains_key(&object("DestinationRule", "ratings")), "nobody asked for ratings");
 
     let next = crate::effect::catalog(&MESH.replace("http: [{route", "http: [{timeout: 3s, route"));
     let effects = effect::effects(&next, &sessions);
-    assert_eq!(effects[&route], Effect { proxies: 2, in_effect: 0, refused: Vec::new() });
+    let waiting = ["workload:default/a", "workload:default/b"].map(str::to_owned).to_vec();
+    assert_eq!(effects[&route], Effect { proxies: 2, waiting, ..Effect::default() });
 
     sessions[0] = session(&next, "workload:default/a");
     let key = Key::Host("reviews.default.svc.cluster.local".parse().unwrap());
     sessions[1].rejections.push(Rejection { key, reason: "routes[0]: no such thing".to_owned() });
     let effects = effect::effects(&next, &sessions);
     let refused = vec![("workload:default/b".to_owned(), "routes[0]: no such thing".to_owned())];
-    assert_eq!(effects[&route], Effect { proxies: 2, in_effect: 1, refused });
+    assert_eq!(effects[&route], Effect { proxies: 2, in_effect: 1, waiting: Vec::new(), refused });
     assert_eq!(effects[&object("WorkloadEntry", "b")].in_effect, 2, "the endpoints are not touched");
 }
 
