@@ -6,6 +6,7 @@
 //! - [`catalog`]: a compiled snapshot as discovery serves it.
 //! - [`authority`]: who may ask for what, and how certificates are signed.
 //! - [`effect`], [`status`], [`history`]: on how many proxies each object is in effect, and where it isn't and why.
+//! - [`check`]: what would be said about configuration, without running anything.
 //! - [`server`]: all of it as one running thing; [`process`]: the same as a process under `leno up`.
 //!
 //! Invariants: a change takes effect whole, per object, or leaves the last good version in force; a change recompiles
@@ -14,6 +15,7 @@
 pub mod authority;
 pub mod bootstrap;
 pub mod catalog;
+pub mod check;
 pub mod codes;
 pub mod compile;
 pub mod effect;

@@ -168,9 +168,7 @@ impl ControlPlane {
     pub async fn start(config: Config) -> Result<Handle, StartError> {
         let metrics = Metrics::new(&config.metrics);
         let (state, source) = open(&config).await?;
-        let mut mesh = config.mesh.clone();
-        mesh.ranges.extend(addresses::ranges());
-        let store = Store::new(config.options.clone(), mesh, state.addresses);
+        let store = store(&config, state.addresses);
         let files = source.as_ref().map(Directory::files);
         let roots = authority::roots(&state.signing)?;
         let publisher =
@@ -218,6 +216,13 @@ impl ControlPlane {
             _source: source,
         })
     }
+}
+
+/// The store of a configuration.
+pub(crate) fn store(config: &Config, addresses: Addresses) -> Store {
+    let mut mesh = config.mesh.clone();
+    mesh.ranges.extend(addresses::ranges());
+    Store::new(config.options.clone(), mesh, addresses)
 }
 
 /// What is on disk.

@@ -8,7 +8,7 @@
 mod scan;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -40,6 +40,12 @@ pub struct Read {
     pub files: Arc<Files>,
     /// When the first sign of a change was heard.
     pub heard_at: Instant,
+}
+
+/// Reads everything below these paths, once. Blocks while it reads.
+#[must_use]
+pub fn read(paths: Vec<PathBuf>) -> Files {
+    Scanner::new(paths).scan(&BTreeSet::new()).files
 }
 
 /// Directories and files that are watched until this is dropped.

@@ -51,6 +51,15 @@ pub(super) fn complete(
             Arc::make_mut(report).diagnostics.append(&mut more);
         }
     }
+    // What is announced rather than written has a report only if there is something to say.
+    let mut announced: Vec<_> = findings.into_iter().collect();
+    announced.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let announced = announced.into_iter().filter_map(|(object, diagnostics)| {
+        let location = diagnostics.first()?.location.clone();
+        let origin = Origin { object, location };
+        Some(Arc::new(ObjectReport { origin, verdict: Verdict::Exact, diagnostics, content: 0 }))
+    });
+    snapshot.objects.extend(announced);
     let mut by_file: BTreeMap<(&str, Arc<str>), Vec<Diagnostic>> = BTreeMap::new();
     for problem in &files.problems {
         by_file.entry((FILE, problem.location.file.clone())).or_default().push(problem.clone());
