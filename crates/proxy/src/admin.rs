@@ -6,6 +6,7 @@ use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -98,10 +99,11 @@ async fn answer(core: &Rc<Core>, local: &Arc<Local>, is_operator: bool, exchange
         _ if !is_operator => {
             (StatusCode::NOT_FOUND, TEXT, "there are /stats/prometheus and /healthz/ready\n".to_owned())
         }
+        ("GET", "/status") => (StatusCode::OK, JSON, status(shared, local)),
         ("GET", "/config") => (StatusCode::OK, JSON, config(shared, local)),
         ("POST", "/explain") => explained(core, local, &mut body).await,
         ("GET", _) => {
-            let paths = "there are /stats/prometheus, /healthz/ready, /config and POST /explain\n";
+            let paths = "there are /stats/prometheus, /healthz/ready, /status, /config and POST /explain\n";
             (StatusCode::NOT_FOUND, TEXT, paths.to_owned())
         }
         _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET, and POST /explain\n".to_owned()),
@@ -155,6 +157,21 @@ fn ready(shared: &Shared, local: &Local) -> (StatusCode, &'static str, String) {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("waiting for {}\n", missing.join(", ")))
     }
+}
+
+/// Who this is and how far it has come, in a few words.
+fn status(shared: &Shared, local: &Local) -> String {
+    let identity = local.identities.current();
+    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).map(|since| since.as_secs()).ok();
+    let document = json!({
+        "workload": local.name.to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "snapshot": shared.view.load().snapshot,
+        "identity": identity.as_ref().map(|current| current.id().as_str()),
+        "notBefore": identity.as_ref().and_then(|current| seconds(current.svid().not_before())),
+        "notAfter": identity.as_ref().and_then(|current| seconds(current.svid().not_after())),
+    });
+    format!("{document:#}\n")
 }
 
 /// What is in effect, without any secret.
