@@ -1,13 +1,14 @@
 //! Asking a proxy's admin interface: HTTP over its Unix socket, one question per connection.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use leno_local::directory;
-use leno_local::protocol::Status;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::error::Problem;
 
 /// How long an answer may take: a question may wait for the control plane.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -15,51 +16,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest answer taken.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
-/// The admin socket of a replica, or of the mesh's gateway.
-pub(crate) fn socket(mesh: &str, status: &Status, name: &str) -> anyhow::Result<PathBuf> {
-    let runtime = directory::runtime(mesh);
-    if status.programs.iter().any(|program| program.name == name) {
-        return Ok(runtime.join(format!("{name}.admin")));
-    }
-    let of_workload = |replica: &&leno_local::protocol::ReplicaStatus| replica.workload == name;
-    let by_name = status.replicas.iter().find(|replica| replica.name == name);
-    let replica = by_name
-        .or_else(|| status.replicas.iter().find(of_workload))
-        .or_else(|| status.replicas.iter().find(|replica| replica.service.as_deref() == Some(name)));
-    match replica {
-        Some(replica) => Ok(runtime.join("s").join(format!("{}.admin", replica.name))),
-        None => {
-            let known: Vec<_> = status.replicas.iter().map(|replica| replica.name.as_str()).collect();
-            bail!("mesh {mesh:?} has no workload {name:?}; there are {}", known.join(", "))
-        }
-    }
-}
-
 /// GET of a path.
-pub(crate) fn get(socket: &Path, path: &str) -> anyhow::Result<String> {
-    ask(socket, &format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n"))
+pub(crate) async fn get(name: &str, socket: &Path, path: &str) -> Result<String, Problem> {
+    ask(name, socket, &format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")).await
 }
 
 /// POST of a body.
-pub(crate) fn post(socket: &Path, path: &str, body: &str) -> anyhow::Result<String> {
+pub(crate) async fn post(name: &str, socket: &Path, path: &str, body: &str) -> Result<String, Problem> {
     let length = body.len();
-    ask(
-        socket,
-        &format!(
-            "POST {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        ),
-    )
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\ncontent-length: {length}");
+    ask(name, socket, &format!("{head}\r\n\r\n{body}")).await
 }
 
-fn ask(socket: &Path, request: &str) -> anyhow::Result<String> {
-    let failed = || format!("the proxy at {} does not answer; see `leno status`", socket.display());
-    let mut stream = UnixStream::connect(socket).with_context(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).with_context(failed)?;
-    stream.write_all(request.as_bytes()).with_context(failed)?;
+async fn ask(name: &str, socket: &Path, request: &str) -> Result<String, Problem> {
+    let silent = |source| Problem::NoAnswer { name: name.to_owned(), source };
+    let answer = match timeout(PATIENCE, exchange(socket, request)).await {
+        Ok(answer) => answer.map_err(silent)?,
+        Err(_elapsed) => return Err(silent(io::ErrorKind::TimedOut.into())),
+    };
+    let (status, body) = split(&answer).ok_or_else(|| silent(io::ErrorKind::InvalidData.into()))?;
+    if status == "200" {
+        Ok(body.to_owned())
+    } else {
+        Err(Problem::Refused { name: name.to_owned(), message: body.trim_end().to_owned() })
+    }
+}
+
+async fn exchange(socket: &Path, request: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut answer).with_context(failed)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(failed)?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if status == "200" { Ok(body.to_owned()) } else { bail!("{}", body.trim_end()) }
+    stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Status and body of an answer.
+fn split(answer: &str) -> Option<(&str, &str)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?, body))
 }

@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use leno_local::client;
+use anyhow::Context as _;
+use leno_runtime::LocalRuntime;
 use serde_json::Value;
 
 use crate::admin;
-use crate::output::{self, Common, Format, Table};
+use crate::mesh::Named;
+use crate::output::{self, Format, Table};
 
 /// Show what a workload's proxy has in effect
 #[derive(Debug, clap::Args)]
@@ -14,15 +16,16 @@ pub(crate) struct Arguments {
     /// The workload, replica or `gateway`
     workload: String,
     #[command(flatten)]
-    common: Common,
+    named: Named,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mesh = client::choose(arguments.common.mesh.as_deref())?;
-    let status = client::status(&mesh)?;
-    let answer = admin::get(&admin::socket(&mesh, &status, &arguments.workload)?, "/config")?;
+pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
+    let mesh = arguments.named.running()?;
+    let socket = mesh.admin(&arguments.workload)?;
+    let runtime = LocalRuntime::new().context("cannot ask anybody")?;
+    let answer = runtime.block_on(admin::get(&arguments.workload, &socket, "/config"))?;
     let config: Value = serde_json::from_str(&answer)?;
-    match arguments.common.output {
+    match format {
         Format::Json => output::json(&config)?,
         Format::Text => text(&config)?,
     }
@@ -40,7 +43,7 @@ fn text(config: &Value) -> anyhow::Result<()> {
     facts.print()?;
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     for policy in list(config.get("policies")) {
-        println(&format!("policy      {}", plain(&policy)));
+        output::lines([format!("policy      {}", plain(&policy))])?;
     }
     let mut table = Table::new(&["HOST", "PORT", "PROTOCOL", "ENDPOINT", "ADDRESS", "READY"]);
     for host in list(config.get("hosts")) {
@@ -69,10 +72,4 @@ fn plain(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn println(line: &str) {
-    use std::io::Write as _;
-    // A reader that went away has seen enough.
-    let _closed = writeln!(std::io::stdout(), "{line}");
 }

@@ -5,14 +5,15 @@ use std::process::ExitCode;
 
 use leno_local::client;
 
+use crate::mesh::{Also, Named};
+
 /// Run a command inside a workload's world
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The workload or replica
     workload: String,
-    /// The mesh's name; may be left out while only one is running
-    #[arg(long, short, value_name = "NAME")]
-    mesh: Option<String>,
+    #[command(flatten)]
+    named: Named,
     /// Where to run it; the workload's working directory by default
     #[arg(long, short = 'w', value_name = "DIR")]
     workdir: Option<PathBuf>,
@@ -32,9 +33,10 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mesh = client::choose(arguments.mesh.as_deref())?;
+    let mesh = arguments.named.running()?;
+    mesh.require(&arguments.workload, Also::Nothing)?;
     let exec =
         client::Exec { words: arguments.words, workdir: arguments.workdir, variables: arguments.variables };
-    let code = client::exec(&mesh, &arguments.workload, exec)?;
+    let code = client::exec(&mesh.name, &arguments.workload, exec)?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

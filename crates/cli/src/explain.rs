@@ -3,16 +3,17 @@
 //! The proxies answer: the caller's says where the request would go, the called workload's whether it would be let in.
 //! Nothing is sent to any application.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use leno_local::client;
-use leno_local::protocol::Status;
 use leno_proxy::explain::{Explanation, From, Question, Step};
+use leno_runtime::LocalRuntime;
 use serde::Serialize;
 
 use crate::admin;
-use crate::output::{self, Common, Format};
+use crate::mesh::{Named, Running};
+use crate::output::{self, Format};
 
 /// Say what the mesh would do with a request, and why
 ///
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     all: bool,
     #[command(flatten)]
-    common: Common,
+    named: Named,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -51,18 +52,18 @@ struct Answers {
     inbound: Option<Explanation>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mesh = client::choose(arguments.common.mesh.as_deref())?;
-    let status = client::status(&mesh)?;
-    let answers = ask(&mesh, &status, &arguments)?;
-    match arguments.common.output {
+pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
+    let mesh = arguments.named.running()?;
+    let runtime = LocalRuntime::new().context("cannot ask anybody")?;
+    let answers = runtime.block_on(ask(&mesh, arguments))?;
+    match format {
         Format::Json => output::json(&answers)?,
         Format::Text => print(&answers, arguments.all)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask(mesh: &str, status: &Status, arguments: &Arguments) -> anyhow::Result<Answers> {
+async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
     let (authority, port, target) = parts(&arguments.url)?;
     let mut question = Question {
         method: arguments.method.clone(),
@@ -73,12 +74,13 @@ fn ask(mesh: &str, status: &Status, arguments: &Arguments) -> anyhow::Result<Ans
         from: From::Workload,
         draw: None,
     };
-    let socket = admin::socket(mesh, status, &arguments.from)?;
-    let outbound = explained(&socket, &question)?;
+    let caller = &arguments.from;
+    let socket = mesh.admin(caller)?;
+    let outbound = explained(caller, &socket, &question).await?;
     let Some(endpoint) = &outbound.endpoint else { return Ok(Answers { outbound, inbound: None }) };
-    let identity = identity(&admin::get(&socket, "/config")?)?;
-    let name = endpoint.uid.rsplit('/').next().unwrap_or(&endpoint.uid);
-    let Ok(called) = admin::socket(mesh, status, name) else {
+    let identity = identity(&admin::get(caller, &socket, "/config").await?)?;
+    let called = endpoint.uid.rsplit('/').next().unwrap_or(&endpoint.uid).to_owned();
+    let Ok(socket) = mesh.admin(&called) else {
         return Ok(Answers { outbound, inbound: None });
     };
     question.from = From::Peer { identity, ip: None };
@@ -87,12 +89,12 @@ fn ask(mesh: &str, status: &Status, arguments: &Arguments) -> anyhow::Result<Ans
         let query = question.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
         question.target = format!("{path}{query}");
     }
-    let inbound = explained(&called, &question)?;
+    let inbound = explained(&called, &socket, &question).await?;
     Ok(Answers { outbound, inbound: Some(inbound) })
 }
 
-fn explained(socket: &std::path::Path, question: &Question) -> anyhow::Result<Explanation> {
-    let answer = admin::post(socket, "/explain", &serde_json::to_string(question)?)?;
+async fn explained(name: &str, socket: &Path, question: &Question) -> anyhow::Result<Explanation> {
+    let answer = admin::post(name, socket, "/explain", &serde_json::to_string(question)?).await?;
     serde_json::from_str(&answer).context("the proxy's answer is not understood; is it of another version?")
 }
 

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use leno_local::client;
 use leno_local::protocol::Line;
 
-use crate::output::{Common, Format};
+use crate::mesh::{Also, Named};
+use crate::output::Format;
 
 /// Show what workloads and their sidecars print
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Workloads or replicas; all by default
+    /// Workloads, replicas, `control` or `gateway`; all workloads by default
     workloads: Vec<String>,
     /// Go on with what comes
     #[arg(long, short)]
@@ -20,15 +21,18 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'n', value_name = "COUNT")]
     lines: Option<usize>,
     #[command(flatten)]
-    common: Common,
+    named: Named,
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let mesh = client::choose(arguments.common.mesh.as_deref())?;
+pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCode> {
+    let mesh = arguments.named.running()?;
+    for name in &arguments.workloads {
+        mesh.require(name, Also::Programs)?;
+    }
     let mut out = io::stdout();
-    client::logs(&mesh, arguments.workloads, arguments.follow, arguments.lines, |line| {
+    client::logs(&mesh.name, arguments.workloads, arguments.follow, arguments.lines, |line| {
         // The reader of a closed pipe wants no more.
-        print(&mut out, arguments.common.output, line).is_ok()
+        print(&mut out, format, line).is_ok()
     })?;
     Ok(ExitCode::SUCCESS)
 }

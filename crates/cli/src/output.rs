@@ -15,17 +15,6 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Which mesh, and how to print: what most commands take.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
-    /// The mesh's name; may be left out while only one is running
-    #[arg(long, short, value_name = "NAME")]
-    pub(crate) mesh: Option<String>,
-    /// How to print the answer
-    #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
-}
-
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -34,14 +23,19 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints an error with its causes.
-pub(crate) fn error(error: &anyhow::Error) {
-    let mut text = format!("error: {error}");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("\n  because: {cause}"));
+/// Prints lines of text.
+pub(crate) fn lines<L: AsRef<str>>(lines: impl IntoIterator<Item = L>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{}", line.as_ref())?;
     }
-    // Nobody is left to tell when that fails.
-    let _closed = writeln!(io::stderr(), "{text}");
+    Ok(())
+}
+
+/// How many columns the reader sees; as many as there are where nobody looks.
+pub(crate) fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(usize::MAX)
 }
 
 /// A table whose columns are as wide as they need to be.
@@ -59,25 +53,70 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    pub(crate) fn print(&self) -> io::Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut out = io::stdout().lock();
-        for row in &self.rows {
+    /// The table in so many columns of the screen: where it is too wide the named columns go, in this order, until
+    /// it fits.
+    pub(crate) fn fit(&mut self, width: usize, expendable: &[&str]) -> &mut Self {
+        for head in expendable {
+            if self.width() <= width {
+                break;
+            }
+            let column = self.rows.first().and_then(|heads| heads.iter().position(|other| other == head));
+            if let Some(column) = column {
+                self.rows
+                    .iter_mut()
+                    .filter(|row| column < row.len())
+                    .for_each(|row| drop(row.remove(column)));
+            }
+        }
+        self
+    }
+
+    /// The lines of the table.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let widths = self.widths();
+        let line = |row: &Vec<String>| {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line.push_str(&format!("{cell:<width$}  "));
             }
-            writeln!(out, "{}", line.trim_end())?;
+            line.trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect()
+    }
+
+    pub(crate) fn print(&self) -> io::Result<()> {
+        lines(self.lines())
+    }
+
+    fn width(&self) -> usize {
+        self.lines().iter().map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths = Vec::new();
+        for row in &self.rows {
+            widths.resize(row.len().max(widths.len()), 0);
+            for (cell, width) in row.iter().zip(&mut widths) {
+                *width = cell.chars().count().max(*width);
+            }
         }
-        Ok(())
+        widths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_the_expendable_ones_go_first() {
+        let mut table = Table::new(&["NAME", "SERVICE", "STATE"]);
+        table.row(["reviews-v1", "reviews", "ready"].map(str::to_owned));
+        table.row(["ü", "", "waits"].map(str::to_owned));
+        let whole =
+            ["NAME        SERVICE  STATE", "reviews-v1  reviews  ready", "ü                    waits"];
+        assert_eq!(table.fit(80, &["SERVICE"]).lines(), whole);
+        let narrow = ["NAME        STATE", "reviews-v1  ready", "ü           waits"];
+        assert_eq!(table.fit(20, &["SERVICE", "STATE"]).lines(), narrow);
     }
 }

@@ -1,5 +1,7 @@
 //! `leno up`: a mesh of plain processes on this machine.
 
+mod metrics;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,20 +14,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use anyhow::Context as _;
 use leno_control::bootstrap as control;
-use leno_local::mesh::{self, LocalMesh};
 use leno_local::plan;
 use leno_local::protocol::Status;
-use leno_local::up::{Arguments as Parts, Context, Handover, Options, Program};
+use leno_local::up::{Arguments as Parts, Context, Handover, Options, Print, Program};
 use leno_proxy::bootstrap as proxy;
 use serde_json::Value;
 
+use self::metrics::Metrics;
 use crate::access_log::AccessLog;
-use crate::mesh_file;
-
-/// The name under which the mesh's own gateway is known, and its service account.
-const GATEWAY: &str = "gateway";
+use crate::announce::{self, GATEWAY};
+use crate::error::Problem;
+use crate::mesh_file::{self, MeshFile};
+use crate::output::Format;
 
 /// Run a mesh of plain processes on this machine
 ///
@@ -47,32 +48,33 @@ pub(crate) struct Arguments {
     /// How the lines of access logs are written, which `leno logs` shows
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     access_log_format: AccessLog,
+    /// Where the metrics of all sidecars, the gateway and the control plane are served: ADDRESS:PORT, a port of
+    /// 127.0.0.1, or `off`; 127.0.0.1:15020 by default, if that is free
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<Metrics>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCode> {
     let file = mesh_file::read(&arguments.files)?;
-    let path = file.path.canonicalize().with_context(|| format!("cannot find {}", file.path.display()))?;
-    let directory = path.parent().unwrap_or_else(|| Path::new("/")).to_owned();
-    let mut watched = Vec::new();
-    for path in arguments.files.iter().chain(&arguments.config) {
-        watched.push(path.canonicalize().with_context(|| format!("cannot find {}", path.display()))?);
-    }
+    let directory = canonical(Path::new(&file.name))?;
+    let directory = directory.parent().unwrap_or_else(|| Path::new("/")).to_owned();
+    let watched = arguments.files.iter().chain(&arguments.config).map(|path| canonical(path));
+    let watched = watched.collect::<Result<Vec<_>, _>>()?;
+    let metrics = metrics::listen(arguments.metrics)?;
     let known = Rc::new(Known { ready: RefCell::default(), changes: RefCell::default() });
     let facts = Rc::new(Facts {
-        mesh: file.mesh.clone(),
-        file: file.path.display().to_string(),
-        service_lines: file.service_lines,
         config: watched.clone(),
         bind: arguments.bind,
         svid_lifetime: arguments.svid_lifetime,
         tokens: Tokens::draw()?,
+        file,
     });
     let observer = {
         let known = Rc::clone(&known);
         Box::new(move |status: &Status| known.tell(status))
     };
     leno_local::up::run(Options {
-        mesh: file.mesh,
+        mesh: facts.file.mesh.clone(),
         directory,
         protected: watched,
         arguments: Parts {
@@ -83,7 +85,12 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         },
         programs: programs(&facts, &known, arguments.access_log_format),
         terminal: Box::new(io::stdout()),
-        colours: io::stdout().is_terminal(),
+        print: match format {
+            Format::Json => Print::Json,
+            Format::Text if io::stdout().is_terminal() => Print::Coloured,
+            Format::Text => Print::Plain,
+        },
+        metrics,
         observer,
     })?;
     Ok(ExitCode::SUCCESS)
@@ -93,15 +100,17 @@ fn proxy_part(name: &str, format: AccessLog) -> Vec<OsString> {
     vec![name.into(), "--access-log-format".into(), format.as_str().into()]
 }
 
+fn canonical(path: &Path) -> Result<PathBuf, Problem> {
+    path.canonicalize().map_err(|source| Problem::Unreadable { path: path.to_owned(), source })
+}
+
 fn part(name: &str) -> Vec<OsString> {
     vec![name.into()]
 }
 
 /// What does not change while the mesh runs.
 struct Facts {
-    mesh: LocalMesh,
-    file: String,
-    service_lines: Vec<u32>,
+    file: MeshFile,
     config: Vec<PathBuf>,
     bind: IpAddr,
     svid_lifetime: u64,
@@ -172,37 +181,19 @@ impl Facts {
         *known.changes.borrow_mut() = Some(File::from(OwnedFd::from(write)));
         let ready = known.ready.borrow();
         let workloads = context.members.iter().map(|member| {
-            let replica = &member.replica;
-            control::Workload {
-                name: replica.name.clone(),
-                namespace: plan::NAMESPACE.to_owned(),
-                service_account: replica.service_account.clone(),
-                owner: Some(replica.workload.clone()),
-                labels: replica.labels.clone(),
-                addresses: replica.addresses.clone(),
-                inbound: replica.inbound.clone(),
-                named_ports: BTreeMap::new(),
-                join_token: control::Token(member.join_token.clone()),
-                ready: ready.get(&replica.name).copied().unwrap_or(false),
-            }
+            let ready = ready.get(&member.replica.name).copied().unwrap_or(false);
+            announce::workload(&member.replica, member.join_token.clone(), ready)
         });
-        let admin = listen(&context.runtime.join("control.admin"))?;
+        let admin = listen(&context.admin("control"))?;
         to_value(&control::Local {
             mesh: context.mesh.clone(),
             trust_domain: plan::TRUST_DOMAIN.to_owned(),
             state: context.state.clone(),
             socket: context.control.clone(),
             config: self.config.clone(),
-            services: self.services(),
+            services: announce::services(&self.file),
             workloads: workloads.collect(),
-            gateway: Some(control::Gateway {
-                name: GATEWAY.to_owned(),
-                namespace: plan::NAMESPACE.to_owned(),
-                service_account: GATEWAY.to_owned(),
-                labels: [("app".to_owned(), GATEWAY.to_owned())].into(),
-                join_token: control::Token(self.tokens.gateway.clone()),
-                egress: Some(egress(context)),
-            }),
+            gateway: Some(announce::gateway(self.tokens.gateway.clone(), Some(egress(context)))),
             ranges: plan::ranges(),
             svid_lifetime_seconds: self.svid_lifetime,
             changes: Some(handover.hand(read.into())?),
@@ -211,32 +202,10 @@ impl Facts {
         })
     }
 
-    fn services(&self) -> Vec<control::Service> {
-        let lines = self.service_lines.iter().copied().chain(std::iter::repeat(0));
-        self.mesh.spec.services.iter().zip(lines).map(|(service, line)| self.service(service, line)).collect()
-    }
-
-    fn service(&self, service: &mesh::Service, line: u32) -> control::Service {
-        let ports = service.all_ports().into_iter().map(|port| control::Port {
-            name: port.name.clone().unwrap_or_default(),
-            port: port.port,
-            target_port: port.target(),
-            protocol: port.protocol.map(protocol),
-        });
-        control::Service {
-            name: service.name.clone(),
-            namespace: plan::NAMESPACE.to_owned(),
-            ports: ports.collect(),
-            headless: service.headless,
-            file: self.file.clone(),
-            line,
-        }
-    }
-
     fn gateway(&self, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
-        let admin = listen(&context.runtime.join("gateway.admin"))?;
+        let admin = listen(&context.admin(GATEWAY))?;
         let egress = listen(&egress(context))?;
-        let published = self.mesh.spec.services.iter().flat_map(|service| {
+        let published = self.file.mesh.spec.services.iter().flat_map(|service| {
             let ports = service.all_ports().into_iter();
             ports.filter_map(|port| {
                 Some(proxy::Published {
@@ -291,16 +260,6 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     UnixListener::bind(path)
-}
-
-fn protocol(protocol: mesh::Protocol) -> control::Protocol {
-    match protocol {
-        mesh::Protocol::Http => control::Protocol::Http,
-        mesh::Protocol::Http2 => control::Protocol::Http2,
-        mesh::Protocol::Grpc => control::Protocol::Grpc,
-        mesh::Protocol::Tls => control::Protocol::Tls,
-        mesh::Protocol::Tcp => control::Protocol::Tcp,
-    }
 }
 
 fn to_value(document: &impl serde::Serialize) -> io::Result<Value> {

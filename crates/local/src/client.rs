@@ -30,9 +30,6 @@ pub enum Error {
     /// No such mesh.
     #[error("mesh {0:?} isn't running; start it with `leno up`")]
     NotRunning(String),
-    /// Which one is meant isn't clear.
-    #[error("{}", which(.0))]
-    Which(Vec<String>),
     /// The mesh said no.
     #[error("{0}")]
     Refused(String),
@@ -50,13 +47,6 @@ pub enum Error {
     Terminal(#[source] io::Error),
 }
 
-fn which(meshes: &[String]) -> String {
-    match meshes {
-        [] => "no mesh is running; start one with `leno up FILE`".to_owned(),
-        meshes => format!("several meshes are running: {}; name one", meshes.join(", ")),
-    }
-}
-
 /// What to run by [`exec`].
 #[derive(Debug, Clone, Default)]
 pub struct Exec {
@@ -68,21 +58,10 @@ pub struct Exec {
     pub variables: Vec<(String, String)>,
 }
 
-/// The only running mesh, or the one named.
-///
-/// # Errors
-/// [`Error::Which`], [`Error::NotRunning`].
-pub fn choose(name: Option<&str>) -> Result<String, Error> {
+/// The names of all meshes of this user that are running.
+pub fn running() -> Vec<String> {
     let is_running = |mesh: &String| UnixStream::connect(directory::control_socket(mesh)).is_ok();
-    if let Some(name) = name {
-        let name = name.to_owned();
-        return if is_running(&name) { Ok(name) } else { Err(Error::NotRunning(name)) };
-    }
-    let running: Vec<String> = directory::meshes().into_iter().filter(is_running).collect();
-    match <[String; 1]>::try_from(running) {
-        Ok([only]) => Ok(only),
-        Err(meshes) => Err(Error::Which(meshes)),
-    }
+    directory::meshes().into_iter().filter(is_running).collect()
 }
 
 /// The state of a mesh.

@@ -94,3 +94,25 @@ pub const MOUNTS: usize = 100_000;
 
 /// Directories in `/run` whose like a private `/run` gets, for daemons that expect theirs.
 pub const RUN_DIRECTORIES: usize = 256;
+
+/// Clients that may scrape at once: a Prometheus or two, and people who look.
+pub const SCRAPERS: usize = 16;
+
+/// How long a scraper's connection may be without a request. Prometheus comes every 15 s to a minute, and connects anew
+/// if need be.
+pub const SCRAPER_WAIT: Duration = Duration::from_secs(90);
+
+/// How long a process may take to show its metrics. Prometheus waits 10 s for all of them.
+pub const EXPOSITION_WAIT: Duration = Duration::from_secs(3);
+
+/// Processes that are asked for their metrics at the same time, so that a scrape of a large mesh doesn't stop it.
+pub const EXPOSITIONS_AT_ONCE: usize = 32;
+
+/// Bytes of one process's metrics: a series has about 600, and 10,000 of them are far more than a sidecar has.
+pub const EXPOSITION_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of all processes' metrics in one scrape.
+pub const EXPOSITIONS_BYTES: usize = 256 * 1024 * 1024;
+
+/// Pause after a connection could not be taken, which is when descriptors are used up.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

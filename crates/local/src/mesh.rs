@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, check};
-pub use read::{File, Found, read};
+pub use read::{File, Found, is_mesh_file, read};
 pub use value::{Duration, Program, Publish};
 
 /// A mesh of processes on this machine.

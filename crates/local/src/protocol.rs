@@ -4,7 +4,10 @@
 //! its standard streams along, and may send [`Passed`] lines later. Fields may be added in one version;
 //! what exists keeps its meaning.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +126,9 @@ pub struct Status {
     pub process: u32,
     /// Whether everything is ready.
     pub ready: bool,
+    /// Where the metrics of the whole mesh are served.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
     /// Control plane and gateway.
     pub programs: Vec<ProgramStatus>,
     /// Every replica.

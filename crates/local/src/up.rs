@@ -6,6 +6,7 @@
 
 mod control;
 mod member;
+mod metrics;
 mod output;
 mod plans;
 mod program;
@@ -56,10 +57,23 @@ pub struct Options {
     pub programs: Vec<Program>,
     /// Where output goes.
     pub terminal: Box<dyn Write + Send>,
-    /// Whether to colour it.
-    pub colours: bool,
+    /// How it is printed.
+    pub print: Print,
+    /// Where the metrics of the whole mesh are served, if anywhere.
+    pub metrics: Option<std::net::TcpListener>,
     /// Told the state whenever it changes.
     pub observer: Box<dyn Fn(&Status)>,
+}
+
+/// How lines of output are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Print {
+    /// `source | text`.
+    Plain,
+    /// The same, with a colour for each source.
+    Coloured,
+    /// A JSON object a line: [`Line`](crate::protocol::Line).
+    Json,
 }
 
 /// Arguments that make this executable play each part. The bootstrap descriptor's number follows.
@@ -88,6 +102,13 @@ pub struct Context {
     pub control: PathBuf,
     /// Its replicas, and what each one's sidecar joins with.
     pub members: Vec<Member>,
+}
+
+impl Context {
+    /// Where a program (control plane, gateway) answers administration.
+    pub fn admin(&self, program: &str) -> PathBuf {
+        self.runtime.join(format!("{program}.admin"))
+    }
 }
 
 /// A replica and the secret that proves its sidecar.
@@ -157,6 +178,8 @@ struct Mesh {
     /// True when all shall end.
     stop: watch::Sender<bool>,
     observer: Box<dyn Fn(&Status)>,
+    /// Where metrics are served.
+    metrics: Option<std::net::SocketAddr>,
 }
 
 impl Mesh {
@@ -177,7 +200,14 @@ impl Mesh {
         let replicas: Vec<ReplicaStatus> = self.members.iter().map(|member| member.status()).collect();
         let ready = programs.iter().all(|program| program.ready)
             && self.members.iter().all(|member| member.is_ready());
-        Status { mesh: self.context.mesh.clone(), process: std::process::id(), ready, programs, replicas }
+        Status {
+            mesh: self.context.mesh.clone(),
+            process: std::process::id(),
+            ready,
+            metrics: self.metrics,
+            programs,
+            replicas,
+        }
     }
 
     /// Waits until every replica of these workloads is ready.
@@ -331,7 +361,7 @@ async fn keep(
 ) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(|error| Error::Step("listen for signals", error))?;
     let width = context.members.iter().map(|member| member.replica.name.len()).max().unwrap_or(0);
-    let output = output::Output::start(options.terminal, width, options.colours)
+    let output = output::Output::start(options.terminal, width, options.print)
         .map_err(|error| Error::Step("start the printer", error))?;
     let mesh = Rc::new(Mesh {
         members: plans.members.into_iter().map(|plan| Rc::new(member::Keeper::new(plan))).collect(),
@@ -349,7 +379,14 @@ async fn keep(
         changes: watch::Sender::new(0),
         stop: watch::Sender::new(false),
         observer: options.observer,
+        metrics: options.metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
     });
+    let exposed = match options.metrics {
+        Some(listener) => {
+            Some(metrics::serve(&mesh, listener).map_err(|error| Error::Step("serve metrics", error))?)
+        }
+        None => None,
+    };
     let server = control::listen(&mesh).map_err(|error| Error::Step("listen for clients", error))?;
     let clients = leno_runtime::spawn_local("clients", control::serve(Rc::clone(&mesh), server));
     let programs: Vec<_> = mesh
@@ -379,6 +416,9 @@ async fn keep(
         _again = signals.next() => {}
     }
     mesh.output.finish().await;
+    if let Some(exposed) = exposed {
+        exposed.cancel().await;
+    }
     clients.cancel().await;
     Ok(())
 }
@@ -414,7 +454,9 @@ async fn greet(mesh: Rc<Mesh>) {
         }
     }
     let count = mesh.members.len();
-    mesh.output.note(&format!("mesh {} is ready: {count} workloads", mesh.context.mesh));
+    let metrics = mesh.metrics.map(|address| format!("; metrics at http://{address}/metrics"));
+    let metrics = metrics.unwrap_or_default();
+    mesh.output.note(&format!("mesh {} is ready: {count} workloads{metrics}", mesh.context.mesh));
 }
 
 /// Values that several parts change.

@@ -81,6 +81,12 @@ pub fn read(files: &[File], root: bool) -> Result<Found, Vec<Diagnostic>> {
     Err(findings.into_diagnostics())
 }
 
+/// Whether a text has a `LocalMesh` document.
+pub fn is_mesh_file(file: &File) -> bool {
+    let documents = yaml::documents(&file.name, &file.text);
+    documents.into_iter().any(|document| document.root.as_ref().is_some_and(is_mesh))
+}
+
 fn is_mesh(root: &Node) -> bool {
     root.value("kind").and_then(Node::text) == Some("LocalMesh")
 }

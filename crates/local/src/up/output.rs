@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Shared;
+use super::{Print, Shared};
 use crate::{
     limits::{LINE_BYTES, LOG_BYTES, PRINTED_LINES},
     protocol::{Line, Stream},
@@ -106,10 +106,10 @@ pub(super) struct Output {
 
 impl Output {
     /// Starts the thread that writes.
-    pub(super) fn start(terminal: Box<dyn Write + Send>, width: usize, colours: bool) -> io::Result<Self> {
+    pub(super) fn start(terminal: Box<dyn Write + Send>, width: usize, print: Print) -> io::Result<Self> {
         let (printer, lines) = sync_channel(PRINTED_LINES);
         let (ended, printed) = oneshot::channel();
-        let mut prefixer = Prefixer { terminal, width: width.max("leno".len()), colours };
+        let mut prefixer = Prefixer { terminal, width: width.max("leno".len()), print };
         leno_runtime::spawn_thread("printer", move || {
             prefixer.print(&lines);
             // `leno up` may have given up waiting.
@@ -178,17 +178,17 @@ impl Output {
     }
 }
 
-/// Writes `source | text`, with aligned bars.
+/// Writes lines with their sources.
 struct Prefixer {
     terminal: Box<dyn Write + Send>,
     width: usize,
-    colours: bool,
+    print: Print,
 }
 
 impl Prefixer {
     fn print(&mut self, lines: &Receiver<Line>) {
         while let Ok(line) = lines.recv() {
-            let text = format_line(&line, self.width, self.colours);
+            let text = format_line(&line, self.width, self.print);
             // A terminal that is gone takes nothing more; the mesh runs on.
             if self.terminal.write_all(text.as_bytes()).and_then(|()| self.terminal.flush()).is_err() {
                 return;
@@ -197,15 +197,19 @@ impl Prefixer {
     }
 }
 
-/// One printed line.
-fn format_line(line: &Line, width: usize, colours: bool) -> String {
+/// One printed line; bars are aligned.
+fn format_line(line: &Line, width: usize, print: Print) -> String {
     let source = &line.source;
-    if colours {
-        let colour = 31
-            + source.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 6;
-        format!("\u{1b}[{colour}m{source:width$} |\u{1b}[0m {}\n", line.text)
-    } else {
-        format!("{source:width$} | {}\n", line.text)
+    match print {
+        Print::Plain => format!("{source:width$} | {}\n", line.text),
+        Print::Coloured => {
+            let mixed =
+                source.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+            let colour = 31 + mixed % 6;
+            format!("\u{1b}[{colour}m{source:width$} |\u{1b}[0m {}\n", line.text)
+        }
+        // A struct of texts is always JSON.
+        Print::Json => serde_json::to_string(line).unwrap_or_default() + "\n",
     }
 }
 
@@ -247,6 +251,8 @@ mod tests {
     #[test]
     fn prefixes_are_aligned() {
         let line = Line { source: "cart".into(), stream: Stream::Stdout, text: "hi".into() };
-        assert_eq!(format_line(&line, 6, false), "cart   | hi\n");
+        assert_eq!(format_line(&line, 6, Print::Plain), "cart   | hi\n");
+        let json = "{\"source\":\"cart\",\"stream\":\"stdout\",\"text\":\"hi\"}\n";
+        assert_eq!(format_line(&line, 6, Print::Json), json);
     }
 }

@@ -95,7 +95,8 @@ fn run_up() -> Result<(), up::Error> {
             }),
         }],
         terminal: Box::new(io::stdout()),
-        colours: false,
+        print: up::Print::Plain,
+        metrics: None,
         observer: Box::new(|_status| {}),
     })
 }

@@ -149,6 +149,10 @@ pub(super) fn up(folder: &Folder, arguments: &[String]) -> Child {
     let output = File::options().create(true).append(true).open(folder.log()).unwrap();
     let mut command = folder.command(&folder.program("leno"));
     command.args(["up", "mesh.yaml", "--config", "config"]).args(arguments);
+    if !arguments.iter().any(|argument| argument == "--metrics") {
+        // Tests run beside each other, and the default port is one.
+        command.args(["--metrics", "off"]);
+    }
     command.current_dir(folder.path().join("mesh"));
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
     command.spawn().expect("leno starts")
