@@ -9,4 +9,6 @@
 )]
 
 mod bookshop;
+mod commands;
+mod prometheus;
 mod world;
