@@ -55,7 +55,7 @@ fn what_lies_outside_is_reached_by_the_gateway_alone() {
 fn serve_names() {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let named = text.lines().find_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
-    let server: IpAddr = named.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let server: IpAddr = named.unwrap_or_else(|| IpAddr::from([127, 0, 0, 1]));
     if !server.is_loopback() {
         route::add_address(server).unwrap();
     }
