@@ -11,10 +11,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::pool::Lease;
 
 /// A byte duplex that a connection may own.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
@@ -82,5 +84,108 @@ impl AsyncWrite for Prefixed {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A duplex that is read from in large pieces however small the pieces are that its reader asks for: a TLS session asks
+/// for 4 KiB at a time, which would be five system calls for a full record. It holds a buffer of [`RELAY_BUFFER`] bytes
+/// only while that holds bytes.
+///
+/// [`RELAY_BUFFER`]: crate::limits::RELAY_BUFFER
+pub struct ReadAhead {
+    io: Box<dyn Io>,
+    held: Option<Held>,
+}
+
+/// Bytes that were read and not asked for yet.
+struct Held {
+    buffer: Lease,
+    at: usize,
+    end: usize,
+}
+
+impl ReadAhead {
+    /// Reads ahead of whoever reads from `io`.
+    #[must_use]
+    pub fn boxed(io: Box<dyn Io>) -> Box<dyn Io> {
+        Box::new(Self { io, held: None })
+    }
+}
+
+impl AsyncRead for ReadAhead {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { io, held } = &mut *self;
+        let mut ahead = match held.take() {
+            Some(ahead) => ahead,
+            None => {
+                let mut buffer = Lease::take();
+                let mut read = ReadBuf::new(&mut buffer);
+                ready!(Pin::new(io).poll_read(cx, &mut read))?;
+                let end = read.filled().len();
+                Held { buffer, at: 0, end }
+            }
+        };
+        let rest = ahead.buffer.get(ahead.at..ahead.end).unwrap_or_default();
+        let n = rest.len().min(buf.remaining());
+        buf.put_slice(rest.get(..n).unwrap_or_default());
+        ahead.at += n;
+        *held = (ahead.at < ahead.end).then_some(ahead);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ReadAhead {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::limits::RELAY_BUFFER;
+
+    #[tokio::test]
+    async fn reading_ahead_loses_nothing_and_ends() {
+        let (near, mut far) = tokio::io::duplex(3 * RELAY_BUFFER);
+        let sent: Vec<u8> = (0..2 * RELAY_BUFFER + 7).map(|n| (n % 251) as u8).collect();
+        far.write_all(&sent).await.expect("room");
+        drop(far);
+        let (mut io, mut got, mut piece) = (ReadAhead::boxed(Box::new(near)), Vec::new(), [0; 1000]);
+        loop {
+            let n = io.read(&mut piece).await.expect("read");
+            if n == 0 {
+                break;
+            }
+            got.extend_from_slice(&piece[..n]);
+        }
+        assert_eq!(got, sent);
+        assert_eq!(io.read(&mut piece).await.expect("read"), 0, "the end stays");
     }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use leno_http::io::Io;
+use leno_http::io::{Io, ReadAhead};
 use leno_identity::tls::mesh;
 use leno_identity::tls::peer::Peer;
 use leno_model::failure::Failure;
@@ -32,7 +32,7 @@ pub(crate) async fn connect_mesh(
     expected: &[SpiffeId],
 ) -> Result<(Client, Peer), Failure> {
     let tls = TlsConnector::from(config)
-        .connect(mesh::server_name(), io)
+        .connect(mesh::server_name(), ReadAhead::boxed(io))
         .await
         .map_err(|_handshake| Failure::TlsFailed)?;
     let certificates = tls.get_ref().1.peer_certificates();
@@ -47,7 +47,10 @@ pub(crate) async fn connect_outside(
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 ) -> Result<Client, Failure> {
-    let tls = TlsConnector::from(config).connect(name, io).await.map_err(|_handshake| Failure::TlsFailed)?;
+    let tls = TlsConnector::from(config)
+        .connect(name, ReadAhead::boxed(io))
+        .await
+        .map_err(|_handshake| Failure::TlsFailed)?;
     Ok(Client { tls, heard: false })
 }
 
@@ -56,7 +59,7 @@ pub(crate) async fn accept(
     io: Box<dyn Io>,
     config: Arc<ServerConfig>,
 ) -> io::Result<server::TlsStream<Box<dyn Io>>> {
-    TlsAcceptor::from(config).accept(io).await
+    TlsAcceptor::from(config).accept(ReadAhead::boxed(io)).await
 }
 
 /// Whether an error is the peer's word that it doesn't accept our certificate.
