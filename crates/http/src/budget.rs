@@ -34,6 +34,12 @@ impl Budget {
         self.limit.saturating_sub(self.bytes.available_permits())
     }
 
+    /// Whether less than a quarter is left.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.bytes.available_permits() < self.limit / 4
+    }
+
     /// Reserves `bytes` if they are free and nobody waits for them; `None` otherwise.
     #[must_use]
     pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {

@@ -25,7 +25,7 @@ impl Default for Config {
         Self {
             head_bytes: limits::HEAD_BYTES,
             head_fields: limits::HEAD_FIELDS,
-            h2: h2::Settings::default(),
+            h2: h2::Settings::upstream(),
             budget: None,
         }
     }

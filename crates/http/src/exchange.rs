@@ -120,6 +120,16 @@ impl Incoming {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
 
+    /// To be called instead of [`Self::poll_frame`] while the frame before can't be written on. Resolves when that has
+    /// lasted too long for what the process may buffer; the message is then to be cut off.
+    pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        match &mut self.0 {
+            Source::Ended | Source::Whole(_) => Poll::Pending,
+            Source::H1(source) => source.poll_stalled(cx),
+            Source::H2(source) => source.poll_stalled(cx),
+        }
+    }
+
     /// See [`Self::frame`].
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
         match &mut self.0 {

@@ -7,8 +7,10 @@
 mod client;
 mod error;
 mod halves;
+mod heads;
 mod keepalive;
 mod queue;
+mod resets;
 mod server;
 mod streams;
 mod window;
@@ -36,11 +38,27 @@ pub struct Settings {
     pub grown_window: u32,
     /// See [`limits::H2_SEND_BUFFER`].
     pub send_buffer: usize,
+    /// Whether the peer speaks for many clients, so that what one of them does must not end the connection: resets
+    /// aren't limited but by what may be open.
+    pub peer_is_proxy: bool,
     /// See [`limits::H2_PING_INTERVAL`]; `None`, the default, for no PINGs: gRPC servers close connections whose clients
     /// probe them more often than every five minutes, so only peers that are known to bear it are probed.
     pub ping_interval: Option<Duration>,
     /// See [`limits::H2_PING_TIMEOUT`].
     pub ping_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults of connections to upstreams, which many clients share.
+    #[must_use]
+    pub fn upstream() -> Self {
+        Self {
+            stream_window: limits::H2_UPSTREAM_STREAM_WINDOW,
+            connection_window: limits::H2_UPSTREAM_CONNECTION_WINDOW,
+            grown_window: limits::H2_UPSTREAM_CONNECTION_WINDOW,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Settings {
@@ -51,6 +69,7 @@ impl Default for Settings {
             connection_window: limits::H2_CONNECTION_WINDOW,
             grown_window: limits::H2_GROWN_WINDOW,
             send_buffer: limits::H2_SEND_BUFFER,
+            peer_is_proxy: false,
             ping_interval: None,
             ping_timeout: limits::H2_PING_TIMEOUT,
         }

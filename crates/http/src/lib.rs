@@ -23,5 +23,6 @@ mod pool;
 pub mod relay;
 pub mod reply;
 pub mod server;
+mod stall;
 mod timer;
 mod websocket;

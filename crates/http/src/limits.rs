@@ -84,6 +84,17 @@ pub const H2_GROWN_WINDOW: u32 = 4 * H2_CONNECTION_WINDOW;
 /// Bytes that one HTTP/2 stream may queue for sending.
 pub const H2_SEND_BUFFER: usize = 64 * 1024;
 
+/// Streams of one HTTP/2 connection to an upstream. Their windows are added up to the connection's, so that streams
+/// whose readers are slow never stall the others.
+pub const H2_UPSTREAM_STREAMS: usize = 100;
+
+/// Receive window of one HTTP/2 stream from an upstream: at 1 ms of round trip it still carries 64 MB/s, and it is
+/// what a slow reader makes the proxy hold.
+pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 64 * 1024;
+
+/// Receive window of an HTTP/2 connection to an upstream: the windows of all its streams.
+pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 100 * H2_UPSTREAM_STREAM_WINDOW;
+
 /// Body bytes that one HTTP/2 connection may queue for a peer that doesn't read, whatever windows the peer grants.
 pub const H2_QUEUE: usize = 256 * 1024;
 
@@ -95,6 +106,17 @@ pub const H2_FRAME: u32 = 16 * 1024;
 
 /// Streams that a peer reset before they were accepted, above which the connection is closed (CVE-2023-44487).
 pub const H2_PENDING_RESETS: usize = 20;
+
+/// The same where the peer is another proxy of the mesh, which passes on what its many clients reset. It can't be more
+/// than it may open.
+pub const H2_PENDING_RESETS_OF_MANY: usize = 2 * H2_STREAMS as usize;
+
+/// Resets of streams that were being served, above which the connection is closed, unless they are forgotten at
+/// [`H2_RESETS_PER_SECOND`]. A page that is left takes back some hundred requests at most.
+pub const H2_RESETS: f64 = 500.0;
+
+/// See [`H2_RESETS`]. Each costs about as much as a request, which a client may send much more often than this.
+pub const H2_RESETS_PER_SECOND: f64 = 50.0;
 
 /// Streams reset here because the peer broke the rules, above which the connection is closed (CVE-2025-8671).
 pub const H2_ERROR_RESETS: usize = 100;
@@ -117,6 +139,13 @@ pub const DETECT_BYTES: usize = 16 * 1024 + 5;
 
 /// Buffered body bytes that one process may hold for replays, mirrors and waiting requests together.
 pub const BUFFERED_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a message whose reader stalls is kept when the budget has no room for what it holds. A reader that means
+/// well has paused for less, in a process that has come to its limits.
+pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a message may stall while the budget is short. TCP gives up on a silent peer after about as long.
+pub const STALL_LONG: Duration = Duration::from_secs(30);
 
 /// Bytes of a `grpc-message` or reply body that local replies carry.
 pub const REPLY_BYTES: usize = 1024;

@@ -81,7 +81,7 @@ pub fn poll_body(
         match to.poll_room(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(failure)) => return Poll::Ready(BodyEnd::Stopped(failure)),
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => return from.poll_stalled(cx).map(BodyEnd::Aborted),
         }
         match from.poll_frame(cx) {
             Poll::Ready(Frame::Data(data)) => {

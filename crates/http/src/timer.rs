@@ -23,6 +23,10 @@ pub(crate) enum Wait {
     Drain,
     /// The peer to close.
     Linger,
+    /// A message that stalls to flow again, while its bytes are on the budget.
+    Stall,
+    /// Room on the budget for a message that stalls.
+    Room,
 }
 
 #[derive(Debug, Default)]

@@ -165,6 +165,11 @@ impl Conn {
             && self.persistent
     }
 
+    /// The budget of buffered bytes.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.input.budget()
+    }
+
     /// Whether bytes have been read that no exchange has used.
     pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()

@@ -13,11 +13,14 @@ use tokio::io::ReadBuf;
 
 use super::conn::{Reading, Shared, Writing};
 use crate::exchange::Frame;
+use crate::limits::RELAY_BUFFER;
+use crate::stall::Stall;
 
 /// The receive half of a body or tunnel.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     conn: Shared,
+    stall: Stall,
     state: Receive,
 }
 
@@ -33,7 +36,14 @@ impl Incoming {
     pub(super) fn new(conn: &Shared) -> Self {
         let state =
             if matches!(conn.borrow().reading, Reading::Idle) { Receive::Ended } else { Receive::Open };
-        Self { conn: Rc::clone(conn), state }
+        Self { conn: Rc::clone(conn), stall: Stall::default(), state }
+    }
+
+    /// See [`crate::exchange::Incoming::poll_stalled`].
+    pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let Some(budget) = self.conn.borrow().budget() else { return Poll::Pending };
+        // It is the last frame that is held, whether or not more comes.
+        self.stall.poll(&budget, RELAY_BUFFER, cx)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -46,6 +56,7 @@ impl Incoming {
             Receive::Ended => return Poll::Ready(Frame::End),
             Receive::Failed(failure) => return Poll::Ready(Frame::Abort(failure)),
         }
+        self.stall.end();
         let mut conn = self.conn.borrow_mut();
         if let Reading::Switch { .. } = conn.reading {
             conn.watch_switch_to_receive(cx);

@@ -1,6 +1,5 @@
 //! The dialling end of an HTTP/2 connection.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use super::halves::{End, Incoming, Outgoing};
 use super::keepalive::{Heard, Prober};
 use super::queue::{Payload, Queue};
 use super::streams::{Stream, Streams};
-use super::window::Window;
+use super::window::{Received, Window};
 use crate::client::Config;
 use crate::exchange::{self, Answer, Progress, Unsent};
 use crate::head::{Connect, Framing, RequestHead, ResponseHead, convert};
@@ -29,7 +28,7 @@ pub struct ClientConnection {
     send: SendRequest<Payload>,
     streams: Rc<Streams>,
     queue: Rc<Queue>,
-    taken: Rc<Cell<u64>>,
+    received: Rc<Received>,
     max_fields: usize,
 }
 
@@ -82,7 +81,7 @@ impl ClientConnection {
             send,
             streams: Streams::new(),
             queue: Queue::new(config.budget.clone()),
-            taken: Rc::clone(window.taken()),
+            received: Rc::clone(window.received()),
             max_fields: config.head_fields,
         };
         Ok((this, Driver { connection: Some(connection), prober, window }))
@@ -110,15 +109,18 @@ impl ClientConnection {
         let stream = Stream::open(&self.streams);
         let end = End::Client(Rc::clone(&stream));
         let framing = if is_tunnel { Framing::Stream } else { head.framing };
-        let outgoing =
-            if ended { Outgoing::finished(end) } else { Outgoing::new(send, &self.queue, end, framing) };
+        let outgoing = if ended {
+            Outgoing::finished(end)
+        } else {
+            Outgoing::new(send, &self.queue, None, end, framing)
+        };
         let response = Response {
             response: Some(response),
             stream,
             asked: head.connect.clone(),
             accept: head.fields.get("sec-websocket-key").map(websocket::accept),
             is_head: head.method == Method::HEAD,
-            taken: Rc::clone(&self.taken),
+            received: Rc::clone(&self.received),
             max_fields: self.max_fields,
             informational: 0,
         };
@@ -182,7 +184,7 @@ pub(crate) struct Response {
     /// What the client expects of a granted upgrade to WebSocket.
     accept: Option<String>,
     is_head: bool,
-    taken: Rc<Cell<u64>>,
+    received: Rc<Received>,
     max_fields: usize,
     informational: usize,
 }
@@ -214,7 +216,8 @@ impl Response {
         let interim = HttpResponse::from_parts(parts, ());
         let mut head = convert::from_h2_response(interim, ended, self.is_head, self.max_fields)?;
         self.translate_grant(&mut head);
-        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(Incoming::new(recv, end, &self.taken)))))
+        let body = Incoming::new(recv, end, &self.received);
+        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(body))))
     }
 
     /// Lets a granted tunnel answer what was asked: an HTTP/1.1 upgrade expects 101.

@@ -1,6 +1,5 @@
 //! The halves of an exchange over HTTP/2.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -10,16 +9,20 @@ use http::HeaderMap;
 use leno_model::failure::Failure;
 
 use super::error::{of_client, of_server, reason_for};
+use super::heads::Held;
 use super::queue::{Payload, Queue};
+use super::resets::Resets;
 use super::streams::Stream;
+use super::window::Received;
 use crate::exchange::{Frame, Progress};
 use crate::h1::parse::is_forbidden_trailer;
 use crate::head::Framing;
+use crate::stall::Stall;
 
 /// Which end of a stream a half belongs to, and the stream's share in its connection.
 #[derive(Clone, Debug)]
 pub(super) enum End {
-    Server,
+    Server(Rc<Resets>),
     Client(Rc<Stream>),
 }
 
@@ -27,7 +30,7 @@ impl End {
     /// What an error is to be called.
     pub(super) fn blame(&self, error: &h2::Error) -> Failure {
         match self {
-            Self::Server => of_client(error),
+            Self::Server(_) => of_client(error),
             Self::Client(stream) => {
                 let (failure, progress) = of_server(error, stream.progress());
                 stream.note(progress);
@@ -36,9 +39,13 @@ impl End {
         }
     }
 
-    fn gone(&self) -> Failure {
+    /// The peer has reset the stream.
+    pub(super) fn gone(&self) -> Failure {
         match self {
-            Self::Server => Failure::DownstreamGone,
+            Self::Server(resets) => {
+                resets.count();
+                Failure::DownstreamGone
+            }
             Self::Client(_) => Failure::UpstreamReset,
         }
     }
@@ -49,10 +56,10 @@ impl End {
 pub(crate) struct Incoming {
     recv: RecvStream,
     end: End,
-    /// Bytes handed out whose credit is still to be given.
-    owed: usize,
-    /// Bytes handed out on the whole connection.
-    taken: Rc<Cell<u64>>,
+    /// Bytes handed out whose credit is still to be given; a frame has at most [`crate::limits::H2_FRAME`].
+    owed: u32,
+    received: Rc<Received>,
+    stall: Stall,
     state: Receive,
 }
 
@@ -65,19 +72,31 @@ enum Receive {
 }
 
 impl Incoming {
-    pub(super) fn new(recv: RecvStream, end: End, taken: &Rc<Cell<u64>>) -> Self {
+    pub(super) fn new(recv: RecvStream, end: End, received: &Rc<Received>) -> Self {
         let state = if recv.is_end_stream() { Receive::Ended } else { Receive::Data };
-        Self { recv, end, owed: 0, taken: Rc::clone(taken), state }
+        Self { recv, end, owed: 0, received: Rc::clone(received), stall: Stall::default(), state }
     }
 
     pub(crate) fn is_ended(&self) -> bool {
         self.state == Receive::Ended || (self.state == Receive::Data && self.recv.is_end_stream())
     }
 
+    /// See [`crate::exchange::Incoming::poll_stalled`].
+    pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        match &self.received.budget {
+            Some(budget) if self.state == Receive::Data => {
+                self.stall.poll(budget, self.received.stream_window, cx)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
+        self.stall.end();
         if self.owed > 0 {
             // Fails only if the stream is gone, which the next read tells.
-            let _released = self.recv.flow_control().release_capacity(self.owed);
+            let _released =
+                self.recv.flow_control().release_capacity(usize::try_from(self.owed).unwrap_or(usize::MAX));
             self.owed = 0;
         }
         loop {
@@ -87,8 +106,9 @@ impl Incoming {
                 Receive::Data => match ready!(self.recv.poll_data(cx)) {
                     Some(Ok(data)) if data.is_empty() => {}
                     Some(Ok(data)) => {
-                        self.owed = data.len();
-                        self.taken.set(self.taken.get().wrapping_add(data.len() as u64));
+                        self.owed = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                        let taken = &self.received.taken;
+                        taken.set(taken.get().wrapping_add(data.len() as u64));
                         return Poll::Ready(Frame::Data(data));
                     }
                     Some(Err(error)) => self.state = Receive::Failed(self.end.blame(&error)),
@@ -124,6 +144,8 @@ pub(crate) struct Outgoing {
     send: Option<SendStream<Payload>>,
     /// What the connection has queued; `None` where nothing more is sent.
     queue: Option<Rc<Queue>>,
+    /// The head of the request that is answered.
+    _head: Option<Held>,
     end: End,
     /// Bytes still to come where a length was announced.
     left: Option<u64>,
@@ -134,19 +156,33 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(send: SendStream<Payload>, queue: &Rc<Queue>, end: End, framing: Framing) -> Self {
+    pub(super) fn new(
+        send: SendStream<Payload>,
+        queue: &Rc<Queue>,
+        head: Option<Held>,
+        end: End,
+        framing: Framing,
+    ) -> Self {
         let left = if let Framing::Length(length) = framing { Some(length) } else { None };
-        Self { send: Some(send), queue: Some(Rc::clone(queue)), end, left, granted: true, failed: None }
+        Self {
+            send: Some(send),
+            queue: Some(Rc::clone(queue)),
+            _head: head,
+            end,
+            left,
+            granted: true,
+            failed: None,
+        }
     }
 
     /// For a message without a body.
     pub(super) fn finished(end: End) -> Self {
-        Self { send: None, queue: None, end, left: None, granted: false, failed: None }
+        Self { send: None, queue: None, _head: None, end, left: None, granted: false, failed: None }
     }
 
     /// For a head that couldn't be sent.
     pub(super) fn failed(end: End, failure: Failure) -> Self {
-        Self { send: None, queue: None, end, left: None, granted: false, failed: Some(failure) }
+        Self { send: None, queue: None, _head: None, end, left: None, granted: false, failed: Some(failure) }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -253,7 +289,7 @@ impl Outgoing {
     fn reset(&mut self, failure: Failure) {
         if let Some(mut send) = self.send.take() {
             send.send_reset(match &self.end {
-                End::Server => reason_for(failure),
+                End::Server(_) => reason_for(failure),
                 End::Client(_) => h2::Reason::CANCEL,
             });
             self.failed = Some(failure);

@@ -16,8 +16,10 @@ use leno_model::failure::Failure;
 
 use super::error::reason_for;
 use super::halves::{End, Incoming, Outgoing};
+use super::heads::{Heads, Held};
 use super::keepalive::{Heard, Prober};
 use super::queue::{Payload, Queue};
+use super::resets::Resets;
 use super::window::Window;
 use crate::drain::Drain;
 use crate::exchange::{self, Exchange};
@@ -38,6 +40,8 @@ pub struct ServerConnection {
     reads: Rc<Cell<u64>>,
     window: Window,
     queue: Rc<Queue>,
+    heads: Rc<Heads>,
+    resets: Rc<Resets>,
     drain: Drain,
     timer: Timer,
 }
@@ -58,6 +62,8 @@ impl ServerConnection {
             stage: Stage::Handshake(Box::pin(handshake)),
             window: Window::new(&config.h2, config.budget.clone()),
             queue: Queue::new(config.budget.clone()),
+            heads: Heads::new(config.budget.clone()),
+            resets: Resets::new(),
             config,
             reads,
             drain: Drain::default(),
@@ -119,6 +125,9 @@ impl ServerConnection {
             *leaving = true;
             connection.graceful_shutdown();
         }
+        if self.resets.are_too_many() && !self.config.h2.peer_is_proxy {
+            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+        }
         if let Some(size) = self.window.grow() {
             connection.set_target_window_size(size);
         }
@@ -156,14 +165,28 @@ impl ServerConnection {
         let request = Request::from_parts(parts, ());
         let is_head = request.method() == http::Method::HEAD;
         let ended = recv.is_end_stream();
-        match convert::from_h2_request(request, ended, self.config.scheme, self.config.head_fields) {
-            Ok(head) => {
+        let end = End::Server(Rc::clone(&self.resets));
+        let held = self.heads.hold(&request).ok_or(Failure::Overload);
+        let converted = held.and_then(|held| {
+            let head = convert::from_h2_request(request, ended, self.config.scheme, self.config.head_fields)?;
+            Ok((head, held))
+        });
+        match converted {
+            Ok((head, held)) => {
                 let connect = head.connect.clone();
-                let body = exchange::Incoming::h2(Incoming::new(recv, End::Server, self.window.taken()));
+                let body = Incoming::new(recv, end.clone(), self.window.received());
+                let body = exchange::Incoming::h2(body);
                 let drain = self.drain.clone();
                 let queue = Rc::clone(&self.queue);
-                let reply =
-                    exchange::Reply::h2(Reply { respond: Some(respond), is_head, connect, queue, drain });
+                let reply = exchange::Reply::h2(Reply {
+                    respond: Some(respond),
+                    is_head,
+                    connect,
+                    queue,
+                    held: Some(held),
+                    end,
+                    drain,
+                });
                 Some(Exchange { head, body, reply })
             }
             Err(failure) => {
@@ -203,7 +226,10 @@ fn builder(config: &Config) -> h2::server::Builder {
         .max_send_buffer_size(settings.send_buffer)
         .max_frame_size(limits::H2_FRAME)
         .max_header_list_size(u32::try_from(config.head_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
+        .max_pending_accept_reset_streams(match settings.peer_is_proxy {
+            true => limits::H2_PENDING_RESETS_OF_MANY,
+            false => limits::H2_PENDING_RESETS,
+        })
         .max_local_error_reset_streams(Some(limits::H2_ERROR_RESETS))
         .max_concurrent_reset_streams(limits::H2_RESET_STREAMS)
         .reset_stream_duration(limits::H2_RESET_TIME)
@@ -219,6 +245,9 @@ pub(crate) struct Reply {
     is_head: bool,
     connect: Connect,
     queue: Rc<Queue>,
+    /// The head of the request, until its answer takes it over.
+    held: Option<Held>,
+    end: End,
     drain: Drain,
 }
 
@@ -230,25 +259,25 @@ impl Reply {
         }
         let mut response = convert::to_h2_response(head.clone());
         response.headers_mut().remove(http::header::CONTENT_LENGTH);
-        respond.send_informational(response).map_err(|error| End::Server.blame(&error))
+        respond.send_informational(response).map_err(|error| self.end.blame(&error))
     }
 
     pub(crate) fn head(mut self, head: ResponseHead) -> Outgoing {
         let Some(mut respond) = self.respond.take() else {
-            return Outgoing::failed(End::Server, Failure::Internal);
+            return Outgoing::failed(self.end.clone(), Failure::Internal);
         };
         if head.status().is_informational() {
             respond.send_reset(reason_for(Failure::Internal));
-            return Outgoing::failed(End::Server, Failure::Internal);
+            return Outgoing::failed(self.end.clone(), Failure::Internal);
         }
         let tunnel = self.connect != Connect::None && head.status().is_success();
         let framing = if tunnel { Framing::Stream } else { head.framing };
         let never = self.is_head || matches!(head.status().as_u16(), 204 | 304);
         let ended = never || matches!(framing, Framing::None | Framing::Length(0));
         match respond.send_response(convert::to_h2_response(head), ended) {
-            Ok(_) if ended => Outgoing::finished(End::Server),
-            Ok(send) => Outgoing::new(send, &self.queue, End::Server, framing),
-            Err(error) => Outgoing::failed(End::Server, End::Server.blame(&error)),
+            Ok(_) if ended => Outgoing::finished(self.end.clone()),
+            Ok(send) => Outgoing::new(send, &self.queue, self.held.take(), self.end.clone(), framing),
+            Err(error) => Outgoing::failed(self.end.clone(), self.end.blame(&error)),
         }
     }
 
@@ -269,8 +298,8 @@ impl Reply {
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let Some(respond) = &mut self.respond else { return Poll::Pending };
         Poll::Ready(match ready!(respond.poll_reset(cx)) {
-            Ok(_) => Failure::DownstreamGone,
-            Err(error) => End::Server.blame(&error),
+            Ok(_) => self.end.gone(),
+            Err(error) => self.end.blame(&error),
         })
     }
 }

@@ -9,14 +9,23 @@ use std::rc::Rc;
 use super::Settings;
 use crate::budget::{Budget, Reservation};
 
+/// What the streams of a connection receive.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Body bytes that they have handed out.
+    pub(super) taken: Cell<u64>,
+    /// What each may hold that nobody takes.
+    pub(super) stream_window: usize,
+    /// What that is counted on.
+    pub(super) budget: Option<Budget>,
+}
+
 pub(super) struct Window {
-    /// Body bytes that the streams have handed out.
-    taken: Rc<Cell<u64>>,
+    received: Rc<Received>,
     /// How many must have been before the next attempt to grow.
     due: u64,
     step: u64,
     grown: u32,
-    budget: Option<Budget>,
     reservation: Option<Reservation>,
     done: bool,
 }
@@ -25,22 +34,24 @@ impl Window {
     pub(super) fn new(settings: &Settings, budget: Option<Budget>) -> Self {
         let step = u64::from(settings.connection_window);
         let done = settings.grown_window <= settings.connection_window;
-        let taken = Rc::new(Cell::new(0));
-        Self { taken, due: step, step, grown: settings.grown_window, budget, reservation: None, done }
+        let stream_window = usize::try_from(settings.stream_window).unwrap_or(usize::MAX);
+        let received = Rc::new(Received { taken: Cell::new(0), stream_window, budget });
+        Self { received, due: step, step, grown: settings.grown_window, reservation: None, done }
     }
 
-    /// Where the streams count what they hand out.
-    pub(super) fn taken(&self) -> &Rc<Cell<u64>> {
-        &self.taken
+    /// What the streams share.
+    pub(super) fn received(&self) -> &Rc<Received> {
+        &self.received
     }
 
     /// The size to set now, once.
     pub(super) fn grow(&mut self) -> Option<u32> {
-        if self.done || self.taken.get() < self.due {
+        let taken = self.received.taken.get();
+        if self.done || taken < self.due {
             return None;
         }
-        self.due = self.taken.get() + self.step;
-        if let Some(budget) = &self.budget {
+        self.due = taken + self.step;
+        if let Some(budget) = &self.received.budget {
             let more = usize::try_from(u64::from(self.grown) - self.step).ok()?;
             self.reservation = Some(budget.try_reserve_spare(more)?);
         }
@@ -60,14 +71,14 @@ mod tests {
         let mut first = Window::new(&settings, Some(budget.clone()));
         let mut second = Window::new(&settings, Some(budget.clone()));
         assert_eq!(first.grow(), None);
-        first.taken().set(100);
-        second.taken().set(100);
+        first.received().taken.set(100);
+        second.received().taken.set(100);
         assert_eq!((first.grow(), second.grow()), (Some(400), None));
-        first.taken().set(1000);
+        first.received().taken.set(1000);
         assert_eq!((first.grow(), budget.used()), (None, 300));
         drop(first);
         assert_eq!(second.grow(), None, "not before another window's worth");
-        second.taken().set(200);
+        second.received().taken.set(200);
         assert_eq!(second.grow(), Some(400));
     }
 }

@@ -1,10 +1,12 @@
 //! The accepting end of HTTP/2 against raw frames that no well-behaved client sends.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use leno_http::exchange::Exchange;
 use leno_http::head::{Framing, ResponseHead};
 use leno_http::server;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -78,26 +80,29 @@ async fn floods_end_the_connection() {
     .await;
 }
 
+/// Sends a body without end, and counts what could be given.
+async fn answer_for_ever(exchange: Exchange, given: Rc<Cell<usize>>) {
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.set_framing(Framing::Stream);
+    let mut outgoing = exchange.reply.head(head);
+    while outgoing.ready().await.is_ok() {
+        outgoing.data(Bytes::from(vec![0; 16 * 1024])).expect("data");
+        given.set(given.get() + 16 * 1024);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_grants_windows_and_does_not_read_gets_a_bounded_queue() {
     local_set(async {
         const STREAMS: u32 = 100;
-        let given = Rc::new(std::cell::Cell::new(0));
+        let given = Rc::new(Cell::new(0));
         let (ours, theirs) = duplex(4096);
         let mut server = connection(theirs, server::Config::default());
         let count = Rc::clone(&given);
         local(async move {
             while let Some(exchange) = server.accept().await {
                 let count = Rc::clone(&count);
-                local(async move {
-                    let mut head = ResponseHead::new(StatusCode::OK);
-                    head.set_framing(Framing::Stream);
-                    let mut outgoing = exchange.reply.head(head);
-                    while outgoing.ready().await.is_ok() {
-                        outgoing.data(Bytes::from(vec![0; 16 * 1024])).expect("data");
-                        count.set(count.get() + 16 * 1024);
-                    }
-                });
+                local(answer_for_ever(exchange, count));
             }
         });
         let (_read, mut write) = tokio::io::split(ours);

@@ -27,7 +27,7 @@ pub(super) struct Input {
     bytes: Bytes,
     /// The beginning of a head, while the rest is awaited; `bytes` is empty then.
     partial: Vec<u8>,
-    /// For what `partial` holds beyond the usual.
+    /// For what `partial` holds beyond the usual, and then the head that was made of it, until the exchange is over.
     reservation: Option<Reservation>,
     budget: Option<Budget>,
     scan: Scan,
@@ -45,6 +45,10 @@ impl Input {
             scan: Scan::default(),
             bulk: false,
         }
+    }
+
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.budget.clone()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -72,6 +76,9 @@ impl Conn {
         cx: &mut Context<'_>,
     ) -> Poll<HeadRead<T>> {
         let limits = self.limits;
+        if !self.input.has_partial() {
+            self.input.reservation = None;
+        }
         if !self.input.bytes.is_empty() {
             let bytes = std::mem::take(&mut self.input.bytes);
             match self.input.offer(&bytes, limits, parse) {
@@ -241,6 +248,9 @@ impl Conn {
 
     /// Whether a connection without an exchange has anything to read, or has been closed, which both end it.
     pub(in crate::h1) fn is_disturbed(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.input.has_partial() {
+            self.input.reservation = None;
+        }
         if !self.input.is_empty() {
             return true;
         }
@@ -275,7 +285,6 @@ impl Input {
             return Ok(None);
         }
         let whole = std::mem::take(&mut self.partial);
-        self.reservation = None;
         match parse(&whole, limits) {
             Parsed::Complete(head, consumed) => Ok(Some((head, consumed.saturating_sub(before)))),
             Parsed::Refused(refusal) => Err(refusal),
