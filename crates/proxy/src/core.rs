@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -20,14 +19,16 @@ use leno_runtime::lifecycle::Lifecycle;
 use leno_telemetry::access::AccessLog;
 use leno_telemetry::id::Ids;
 use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
+use leno_telemetry::load::Load;
 use leno_telemetry::{Registry, Shard};
 use leno_wire::client::Discovery;
 use tokio::sync::{Semaphore, watch};
 
 use leno_model::name::WorkloadName;
 
-use crate::limits::{CONNECTIONS, HANDSHAKES_PER_CORE, LEARNT_PORTS, METRIC_HANDLES};
+use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES};
 use crate::outside::Outside;
+use crate::places::Places;
 use crate::pool::Pool;
 use crate::view::View;
 
@@ -57,8 +58,10 @@ pub struct Shared {
     pub lifecycle: Lifecycle,
     /// Ports whose application has answered in HTTP. They never fall back to opaque bytes.
     pub(crate) learnt: Mutex<HashSet<(WorkloadName, u16)>>,
-    /// Connections alive, over all cores.
-    pub(crate) connections: AtomicUsize,
+    /// How near the process is to its limits.
+    pub(crate) load: Load,
+    /// Connections that a core may have open.
+    pub(crate) places: usize,
     /// When the process began; idleness is counted in seconds from here.
     pub(crate) began: Instant,
 }
@@ -84,7 +87,9 @@ pub struct Core {
     /// What all cores share.
     pub shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
+    /// Turns to compute a handshake.
     pub(crate) handshakes: Semaphore,
+    pub(crate) places: Rc<Places>,
     view: RefCell<Rc<Held>>,
     rng: RefCell<Rng>,
     ids: RefCell<Ids>,
@@ -119,7 +124,8 @@ impl Core {
         let upstream = client::Config { budget: Some(shared.budget.clone()), ..client::Config::default() };
         Rc::new(Self {
             pool: Pool::new(upstream),
-            handshakes: Semaphore::new(HANDSHAKES_PER_CORE),
+            handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
+            places: Places::new(shared.places, shared.load.clone()),
             view,
             rng: RefCell::new(Rng::new(seed)),
             ids: RefCell::new(Ids::seeded(seed)),
@@ -190,13 +196,6 @@ impl Core {
         }
         std::cell::RefMut::map(handles, |handles| handles.entry(key.clone()).or_default())
     }
-
-    /// Counts a connection in; `None` when the process has as many as it may.
-    pub(crate) fn admit(&self) -> Option<Admitted> {
-        let admitted = Admitted(Arc::clone(&self.shared));
-        let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
-        (before < CONNECTIONS).then_some(admitted)
-    }
 }
 
 /// A view, counted by one core alone: taking it costs nothing that cores contend for.
@@ -208,14 +207,5 @@ impl Deref for Held {
 
     fn deref(&self) -> &View {
         &self.0
-    }
-}
-
-/// A connection that counts towards the process's limit until this is dropped.
-pub(crate) struct Admitted(Arc<Shared>);
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

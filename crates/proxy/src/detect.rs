@@ -93,6 +93,12 @@ pub(crate) async fn http(io: Box<dyn Io>) -> Option<(Protocol, Box<dyn Io>)> {
     Some((protocol, peeked.into_io()))
 }
 
+/// Reads until a ClientHello is there as a whole, or it is clear that none comes; `None` when the client ends first.
+pub(crate) async fn client_hello(io: Box<dyn Io>) -> Option<Box<dyn Io>> {
+    let mut peeked = Peeked::new(io);
+    if peeked.read().await { Some(peeked.into_io()) } else { None }
+}
+
 /// Whether a connection begins with a ClientHello that offers a protocol of the mesh. A silent client is not TLS.
 pub(crate) async fn mesh_tls(io: Box<dyn Io>) -> Option<(Box<dyn Io>, bool)> {
     let mut peeked = Peeked::new(io);
@@ -158,6 +164,6 @@ fn decided(peeked: Peeked) -> Detected {
 
 async fn reach(core: &Core, local: &Arc<Local>, to: &To<'_>) -> Result<(Box<Chosen>, Dialled), Failure> {
     let chosen = upstream::choose(core, to, Spoken::Opaque, &[])?;
-    let upstream = dial(local, &chosen.way, chosen.limit).await?;
+    let upstream = dial(core, local, &chosen.way, chosen.limit).await?;
     Ok((Box::new(chosen), upstream))
 }

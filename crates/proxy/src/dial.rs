@@ -23,6 +23,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
+use crate::core::Core;
 use crate::judged::Judged;
 use crate::local::Local;
 use crate::secure;
@@ -96,9 +97,15 @@ pub(crate) struct Dialled {
     pub(crate) local: Option<SocketAddr>,
 }
 
-/// Dials within `limit`.
-pub(crate) async fn dial(local: &Local, way: &Way, limit: Duration) -> Result<Dialled, Failure> {
-    match tokio::time::timeout(limit, attempt(local, way)).await {
+/// Dials within `limit`. Where there is no descriptor left, idle upstream connections give up theirs.
+pub(crate) async fn dial(core: &Core, local: &Local, way: &Way, limit: Duration) -> Result<Dialled, Failure> {
+    let attempts = async {
+        match attempt(local, way).await {
+            Err(Failure::Overload) if core.pool.shed() => attempt(local, way).await,
+            result => result,
+        }
+    };
+    match tokio::time::timeout(limit, attempts).await {
         Ok(result) => result,
         Err(_elapsed) => Err(Failure::ConnectTimeout),
     }

@@ -67,10 +67,7 @@ pub(crate) async fn connection(
         }
         ListenerProtocol::Https => {
             let Some(config) = tls else { return };
-            let shaken = {
-                let Ok(_turn) = core.handshakes.acquire().await else { return };
-                tokio::time::timeout(HANDSHAKE, secure::accept(io, config)).await
-            };
+            let shaken = tokio::time::timeout(HANDSHAKE, secure::accept(&core, io, config)).await;
             let Ok(Ok(tls)) = shaken else { return };
             let (_, session) = tls.get_ref();
             ends.server_name = session.server_name().map(Into::into);

@@ -95,14 +95,13 @@ pub(crate) struct Shaken {
 
 /// Shakes hands and reads the first flight, in bounded time; `None` when that fails.
 pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Option<Shaken> {
-    let _turn = core.handshakes.acquire().await.ok()?;
-    let shaken = tokio::time::timeout(HANDSHAKE, handshake(local, io)).await.ok()?;
+    let shaken = tokio::time::timeout(HANDSHAKE, handshake(core, local, io)).await.ok()?;
     shaken.inspect_err(|error| tracing::debug!(?error, "a peer's connection is not of the mesh")).ok()
 }
 
-async fn handshake(local: &Local, io: Box<dyn Io>) -> Result<Shaken, Unserved> {
+async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Unserved> {
     let current = local.identities.usable(local.wall()).map_err(Unserved::Refused)?;
-    let mut tls = secure::accept(io, current.server(ClientAuth::Required))
+    let mut tls = secure::accept(core, io, current.server(ClientAuth::Required))
         .await
         .map_err(|_handshake| Unserved::Broken)?;
     let (_, session) = tls.get_ref();

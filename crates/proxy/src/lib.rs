@@ -33,6 +33,7 @@ mod opaque;
 mod outbound;
 mod parties;
 mod path;
+mod places;
 mod pool;
 mod prepare;
 mod record;

@@ -10,9 +10,9 @@ pub const DETECT_SILENCE: Duration = Duration::from_millis(50);
 /// holds a descriptor for nothing.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes under way per core. One costs about 0.3 ms of CPU with ML-KEM, so this many delay others by at most
-/// some 20 ms.
-pub const HANDSHAKES_PER_CORE: usize = 64;
+/// Handshakes that a core computes before it looks after everything else again. One costs about 0.3 ms of CPU with
+/// ML-KEM, so they delay others by little more than a millisecond. Peers that are waited for don't count.
+pub const HANDSHAKES_AT_ONCE: usize = 4;
 
 /// How long a new question to the control plane may take before the request fails as `NotDiscovered`.
 pub const DISCOVERY: Duration = Duration::from_secs(5);
@@ -31,11 +31,25 @@ pub const POOL_IDLE_UNREPEATABLE: Duration = Duration::from_millis(1500);
 pub const POOL_IDLE_PER_KEY: usize = 128;
 
 /// Connections accepted and alive per process, over all listeners. Each costs two descriptors, and the usual hard
-/// limit of a container is 65,536 or more.
+/// limit of a container is 65,536 or more. Where there are fewer descriptors, it is half of what
+/// [`FILES_RESERVED`] leaves.
 pub const CONNECTIONS: usize = 16_384;
 
-/// Streams of one HTTP/2 connection to an endpoint before another connection is opened.
-pub const STREAMS_PER_CONNECTION: usize = 100;
+/// Descriptors that aren't for connections: listeners on each core, event queues, the control plane, logs, admin.
+pub const FILES_RESERVED: u64 = 64;
+
+/// Connections per core that have not begun anything. One in a handshake holds some 30 KiB.
+pub const SILENT_PER_CORE: usize = 2048;
+
+/// How long an idle connection keeps its place when others need it. Clients reuse their connections within less.
+pub const IDLE_KEPT: Duration = Duration::from_secs(5);
+
+/// When places run out, this part of them is freed at once: looking for those that nobody needs takes a look at all.
+pub const CUT_AT_ONCE: usize = 64;
+
+/// Streams of one HTTP/2 connection to an endpoint before another connection is opened: as many as fit into its window
+/// when all of their readers are slow.
+pub const STREAMS_PER_CONNECTION: usize = leno_http::limits::H2_UPSTREAM_STREAMS;
 
 /// First bytes looked at for detection: a ClientHello with ML-KEM is some 1,800 bytes, with many extensions more.
 pub const DETECT_BYTES: usize = 16 * 1024;

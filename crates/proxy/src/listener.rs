@@ -19,6 +19,7 @@ use crate::dial;
 use crate::limits::ACCEPT_PAUSE;
 use crate::local::Local;
 use crate::outbound::Dialled;
+use crate::places::Place;
 use crate::{egress, gateway, inbound, outbound};
 
 /// A socket that connections arrive at. Every core accepts from a duplicate of it.
@@ -111,7 +112,10 @@ async fn accept_tcp(
     let listener = TcpListener::from_std(socket)?;
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => start_tcp(core, local, kind, stream, remote),
+            Ok((stream, remote)) => {
+                let place = core.places.take().await;
+                start_tcp(core, local, kind, place, stream, remote);
+            }
             Err(error) => pause(&error).await,
         }
     }
@@ -127,7 +131,10 @@ async fn accept_unix(
     let listener = UnixListener::from_std(socket)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => start(core, local, kind, Box::new(stream), None, None),
+            Ok((stream, _)) => {
+                let place = core.places.take().await;
+                start(core, local, kind, place, Box::new(stream), None, None);
+            }
             Err(error) => pause(&error).await,
         }
     }
@@ -139,34 +146,34 @@ async fn pause(error: &std::io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-fn start_tcp(core: &Rc<Core>, local: &Arc<Local>, kind: &Kind, stream: TcpStream, remote: SocketAddr) {
+fn start_tcp(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    kind: &Kind,
+    place: Place,
+    stream: TcpStream,
+    remote: SocketAddr,
+) {
     dial::tune(&stream);
     let destination = match kind {
         Kind::Outbound | Kind::Direct { port: None } => original_destination(&stream).ok(),
         _ => None,
     };
     let destination = destination.or_else(|| stream.local_addr().ok());
-    start(core, local, kind, Box::new(stream), Some(remote), destination);
+    start(core, local, kind, place, Box::new(stream), Some(remote), destination);
 }
 
 fn start(
     core: &Rc<Core>,
     local: &Arc<Local>,
     kind: &Kind,
+    place: Place,
     io: Box<dyn Io>,
     remote: Option<SocketAddr>,
     destination: Option<SocketAddr>,
 ) {
-    let Some(admitted) = core.admit() else {
-        tracing::warn!("too many connections; one was closed");
-        return;
-    };
-    let (core, local, kind) = (Rc::clone(core), Arc::clone(local), kind.clone());
-    task::spawn_local("connection", async move {
-        serve(core, local, kind, io, remote, destination).await;
-        drop(admitted);
-    })
-    .detach();
+    let serving = serve(Rc::clone(core), Arc::clone(local), kind.clone(), io, remote, destination);
+    task::spawn_local("connection", place.serve(serving)).detach();
 }
 
 async fn serve(
@@ -249,13 +256,15 @@ async fn gateway_port(core: Rc<Core>, local: Arc<Local>, listener: TcpListener) 
         };
         dial::tune(&stream);
         let Ok(address) = stream.local_addr() else { continue };
-        let Some(admitted) = core.admit() else { continue };
-        let (core, local) = (Rc::clone(&core), Arc::clone(&local));
-        task::spawn_local("connection", async move {
-            gateway::connection(core, local, Box::new(stream), Some(remote), address).await;
-            drop(admitted);
-        })
-        .detach();
+        let place = core.places.take().await;
+        let serving = gateway::connection(
+            Rc::clone(&core),
+            Arc::clone(&local),
+            Box::new(stream),
+            Some(remote),
+            address,
+        );
+        task::spawn_local("connection", place.serve(serving)).detach();
     }
 }
 

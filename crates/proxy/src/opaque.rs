@@ -26,6 +26,7 @@ use crate::limits::{CONNECT, TALLY_INTERVAL};
 use crate::local::Local;
 use crate::outbound::{self, OutboundPath};
 use crate::parties::{Parties, Party, ServiceName};
+use crate::places;
 use crate::record::Ends;
 use crate::upstream::{self, Chosen, Spoken};
 use crate::view::View;
@@ -78,7 +79,7 @@ pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dy
         Ok(chosen) => chosen,
         Err(failure) => return outbound_failed(&core, path, None, failure),
     };
-    match dial(&path.local, &chosen.way, chosen.limit).await {
+    match dial(&core, &path.local, &chosen.way, chosen.limit).await {
         Ok(upstream) => outbound_joined(core, path, chosen, client, upstream).await,
         Err(failure) => {
             if let Some(in_flight) = chosen.in_flight.take() {
@@ -154,7 +155,7 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<
         Ok(chosen) => chosen,
         Err(failure) => return refuse(&core, &path.local, Reporter::Destination, failure),
     };
-    match dial(&path.local, &chosen.way, chosen.limit).await {
+    match dial(&core, &path.local, &chosen.way, chosen.limit).await {
         Ok(upstream) => {
             if judged && accept(&mut client).await.is_err() {
                 return;
@@ -204,7 +205,7 @@ pub(crate) async fn leaving(
         service: &service,
         security: Security::MutualTls,
     };
-    match dial(local, &Way::Plain(address), CONNECT).await {
+    match dial(&core, local, &Way::Plain(address), CONNECT).await {
         Ok(upstream) => {
             if open.protocol == open::Protocol::Opaque && accept(&mut io).await.is_err() {
                 return;
@@ -267,6 +268,7 @@ impl<'c> Stream<'c> {
     ) {
         let drain = core.shared.lifecycle.drain().clone();
         let _until_drained = drain.guard();
+        let _busy = places::busy();
         let mut changed = core.shared.changed.subscribe();
         let mut ticks = tokio::time::interval(TALLY_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

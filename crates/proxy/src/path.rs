@@ -178,6 +178,11 @@ impl Path {
         }
     }
 
+    /// Whether it is another proxy of the mesh, which speaks for many clients, that the requests come from.
+    pub(crate) fn is_from_proxy(&self) -> bool {
+        matches!(self, Self::Inbound(path) if path.peer.is_some())
+    }
+
     /// The ends of the downstream connection.
     pub(crate) fn ends(&self) -> &Ends {
         match self {

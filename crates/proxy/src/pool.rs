@@ -148,6 +148,12 @@ impl Pool {
         Ok(Lease::new(Connection::H2(connection), local, false, None))
     }
 
+    /// Drops every idle connection that is kept for one request at a time; whether there was one.
+    pub(crate) fn shed(&self) -> bool {
+        let dropped = self.single.borrow().values().fold(0, |sum, idle| sum + idle.take().len());
+        dropped > 0
+    }
+
     /// Drops what has idled for too long, and everything of an epoch before `epoch` that is idle.
     pub(crate) fn sweep(&self, epoch: u64) {
         let now = Instant::now();

@@ -22,6 +22,7 @@ use leno_runtime::{process, task};
 use leno_telemetry::Registry;
 use leno_telemetry::access::AccessLog;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
+use leno_telemetry::load::Load;
 use leno_wire::Subject;
 use leno_wire::client::{self, Config as DiscoveryConfig};
 use leno_wire::state::State;
@@ -32,7 +33,7 @@ use crate::admin;
 pub use crate::admin::Door;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
-use crate::limits::{DRAIN, SETTLED, SWEEP_INTERVAL};
+use crate::limits::{CONNECTIONS, DRAIN, FILES_RESERVED, SETTLED, SWEEP_INTERVAL};
 use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
@@ -131,7 +132,7 @@ fn setup(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
 /// When it cannot start.
 pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let mut signals = Signals::install().map_err(setup("signal handling"))?;
-    let _as_it_is = process::raise_open_files();
+    let files = process::raise_open_files().ok().and_then(|files| files.now);
     let (vault, blobs, orders) = open_vault(start.vault).await?;
     let (discovery, updates, carrying) = client::start(DiscoveryConfig {
         endpoint: start.control,
@@ -152,12 +153,18 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     istio::build(&registry, "proxy", env!("CARGO_PKG_VERSION"));
     leno_telemetry::process::register(&registry);
     let began = Instant::now();
+    let budget = Budget::new(leno_http::limits::BUFFERED_BYTES);
+    let connections = connections(files);
+    let load = Load::new(&registry, connections, budget.limit(), {
+        let budget = budget.clone();
+        move || budget.used()
+    });
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
         discovery: discovery.clone(),
         states: StateTable::new(began, fastrand::u64(..)),
-        budget: Budget::new(leno_http::limits::BUFFERED_BYTES),
+        budget,
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),
@@ -165,7 +172,8 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         access,
         lifecycle,
         learnt: std::sync::Mutex::default(),
-        connections: std::sync::atomic::AtomicUsize::new(0),
+        load,
+        places: connections.div_ceil(start.cores.max(1)),
         began,
     });
     let carrying = task::spawn("discovery", carrying);
@@ -200,6 +208,13 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         access.finish(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+/// Connections that may be open at once: each may need a descriptor for its upstream as well.
+fn connections(files: Option<u64>) -> usize {
+    let Some(files) = files else { return CONNECTIONS };
+    let half = files.saturating_sub(FILES_RESERVED) / 2;
+    usize::try_from(half).unwrap_or(CONNECTIONS).clamp(1, CONNECTIONS)
 }
 
 async fn open_vault(

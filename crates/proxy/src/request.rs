@@ -22,12 +22,13 @@ use crate::dial::dial;
 use crate::headers;
 use crate::limits::ATTEMPTS;
 use crate::path::{Decision, Path, Plan};
+use crate::places::Busy;
 use crate::pool::Lease;
 use crate::record::Record;
 use crate::upstream::{self, Chosen, Spoken};
 
-/// Serves one request to its end.
-pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange) {
+/// Serves one request to its end; its connection is busy for as long.
+pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _busy: Busy) {
     let Exchange { mut head, body, mut reply } = exchange;
     let local = path.local();
     let mut record =
@@ -217,7 +218,7 @@ impl Forwarding<'_> {
         let repeatable = is_safe(head);
         // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
         loop {
-            let dialling = async || dial(local, &chosen.way, chosen.limit).await;
+            let dialling = async || dial(self.core, local, &chosen.way, chosen.limit).await;
             let mut lease = self.core.pool.lease(&key, repeatable, dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),

@@ -4,6 +4,7 @@
 //! the first thing it reads. [`Client`] turns that alert into `PermissionDenied`, by which the exchange knows that
 //! the request was refused untouched.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use crate::core::Core;
+use crate::detect;
 
 /// A connection to a mesh peer whose identity was compared.
 pub(crate) struct Client {
@@ -54,12 +58,25 @@ pub(crate) async fn connect_outside(
     Ok(Client { tls, heard: false })
 }
 
-/// Accepts a TLS connection.
+/// Accepts a TLS connection. What costs, the answer to a ClientHello, is computed a few at a time, so that many clients
+/// that begin a handshake delay each other and nobody else; one that only connects, or stops halfway, delays nobody.
 pub(crate) async fn accept(
+    core: &Core,
     io: Box<dyn Io>,
     config: Arc<ServerConfig>,
 ) -> io::Result<server::TlsStream<Box<dyn Io>>> {
-    TlsAcceptor::from(config).accept(ReadAhead::boxed(io)).await
+    let io = detect::client_hello(io).await.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let turn = core.handshakes.acquire().await.map_err(io::Error::other)?;
+    let accepting = TlsAcceptor::from(config).accept(ReadAhead::boxed(io));
+    tokio::pin!(accepting);
+    let begun = poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
+    // Whoever else is ready comes before the next turn.
+    tokio::task::yield_now().await;
+    drop(turn);
+    match begun {
+        Poll::Ready(result) => result,
+        Poll::Pending => accepting.await,
+    }
 }
 
 /// Whether an error is the peer's word that it doesn't accept our certificate.

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use leno_http::h2;
 use leno_http::head::Scheme;
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
@@ -10,6 +11,7 @@ use leno_runtime::task;
 
 use crate::core::Core;
 use crate::path::Path;
+use crate::places;
 use crate::request;
 
 /// Serves requests until the connection ends.
@@ -20,7 +22,9 @@ pub(crate) async fn requests(
     io: Box<dyn Io>,
     scheme: Scheme,
 ) {
-    let config = Rc::new(Config { scheme, budget: Some(core.shared.budget.clone()), ..Config::default() });
+    let h2 = h2::Settings { peer_is_proxy: path.is_from_proxy(), ..h2::Settings::default() };
+    let config =
+        Rc::new(Config { scheme, h2, budget: Some(core.shared.budget.clone()), ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
     let path = Rc::new(path);
     let drain = core.shared.lifecycle.drain().clone();
@@ -39,7 +43,7 @@ pub(crate) async fn requests(
             exchange = connection.accept() => exchange,
         };
         let Some(exchange) = exchange else { return };
-        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange);
+        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
         match protocol {
             // In a box, or idle connections would hold the room that a request needs.
             Protocol::Http1 => Box::pin(serving).await,

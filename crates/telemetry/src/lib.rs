@@ -5,6 +5,7 @@
 //! - [`access`]: one record per request or connection, as text or JSON, in Istio's default formats.
 //! - [`trace`]: W3C trace context; [`id`]: request, trace and span ids.
 //! - [`tap`]: live copies of access records for whoever watches.
+//! - [`load`]: how near the process is to its limits.
 //! - [`process`]: what the process itself uses; [`mod@reference`]: the metrics' reference page.
 //!
 //! Invariants: telemetry never delays or fails a request; what it can't keep it drops and counts. Nothing here decides
@@ -16,6 +17,7 @@ pub mod family;
 pub mod id;
 pub mod istio;
 pub mod limits;
+pub mod load;
 pub mod metric;
 pub mod process;
 pub mod reference;

@@ -156,7 +156,7 @@ impl Server {
             let To::External { egress: Some(_), .. } = &to else { return Err(Failure::NoDestination) };
             upstream::choose(&self.core, &to, Spoken::Opaque, &[])?.way
         };
-        let mut upstream = dial(&self.local, &way, CONNECT).await?;
+        let mut upstream = dial(&self.core, &self.local, &way, CONNECT).await?;
         let broken = |_broken| Failure::UpstreamClosed;
         write_framed(&mut upstream.io, packet).await.map_err(broken)?;
         framed(&mut upstream.io).await.map_err(broken)

@@ -14,6 +14,7 @@ use leno_telemetry::access::{Format, Target};
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
 
+use crate::limits::BACKLOG;
 use crate::listener::{Kind, Listener, Socket};
 use crate::local::Local;
 use crate::process::{Door, Identity, Setup};
@@ -149,8 +150,13 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
 }
 
 fn bound(address: SocketAddr) -> Result<TcpListener, StandaloneError> {
-    TcpListener::bind(address)
-        .map_err(|source| StandaloneError::Listen { address: address.to_string(), source })
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        // The standard library's backlog is short.
+        socket2::SockRef::from(&listener).listen(BACKLOG)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| StandaloneError::Listen { address: address.to_string(), source })
 }
 
 fn admin_socket(path: &std::path::Path) -> Result<UnixListener, StandaloneError> {
