@@ -29,7 +29,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::output::Format;
 
@@ -130,15 +131,19 @@ fn told(text: &str) -> (String, Option<String>) {
     (message, hints.into_iter().find(|hint| !hint.is_empty()))
 }
 
-/// Leno's own log goes to standard error. `LENO_LOG` names the level: error, warn, info, debug or trace.
+/// Leno's own log goes to standard error. `LENO_LOG` names the level: error, warn, info, debug or trace. What `h2` warns
+/// of is what peers do, as often as they like, so it isn't shown.
 fn start_log() {
     let level = std::env::var("LENO_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
+    let level = level.unwrap_or(LevelFilter::INFO);
+    let peers = level.min(LevelFilter::ERROR);
     let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .with_target(false)
-        .finish();
+        .finish()
+        .with(Targets::new().with_default(level).with_target("h2", peers));
     // Only fails when there is one already, which a test may have set.
     let _set = tracing::subscriber::set_global_default(subscriber);
 }
