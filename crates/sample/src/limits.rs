@@ -32,6 +32,9 @@ pub(crate) const GENERATED_BYTES: u64 = 1 << 40;
 /// Concurrent HTTP/2 streams that a client may open on one connection; a pool of one connection stays usable under load.
 pub(crate) const STREAMS: u32 = 1000;
 
+/// Decoded head of an HTTP/2 request: as much as proxies usually let through.
+pub(crate) const HEADER_LIST_BYTES: u32 = 64 << 10;
+
 /// Piece by which `/bytes/N` is sent.
 pub(crate) const CHUNK_BYTES: usize = 64 << 10;
 

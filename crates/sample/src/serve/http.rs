@@ -37,6 +37,7 @@ pub(crate) async fn connection(stream: TcpStream, peer: SocketAddr, app: Arc<App
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::STREAMS)
+        .max_header_list_size(limits::HEADER_LIST_BYTES)
         .enable_connect_protocol();
     let tasks = app.tasks.clone();
     let service = service_fn(move |request| {
