@@ -10,5 +10,6 @@
 
 mod bookshop;
 mod commands;
+mod floods;
 mod prometheus;
 mod world;
