@@ -1,7 +1,7 @@
 //! Normal forms of paths and hosts, made once and before anything is decided on them.
 //!
 //! Invariant: what routing and policy see is what goes upstream. A target that two servers could read as different
-//! paths (bad percent-encoding, NUL, `..;`) is rejected instead of being guessed at. What a server makes of a path by
+//! paths (bad percent-encoding, overlong UTF-8, NUL, `..;`) is rejected instead of being guessed at. What a server makes of a path by
 //! decoding it once more is the policy engine's to consider, not this module's.
 
 mod host;
@@ -40,6 +40,9 @@ pub enum Rejected {
     /// An encoded NUL, at which some servers end the path.
     #[error("an encoded NUL")]
     Nul,
+    /// An encoded character in more bytes than it takes, which some decoders refuse and others accept.
+    #[error("an overlong encoding of a character")]
+    Overlong,
     /// A dot segment with parameters (`..;`), which some servers resolve and others don't.
     #[error("a dot segment with parameters")]
     DotParameter,

@@ -2,8 +2,9 @@
 
 use crate::percent;
 
-/// The path percent-decoded once, with backslashes as slashes, slashes merged and dot segments resolved (RFC 3986
-/// §5.2.4). `None` where that changes nothing; then nothing is allocated. Only paths that begin with `/` have readings.
+/// The path percent-decoded once, with backslashes as slashes, without the parameters of segments (`;…`, which servlet
+/// containers drop), slashes merged and dot segments resolved (RFC 3986 §5.2.4). `None` where that changes nothing; then
+/// nothing is allocated. Only paths that begin with `/` have readings.
 pub(super) fn decoded(path: &str) -> Option<Vec<u8>> {
     let bytes = path.as_bytes();
     if !bytes.starts_with(b"/") || !is_suspicious(bytes) {
@@ -13,6 +14,7 @@ pub(super) fn decoded(path: &str) -> Option<Vec<u8>> {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut is_directory = false;
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
+        let segment = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         is_directory = matches!(segment, b"" | b"." | b"..");
         match segment {
             b"" | b"." => {}
@@ -37,7 +39,7 @@ pub(super) fn decoded(path: &str) -> Option<Vec<u8>> {
 fn is_suspicious(path: &[u8]) -> bool {
     let mut after_slash = false;
     path.iter().any(|byte| {
-        let suspicious = matches!(byte, b'%' | b'\\') || (after_slash && matches!(byte, b'/' | b'.'));
+        let suspicious = matches!(byte, b'%' | b'\\' | b';') || (after_slash && matches!(byte, b'/' | b'.'));
         after_slash = *byte == b'/';
         suspicious
     })
@@ -69,6 +71,9 @@ mod tests {
             ("/%61dmin", Some("/admin")),
             ("/%252fadmin", Some("/%2fadmin")),
             ("/100%", None),
+            ("/admin;x=1/y;z", Some("/admin/y")),
+            ("/;x/admin", Some("/admin")),
+            ("/a/..%3bx/admin%3by", Some("/admin")),
         ] {
             let reading = super::decoded(path);
             assert_eq!(reading.as_deref(), expected.map(str::as_bytes), "{path}");

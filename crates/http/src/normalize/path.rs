@@ -41,6 +41,7 @@ fn decode(path: &str, slashes: bool) -> Result<String, Rejected> {
                 next = 3;
                 match byte_of(code).ok_or(Rejected::Percent)? {
                     0 => return Err(Rejected::Nul),
+                    lead if is_overlong(lead, rest.get(3..6)) => return Err(Rejected::Overlong),
                     b'/' | b'\\' if slashes => decoded.push('/'),
                     byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') => {
                         decoded.push(char::from(byte));
@@ -68,6 +69,15 @@ fn byte_of(code: &str) -> Option<u8> {
         return None;
     }
     u8::from_str_radix(digits, 16).ok()
+}
+
+/// Whether a byte and the code after it begin a character that UTF-8 writes with fewer bytes (RFC 3629 §3). Careless
+/// decoders take some of these for dots and slashes.
+fn is_overlong(lead: u8, next: Option<&str>) -> bool {
+    matches!(
+        (lead, next.and_then(byte_of)),
+        (0xc0 | 0xc1, Some(0x80..=0xbf)) | (0xe0, Some(0x80..=0x9f)) | (0xf0, Some(0x80..=0x8f))
+    )
 }
 
 /// Removes dot segments (RFC 3986 §5.2.4), never above the root, and empty segments if `merge`.
