@@ -40,6 +40,7 @@ fn text(config: &Value) -> anyhow::Result<()> {
     {
         facts.row([name.to_owned(), word(key)]);
     }
+    facts.row(["certificate".to_owned(), certificate(config)]);
     facts.print()?;
     let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
     for policy in list(config.get("policies")) {
@@ -64,6 +65,15 @@ fn text(config: &Value) -> anyhow::Result<()> {
     }
     table.print()?;
     Ok(())
+}
+
+fn certificate(config: &Value) -> String {
+    let of = |key| config.get("certificate").and_then(|certificate| certificate.get(key));
+    match (of("expired"), of("notAfter"), of("secondsLeft")) {
+        (Some(Value::Bool(true)), Some(end), _) => format!("expired since {}", plain(end)),
+        (_, Some(end), Some(left)) => format!("until {} ({left} s)", plain(end)),
+        _ => "-".to_owned(),
+    }
 }
 
 fn plain(value: &Value) -> String {

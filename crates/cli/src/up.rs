@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use leno_control::bootstrap as control;
+use leno_identity::limits::{MAX_LEAF_LIFETIME, MIN_LEAF_LIFETIME};
+use leno_local::handoff::Renewal;
 use leno_local::plan;
 use leno_local::protocol::Status;
 use leno_local::up::{Arguments as Parts, Context, Handover, Options, Print, Program};
@@ -27,6 +30,12 @@ use crate::announce::{self, GATEWAY};
 use crate::error::Problem;
 use crate::mesh_file::{self, MeshFile};
 use crate::output::Format;
+
+/// What the authority signs, in seconds: a shorter life would end while the certificate is being delivered.
+const LIFETIMES: RangeInclusive<u64> = MIN_LEAF_LIFETIME.as_secs()..=MAX_LEAF_LIFETIME.as_secs();
+
+/// What a rotation takes, in per cent.
+const SHARES: RangeInclusive<i64> = 5..=90;
 
 /// Run a mesh of plain processes on this machine
 ///
@@ -43,8 +52,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
     /// How long certificates are valid, in seconds; six hours by default
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
-    svid_lifetime: u64,
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(LIFETIMES))]
+    svid_lifetime: Option<u64>,
+    /// After which part of a certificate's life the next one is asked for, in per cent; a sixth by default
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(SHARES))]
+    svid_renew_after: Option<u8>,
     /// How the lines of access logs are written, which `leno logs` shows
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     access_log_format: AccessLog,
@@ -62,10 +74,12 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
     let watched = watched.collect::<Result<Vec<_>, _>>()?;
     let metrics = metrics::listen(arguments.metrics)?;
     let known = Rc::new(Known { ready: RefCell::default(), changes: RefCell::default() });
+    let renewal =
+        Renewal { lifetime_seconds: arguments.svid_lifetime, after_percent: arguments.svid_renew_after };
     let facts = Rc::new(Facts {
         config: watched.clone(),
         bind: arguments.bind,
-        svid_lifetime: arguments.svid_lifetime,
+        renewal,
         tokens: Tokens::draw()?,
         file,
     });
@@ -84,6 +98,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
             sidecar: proxy_part("sidecar", arguments.access_log_format),
         },
         programs: programs(&facts, &known, arguments.access_log_format),
+        renewal,
         terminal: Box::new(io::stdout()),
         print: match format {
             Format::Json => Print::Json,
@@ -113,7 +128,7 @@ struct Facts {
     file: MeshFile,
     config: Vec<PathBuf>,
     bind: IpAddr,
-    svid_lifetime: u64,
+    renewal: Renewal,
     tokens: Tokens,
 }
 
@@ -195,7 +210,8 @@ impl Facts {
             workloads: workloads.collect(),
             gateway: Some(announce::gateway(self.tokens.gateway.clone(), Some(egress(context)))),
             ranges: plan::ranges(),
-            svid_lifetime_seconds: self.svid_lifetime,
+            svid_lifetime_seconds: self.renewal.lifetime_seconds.unwrap_or_default(),
+            svid_renew_after_percent: self.renewal.after_percent,
             changes: Some(handover.hand(read.into())?),
             vault: Some(handover.vault()),
             admin: Some(handover.hand(admin.into())?),
@@ -229,6 +245,10 @@ impl Facts {
             },
             control: proxy::ControlAddress::Unix(context.control.clone()),
             join_token: proxy::JoinToken(self.tokens.gateway.clone()),
+            renewal: proxy::Renewal {
+                lifetime_seconds: self.renewal.lifetime_seconds,
+                after_percent: self.renewal.after_percent,
+            },
             threads: 0,
             bind: self.bind,
             published: published.collect(),

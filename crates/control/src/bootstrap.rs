@@ -45,9 +45,12 @@ pub struct Local {
     /// other address is outside.
     #[serde(default)]
     pub ranges: Vec<IpNet>,
-    /// How long certificates are valid, in seconds; 0 is the default of six hours. Proxies renew at a sixth of it.
+    /// How long certificates are valid, in seconds; 0 is the default of six hours.
     #[serde(default)]
     pub svid_lifetime_seconds: u64,
+    /// The share of its own certificate's life after which the control plane renews it, in per cent; a sixth by default.
+    #[serde(default)]
+    pub svid_renew_after_percent: Option<u8>,
     /// A pipe or Unix stream on which [`Change`]s come, one JSON document a line. Its end means nothing.
     #[serde(default)]
     pub changes: Option<RawFd>,
@@ -222,5 +225,12 @@ impl Local {
             0 => crate::limits::DEFAULT_SVID_LIFETIME,
             seconds => Duration::from_secs(seconds),
         }
+    }
+
+    /// The share of its own certificate's life after which the control plane renews it.
+    #[must_use]
+    pub fn svid_renew_after(&self) -> f64 {
+        let percent = self.svid_renew_after_percent.map(|percent| f64::from(percent) / 100.0);
+        percent.unwrap_or(crate::limits::DEFAULT_SVID_RENEW_AFTER)
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How long certificates are valid unless configured: an outage of the control plane of some hours is survived.
 pub const DEFAULT_SVID_LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
+/// The share of its own certificate's life after which the control plane renews it, as proxies do.
+pub const DEFAULT_SVID_RENEW_AFTER: f64 = 1.0 / 6.0;
+
 /// Workloads that may be announced: one machine runs some hundreds; the rest is room for tests.
 pub const MAX_ANNOUNCED: usize = 16_384;
 
@@ -19,6 +22,9 @@ pub const GATHER: Duration = Duration::from_millis(10);
 
 /// How often an authority elsewhere is asked for its roots, and the control plane's own certificate is looked at.
 pub const ROOTS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Shortest time between two looks at the control plane's own certificate.
+pub const SHORTEST_RENEWAL: Duration = Duration::from_secs(1);
 
 /// How long acknowledgements are gathered before they are measured: a thousand proxies answer one after the other.
 pub const MEASURE: Duration = Duration::from_millis(10);

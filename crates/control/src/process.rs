@@ -144,6 +144,7 @@ pub fn config(local: &Local) -> Result<Config, ProcessError> {
     config.paths = local.config.clone();
     config.listeners = vec![Listen::Unix(local.socket.clone())];
     config.svid_lifetime = local.svid_lifetime();
+    config.svid_renew_after = local.svid_renew_after();
     config.mesh.ranges = local.ranges.clone();
     for from in &local.services {
         config.workloads.set_service(service(from, &config.options.cluster_domain)?, !from.headless);

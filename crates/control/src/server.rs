@@ -58,6 +58,8 @@ pub struct Config {
     pub signer: Signer,
     /// How long certificates are valid at most, and unless asked otherwise.
     pub svid_lifetime: Duration,
+    /// The share of its life after which the control plane's own certificate is renewed.
+    pub svid_renew_after: f64,
     /// Tokens that prove who calls.
     pub tokens: Vec<JoinToken>,
     /// Where to serve. Without any, only in-process ([`super::Handle::hub`]).
@@ -113,6 +115,7 @@ impl Config {
             workloads,
             signer: Signer::BuiltIn(Settings::default()),
             svid_lifetime: limits::DEFAULT_SVID_LIFETIME,
+            svid_renew_after: limits::DEFAULT_SVID_RENEW_AFTER,
             tokens: Vec::new(),
             listeners: Vec::new(),
             metrics: Registry::new(),

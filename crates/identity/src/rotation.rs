@@ -20,7 +20,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How SVIDs are renewed.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The validity to ask for.
+    /// The validity to ask for; zero leaves it to whoever signs.
     pub lifetime: Duration,
     /// The share of an SVID's life after which the next one is asked for; taken as between 0.05 and 0.9.
     pub renew_after: f64,
@@ -34,7 +34,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            lifetime: Duration::from_secs(6 * 3600),
+            lifetime: Duration::ZERO,
             renew_after: 1.0 / 6.0,
             jitter: 0.1,
             request_timeout: Duration::from_secs(5),
@@ -83,7 +83,7 @@ pub enum Action {
     Request {
         /// To be named in the answer's event.
         attempt: Attempt,
-        /// The validity to ask for.
+        /// The validity to ask for, as in [`Settings`].
         lifetime: Duration,
     },
     /// Use the SVID that this request was answered with.

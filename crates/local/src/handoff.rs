@@ -73,6 +73,8 @@ pub struct Sidecar {
     pub control: SidecarControl,
     /// What proves to the control plane whose sidecar this is.
     pub join_token: String,
+    /// How its certificate is renewed.
+    pub renewal: Renewal,
     /// Threads for traffic; 0 lets the sidecar choose.
     pub threads: usize,
     /// Its listening sockets.
@@ -81,6 +83,16 @@ pub struct Sidecar {
     pub vault: RawFd,
     /// The mark (`SO_MARK`) for every socket that it dials with.
     pub mark: u32,
+}
+
+/// How sidecars renew their certificates; what is left out is as the sidecar has it by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Renewal {
+    /// The validity to ask for, in seconds.
+    pub lifetime_seconds: Option<u64>,
+    /// The share of a certificate's life after which the next one is asked for, in per cent.
+    pub after_percent: Option<u8>,
 }
 
 /// The workload of a sidecar.
@@ -158,6 +170,7 @@ pub(crate) struct Supervisor {
     pub(crate) init_arguments: Vec<OsString>,
     pub(crate) control: PathBuf,
     pub(crate) join_token: String,
+    pub(crate) renewal: Renewal,
     /// The message socket to `leno up`.
     pub(crate) link: RawFd,
     /// Where the workload's output goes.

@@ -32,7 +32,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     directory::{self, Runtime},
-    handoff,
+    handoff::{self, Renewal},
     limits::{DRAIN_GRACE, LOCK_WAIT, STOP_GRACE},
     link, mesh,
     mesh::LocalMesh,
@@ -55,6 +55,8 @@ pub struct Options {
     /// Control plane first, then the gateway and whatever else serves the whole mesh. They are drained
     /// in reverse order.
     pub programs: Vec<Program>,
+    /// How sidecars renew their certificates.
+    pub renewal: Renewal,
     /// Where output goes.
     pub terminal: Box<dyn Write + Send>,
     /// How it is printed.

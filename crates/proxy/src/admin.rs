@@ -14,10 +14,12 @@ use leno_http::exchange::{Exchange, Frame, Incoming};
 use leno_http::head::ResponseHead;
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
+use leno_identity::Svid;
 use leno_model::request::RequestView;
 use leno_runtime::task::{self, Task};
+use leno_telemetry::access::Timestamp;
 use leno_telemetry::exposition::Format;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
@@ -174,6 +176,16 @@ fn status(shared: &Shared, local: &Local) -> String {
     format!("{document:#}\n")
 }
 
+/// When a certificate ends.
+fn certificate(svid: &Svid, now: SystemTime) -> Value {
+    let left = svid.not_after().duration_since(now).unwrap_or_default();
+    json!({
+        "notAfter": Timestamp(svid.not_after()).to_string(),
+        "secondsLeft": left.as_secs(),
+        "expired": svid.expired(now),
+    })
+}
+
 /// What is in effect, without any secret.
 fn config(shared: &Shared, local: &Local) -> String {
     let view = shared.view.load();
@@ -199,6 +211,7 @@ fn config(shared: &Shared, local: &Local) -> String {
         "workload": local.name.to_string(),
         "snapshot": view.snapshot,
         "identity": identity.as_ref().map(|current| current.id().as_str()),
+        "certificate": identity.as_ref().map(|current| certificate(current.svid(), local.wall())),
         "hosts": hosts,
         "policies": view.inbound.as_deref().map(|tables| tables.unit.policies.iter().map(|policy| policy.origin.to_string()).collect::<Vec<_>>()),
         "mtls": view.inbound.as_deref().map(|tables| tables.unit.mtls.mode.as_str()),

@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use leno_identity::rotation::Settings;
 use leno_identity::{Identities, tls};
 use leno_model::labels::Labels;
 use leno_model::name::WorkloadName;
@@ -50,6 +52,18 @@ pub struct WorkloadIdentity {
 pub enum ControlAddress {
     /// Over a Unix socket of this machine.
     Unix(PathBuf),
+}
+
+/// How the proxy's certificate is renewed. What is left out is as the control plane and the rotation have it by default.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Renewal {
+    /// The validity to ask for, in seconds.
+    #[serde(default)]
+    pub lifetime_seconds: Option<u64>,
+    /// The share of a certificate's life after which the next one is asked for, in per cent.
+    #[serde(default)]
+    pub after_percent: Option<u8>,
 }
 
 /// A token that proves who the proxy is until it has a certificate. Never printed.
@@ -95,6 +109,9 @@ pub struct Handoff {
     pub control: ControlAddress,
     /// The token to join with.
     pub join_token: JoinToken,
+    /// How its certificate is renewed.
+    #[serde(default)]
+    pub renewal: Renewal,
     /// Data cores; 0 chooses by the machine.
     #[serde(default)]
     pub threads: usize,
@@ -146,6 +163,9 @@ pub struct GatewayHandoff {
     pub control: ControlAddress,
     /// The token to join with.
     pub join_token: JoinToken,
+    /// How its certificate is renewed.
+    #[serde(default)]
+    pub renewal: Renewal,
     /// Data cores; 0 chooses by the machine.
     #[serde(default)]
     pub threads: usize,
@@ -211,6 +231,19 @@ impl WorkloadIdentity {
             host: self.host.clone(),
             clock: Clock::system(),
             labels,
+        }
+    }
+}
+
+impl Renewal {
+    /// What the rotation is told.
+    #[must_use]
+    pub fn settings(self) -> Settings {
+        let default = Settings::default();
+        Settings {
+            lifetime: self.lifetime_seconds.map_or(default.lifetime, Duration::from_secs),
+            renew_after: self.after_percent.map_or(default.renew_after, |percent| f64::from(percent) / 100.0),
+            ..default
         }
     }
 }

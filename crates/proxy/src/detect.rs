@@ -51,7 +51,8 @@ impl Peeked {
         Self { io, bytes: BytesMut::new(), found: None }
     }
 
-    /// Reads until the bytes say what they are; false when the client ends first. Cancelling loses nothing.
+    /// Reads until the bytes say what they are; false when the connection breaks. A client that ends before that, as one
+    /// that only listens may do at once, is opaque: its end is passed on like its bytes. Cancelling loses nothing.
     async fn read(&mut self) -> bool {
         loop {
             match detect::detect(&self.bytes) {
@@ -67,7 +68,11 @@ impl Peeked {
             }
             self.bytes.reserve(1024);
             match self.io.read_buf(&mut self.bytes).await {
-                Ok(0) | Err(_) => return false,
+                Ok(0) => {
+                    self.found = Some(Detection::Opaque);
+                    return true;
+                }
+                Err(_) => return false,
                 Ok(_) => {}
             }
         }
@@ -83,8 +88,8 @@ impl Peeked {
 pub(crate) async fn http(io: Box<dyn Io>) -> Option<(Protocol, Box<dyn Io>)> {
     let mut peeked = Peeked::new(io);
     match tokio::time::timeout(leno_http::limits::IDLE_TIMEOUT, peeked.read()).await {
-        Ok(true) => {}
-        Ok(false) | Err(_) => return None,
+        Ok(true) if !peeked.bytes.is_empty() => {}
+        _ => return None,
     }
     let protocol = match peeked.found {
         Some(Detection::Http2) => Protocol::Http2,

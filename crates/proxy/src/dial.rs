@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use leno_capture::socket::{self, Liveness};
 use leno_http::io::Io;
@@ -95,6 +95,9 @@ pub(crate) struct Dialled {
     pub(crate) io: Box<dyn Io>,
     /// This side's address, for the access log; `None` for a Unix socket.
     pub(crate) local: Option<SocketAddr>,
+    /// The last second in which both sides' certificates are valid; `None` where none were shown. Requests are sent
+    /// no later than that.
+    pub(crate) until: Option<SystemTime>,
 }
 
 /// Dials within `limit`. Where there is no descriptor left, idle upstream connections give up theirs.
@@ -115,7 +118,7 @@ async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
     match way {
         Way::Plain(address) => {
             let stream = tcp(*address, local.mark).await?;
-            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) })
+            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None })
         }
         Way::Application { own, declared } => application(*own, *declared, local.mark).await,
         Way::Native { proxy, expected, purpose } => {
@@ -126,7 +129,7 @@ async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
             let stream = tcp(*address, local.mark).await?;
             let own = stream.local_addr().ok();
             let tls = secure::connect_outside(Box::new(stream), Arc::clone(config), name.clone()).await?;
-            Ok(Dialled { io: Box::new(tls), local: own })
+            Ok(Dialled { io: Box::new(tls), local: own, until: None })
         }
     }
 }
@@ -147,7 +150,7 @@ async fn native(
         Address::Unix(path) => (Box::new(unix(path).await?), None),
     };
     let config = identity.client(holder::Transport::Leno);
-    let (mut tls, _peer) = secure::connect_mesh(io, config, std::slice::from_ref(expected)).await?;
+    let (mut tls, peer) = secure::connect_mesh(io, config, std::slice::from_ref(expected)).await?;
     tls.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
     let io: Box<dyn Io> = match open.protocol {
         open::Protocol::Http1 | open::Protocol::Http2 => Box::new(tls),
@@ -157,7 +160,7 @@ async fn native(
             Box::new(Judged::new(Box::new(tls)))
         }
     };
-    Ok(Dialled { io, local: own })
+    Ok(Dialled { io, local: own, until: Some(peer.not_after.min(identity.svid().not_after())) })
 }
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
@@ -169,7 +172,7 @@ async fn application(own: SocketAddr, declared: bool, mark: u32) -> Result<Diall
     for address in loopback.into_iter().filter(|_| declared).chain([own]) {
         match tcp(address, mark).await {
             Ok(stream) => {
-                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream) });
+                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None });
             }
             Err(failure) => last = failure,
         }

@@ -31,8 +31,9 @@ pub(crate) async fn connection(
     remote: Option<SocketAddr>,
     host: &[HostCaller],
 ) {
-    let Some(mut shaken) = inbound::shake(&core, &local, io).await else {
-        return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
+    let mut shaken = match inbound::shake(&core, &local, io).await {
+        Ok(shaken) => shaken,
+        Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
     };
     let asked = SocketAddr::new(shaken.open.ip, shaken.open.port);
     let way = match core.view().mesh.as_deref() {

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript};
@@ -26,6 +26,9 @@ use crate::outbound::{Dialled, OutboundPath};
 use crate::path::{Decided, Decision, Path};
 use crate::resolve;
 use crate::upstream::To;
+
+/// Longer than any question takes.
+const QUESTION: Duration = Duration::from_secs(60);
 
 /// A request to be explained.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -243,7 +246,9 @@ fn inbound(
     let peer = match identity {
         Some(text) => {
             let id = text.parse().map_err(|_malformed| Invalid::Identity(text.to_owned()))?;
-            Some(Peer { id, not_after: local.wall(), fingerprint: Fingerprint([0; 32]) })
+            // Good for as long as the question takes.
+            let not_after = local.wall() + QUESTION;
+            Some(Peer { id, not_after, fingerprint: Fingerprint([0; 32]) })
         }
         None => None,
     };

@@ -60,19 +60,11 @@ pub(crate) struct InboundPath {
     learnt: Cell<bool>,
 }
 
-/// Why a connection from a peer's proxy is not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unserved {
-    /// The bytes or handshake are not those of the mesh.
-    Broken,
-    /// It is refused for a reason to be told.
-    Refused(Failure),
-}
-
 /// Serves a connection that must be mutual TLS of the mesh.
 pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
-    let Some(Shaken { mut io, peer, open }) = shake(&core, &local, io).await else {
-        return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
+    let Shaken { mut io, peer, open } = match shake(&core, &local, io).await {
+        Ok(shaken) => shaken,
+        Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
     };
     let view = core.view();
     let path = admit(&core, &local, &view, &peer, &open, remote);
@@ -93,28 +85,31 @@ pub(crate) struct Shaken {
     pub(crate) open: Open,
 }
 
-/// Shakes hands and reads the first flight, in bounded time; `None` when that fails.
-pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Option<Shaken> {
-    let shaken = tokio::time::timeout(HANDSHAKE, handshake(core, local, io)).await.ok()?;
-    shaken.inspect_err(|error| tracing::debug!(?error, "a peer's connection is not of the mesh")).ok()
+/// Shakes hands and reads the first flight, in bounded time. What isn't of the mesh has no identity; a peer of the mesh
+/// may also come while we have none ourselves.
+pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
+    match tokio::time::timeout(HANDSHAKE, handshake(core, local, io)).await {
+        Ok(shaken) => shaken,
+        Err(_elapsed) => Err(Failure::NoPeerIdentity),
+    }
 }
 
-async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Unserved> {
-    let current = local.identities.usable(local.wall()).map_err(Unserved::Refused)?;
+async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
+    let current = local.identities.usable(local.wall())?;
     let mut tls = secure::accept(core, io, current.server(ClientAuth::Required))
         .await
-        .map_err(|_handshake| Unserved::Broken)?;
+        .map_err(|_handshake| Failure::NoPeerIdentity)?;
     let (_, session) = tls.get_ref();
-    let peer = peer::Peer::of(session.peer_certificates()).map_err(|_no_svid| Unserved::Broken)?;
+    let peer = peer::Peer::of(session.peer_certificates()).map_err(|_no_svid| Failure::NoPeerIdentity)?;
     if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
-        return Err(Unserved::Broken);
+        return Err(Failure::NoPeerIdentity);
     }
     let (open, rest) = first_flight(&mut tls).await?;
     Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), peer, open })
 }
 
 /// Reads the `Open`, and whatever of the connection's own bytes came with it.
-async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), Unserved> {
+async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), Failure> {
     let mut buffer = BytesMut::with_capacity(512);
     loop {
         match Open::decode(&buffer) {
@@ -122,12 +117,12 @@ async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), U
                 let rest = buffer.split_off(length);
                 return Ok((*open, rest));
             }
-            Decoded::Refused(_) => return Err(Unserved::Broken),
+            Decoded::Refused(_) => return Err(Failure::NoPeerIdentity),
             // Bounded: a longer `Open` than the limit is refused by its length alone.
             Decoded::NeedMore(more) => buffer.reserve(more),
         }
         match io.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(Unserved::Broken),
+            Ok(0) | Err(_) => return Err(Failure::NoPeerIdentity),
             Ok(_) => {}
         }
     }
@@ -416,6 +411,10 @@ impl InboundPath {
         }
         if let Err(failure) = self.check_trust(view) {
             return Decided::fail(failure);
+        }
+        // A proxy that renews its certificate has long come back with the new one; what it began before goes on.
+        if self.peer.as_ref().is_some_and(|peer| self.local.wall() > peer.not_after) {
+            return Decided::fail(Failure::NoPeerIdentity);
         }
         if !tables.authorizer.is_empty() {
             let verdict = tables.authorizer.check(&self.peer(), Some(head), explain);

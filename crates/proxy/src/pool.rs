@@ -1,7 +1,8 @@
 //! Upstream connections of one core, kept for the next request.
 //!
 //! A key says everything that two requests must share to share a connection: who we are (by the epoch of our
-//! certificate), whom we talk to, how, and what is spoken. HTTP/1 connections are leased to one exchange at a time
+//! certificate), whom we talk to, how, and what is spoken. No request is sent on a connection after either side's
+//! certificate has ended; what is under way by then goes on. HTTP/1 connections are leased to one exchange at a time
 //! and come back when both halves are done; HTTP/2 connections are shared by streams. Nothing here is shared between
 //! cores.
 
@@ -9,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use leno_http::client::{Config, Connection};
 use leno_http::server::Protocol;
@@ -55,8 +56,22 @@ type Bucket = RefCell<Vec<Idle>>;
 
 struct Idle {
     connection: h1::ClientConnection,
-    local: Option<SocketAddr>,
+    facts: Facts,
     since: Instant,
+}
+
+/// What is known of a connection besides its key.
+#[derive(Clone, Copy)]
+struct Facts {
+    local: Option<SocketAddr>,
+    until: Option<SystemTime>,
+}
+
+impl Facts {
+    /// Whether both sides are still who they were, as far as certificates say it.
+    fn hold(self, wall: SystemTime) -> bool {
+        self.until.is_none_or(|until| wall <= until)
+    }
 }
 
 impl Idle {
@@ -67,7 +82,7 @@ impl Idle {
 
 /// The HTTP/2 connections of one key. One dials at a time, and the others wait for what it gets.
 struct Shared {
-    connections: RefCell<Vec<(h2::ClientConnection, Option<SocketAddr>)>>,
+    connections: RefCell<Vec<(h2::ClientConnection, Facts)>>,
     dialling: Semaphore,
     used: Cell<Instant>,
 }
@@ -75,8 +90,7 @@ struct Shared {
 /// A connection on loan.
 pub(crate) struct Lease {
     connection: Option<Connection>,
-    /// This side's address.
-    pub(crate) local: Option<SocketAddr>,
+    facts: Facts,
     /// Whether it had carried requests before.
     pub(crate) reused: bool,
     /// Where it comes back to.
@@ -89,29 +103,42 @@ impl Pool {
     }
 
     /// A connection for one request: a kept one, else a new one by `dial`. A request that can't be repeated gets no
-    /// connection that idled for long, since the other side may be closing it just now.
-    pub(crate) async fn lease<F>(&self, key: &Key, repeatable: bool, dial: F) -> Result<Lease, Failure>
+    /// connection that idled for long, since the other side may be closing it just now. Certificates are judged by
+    /// `wall`.
+    pub(crate) async fn lease<F>(
+        &self,
+        key: &Key,
+        repeatable: bool,
+        wall: SystemTime,
+        dial: F,
+    ) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
         match key.protocol {
-            Protocol::Http1 => self.single(key, repeatable, dial).await,
-            Protocol::Http2 => self.stream(key, dial).await,
+            Protocol::Http1 => self.single(key, repeatable, wall, dial).await,
+            Protocol::Http2 => self.stream(key, wall, dial).await,
         }
     }
 
-    async fn single<F>(&self, key: &Key, repeatable: bool, dial: F) -> Result<Lease, Failure>
+    async fn single<F>(
+        &self,
+        key: &Key,
+        repeatable: bool,
+        wall: SystemTime,
+        dial: F,
+    ) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
         let bucket = self.bucket(key);
         let limit = if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE };
-        if let Some(Idle { connection, local, .. }) = kept(&bucket, limit) {
-            return Ok(Lease::new(Connection::H1(connection), local, true, Some(bucket)));
+        if let Some(Idle { connection, facts, .. }) = kept(&bucket, limit, wall) {
+            return Ok(Lease::new(Connection::H1(connection), facts, true, Some(bucket)));
         }
-        let Dialled { io, local, .. } = dial().await?;
+        let Dialled { io, local, until } = dial().await?;
         let connection = h1::ClientConnection::new(io, &self.config);
-        Ok(Lease::new(Connection::H1(connection), local, false, Some(bucket)))
+        Ok(Lease::new(Connection::H1(connection), Facts { local, until }, false, Some(bucket)))
     }
 
     fn bucket(&self, key: &Key) -> Rc<Bucket> {
@@ -122,7 +149,7 @@ impl Pool {
         }
     }
 
-    async fn stream<F>(&self, key: &Key, dial: F) -> Result<Lease, Failure>
+    async fn stream<F>(&self, key: &Key, wall: SystemTime, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
@@ -134,18 +161,19 @@ impl Pool {
             })
         }));
         shared.used.set(Instant::now());
-        if let Some((connection, local)) = shared.free() {
-            return Ok(Lease::new(Connection::H2(connection), local, true, None));
+        if let Some((connection, facts)) = shared.free(wall) {
+            return Ok(Lease::new(Connection::H2(connection), facts, true, None));
         }
         let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
-        if let Some((connection, local)) = shared.free() {
-            return Ok(Lease::new(Connection::H2(connection), local, true, None));
+        if let Some((connection, facts)) = shared.free(wall) {
+            return Ok(Lease::new(Connection::H2(connection), facts, true, None));
         }
-        let Dialled { io, local, .. } = dial().await?;
+        let Dialled { io, local, until } = dial().await?;
+        let facts = Facts { local, until };
         let (connection, driver) = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await?;
         task::spawn_local("upstream-http2", driver).detach();
-        shared.connections.borrow_mut().push((connection.clone(), local));
-        Ok(Lease::new(Connection::H2(connection), local, false, None))
+        shared.connections.borrow_mut().push((connection.clone(), facts));
+        Ok(Lease::new(Connection::H2(connection), facts, false, None))
     }
 
     /// Drops every idle connection that is kept for one request at a time; whether there was one.
@@ -178,7 +206,7 @@ impl Pool {
 }
 
 /// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
-fn kept(bucket: &Bucket, limit: Duration) -> Option<Idle> {
+fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
     let mut idle = bucket.borrow_mut();
     let now = Instant::now();
     while let Some(mut candidate) = idle.pop() {
@@ -190,7 +218,7 @@ fn kept(bucket: &Bucket, limit: Duration) -> Option<Idle> {
             }
             return None;
         }
-        if candidate.connection.is_reusable() {
+        if candidate.facts.hold(wall) && candidate.connection.is_reusable() {
             return Some(candidate);
         }
     }
@@ -199,26 +227,26 @@ fn kept(bucket: &Bucket, limit: Duration) -> Option<Idle> {
 
 impl Shared {
     /// A connection with room for another stream. Closed ones are forgotten.
-    fn free(&self) -> Option<(h2::ClientConnection, Option<SocketAddr>)> {
+    fn free(&self, wall: SystemTime) -> Option<(h2::ClientConnection, Facts)> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|(connection, _)| connection.is_open());
         connections
             .iter()
-            .find(|(connection, _)| {
-                connection.active() < STREAMS_PER_CONNECTION && connection.available() > 0
+            .find(|(connection, facts)| {
+                facts.hold(wall) && connection.active() < STREAMS_PER_CONNECTION && connection.available() > 0
             })
             .cloned()
     }
 }
 
 impl Lease {
-    fn new(
-        connection: Connection,
-        local: Option<SocketAddr>,
-        reused: bool,
-        home: Option<Rc<Bucket>>,
-    ) -> Self {
-        Self { connection: Some(connection), local, reused, home }
+    fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
+        Self { connection: Some(connection), facts, reused, home }
+    }
+
+    /// This side's address.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.facts.local
     }
 
     /// The connection.
@@ -239,7 +267,7 @@ impl Drop for Lease {
         }
         let mut idle = home.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            idle.push(Idle { connection, local: self.local, since: Instant::now() });
+            idle.push(Idle { connection, facts: self.facts, since: Instant::now() });
         }
     }
 }
@@ -270,9 +298,9 @@ mod tests {
                 drop(peer);
             })
             .detach();
-            Ok(Dialled { io: Box::new(io), local: None })
+            Ok(Dialled { io: Box::new(io), local: None, until: None })
         };
-        pool.lease(&key(), repeatable, dial).await.unwrap().reused
+        pool.lease(&key(), repeatable, SystemTime::now(), dial).await.unwrap().reused
     }
 
     fn let_rest(pool: &Pool, time: Duration) {

@@ -192,7 +192,7 @@ impl Forwarding<'_> {
         let result = self.connect(head, &mut chosen, protocol).await;
         match result {
             Ok((lease, outgoing, response)) => {
-                self.record.upstream(chosen.target, lease.local, || self.plan.to.to_string());
+                self.record.upstream(chosen.target, lease.local(), || self.plan.to.to_string());
                 let uid = chosen.uid().cloned();
                 let in_flight = chosen.in_flight.take();
                 Ok(Sent { lease, outgoing, response, in_flight, sent_at: Instant::now(), uid })
@@ -219,7 +219,7 @@ impl Forwarding<'_> {
         // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
         loop {
             let dialling = async || dial(self.core, local, &chosen.way, chosen.limit).await;
-            let mut lease = self.core.pool.lease(&key, repeatable, dialling).await?;
+            let mut lease = self.core.pool.lease(&key, repeatable, local.wall(), dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
                 Err(_gone) if lease.reused => {}

@@ -84,6 +84,7 @@ fn local(file: &MeshFile) -> Local {
         gateway: Some(announce::gateway(String::new(), None)),
         ranges: plan::ranges(),
         svid_lifetime_seconds: 0,
+        svid_renew_after_percent: None,
         changes: None,
         vault: None,
         admin: None,

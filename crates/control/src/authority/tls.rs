@@ -1,7 +1,7 @@
 //! TLS of the control plane's own TCP listeners: it shows an SVID that it signs itself, and renews it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use leno_identity::ca::Order;
 use leno_identity::request::SigningRequest;
@@ -23,21 +23,22 @@ pub const SERVICE_ACCOUNT: &str = "leno-control";
 pub struct OwnTls {
     id: SpiffeId,
     identities: Identities,
+    renew_after: f64,
     /// The configuration of an epoch, since making one is a copy.
     made: Mutex<(u64, Arc<ServerConfig>)>,
 }
 
 impl OwnTls {
-    /// Signs the first certificate.
+    /// Signs the first certificate. `renew_after` is the share of a certificate's life after which the next one is due.
     ///
     /// # Errors
     /// When nobody signs, or it fails.
-    pub async fn new(authority: &Authority, id: SpiffeId) -> Result<Self, Error> {
+    pub async fn new(authority: &Authority, id: SpiffeId, renew_after: f64) -> Result<Self, Error> {
         let identities = Identities::new(Options::default());
         renew(authority, &id, &identities).await?;
         let current = identities.current().ok_or(Error::NoPeerIdentity)?;
         let config = current.server_for(ClientAuth::Optional, &[alpn::H2]);
-        Ok(Self { id, identities, made: Mutex::new((current.epoch(), config)) })
+        Ok(Self { id, identities, renew_after, made: Mutex::new((current.epoch(), config)) })
     }
 
     /// Signs the next certificate, and takes over the roots that hold now.
@@ -48,13 +49,14 @@ impl OwnTls {
         renew(authority, &self.id, &self.identities).await
     }
 
-    /// Whether half of the certificate's life is over.
+    /// How long the certificate need not be renewed.
     #[must_use]
-    pub fn is_due(&self) -> bool {
-        let Some(current) = self.identities.current() else { return true };
+    pub fn rest(&self) -> Duration {
+        let Some(current) = self.identities.current() else { return Duration::ZERO };
         let (from, to) = (current.svid().not_before(), current.svid().not_after());
         let life = to.duration_since(from).unwrap_or_default();
-        SystemTime::now() >= from + life / 2
+        let due = from + life.mul_f64(self.renew_after.clamp(0.0, 1.0));
+        due.duration_since(SystemTime::now()).unwrap_or_default()
     }
 }
 

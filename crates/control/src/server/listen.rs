@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::{Config, Listen, StartError};
 use crate::authority::Authority;
 use crate::authority::tls::{OwnTls, SERVICE_ACCOUNT};
-use crate::limits::ROOTS_INTERVAL;
+use crate::limits::{ROOTS_INTERVAL, SHORTEST_RENEWAL};
 
 /// Connections that may wait to be accepted: a mesh of hundreds of sidecars comes back at once.
 const BACKLOG: i32 = 1024;
@@ -71,7 +71,8 @@ impl Serving {
         let namespace = &config.mesh.root_namespace;
         let id = SpiffeId::for_service_account(authority.trust_domain(), namespace, SERVICE_ACCOUNT)
             .map_err(|source| StartError::Identity { namespace: namespace.clone(), source })?;
-        Ok(Arc::clone(self.own_tls.insert(Arc::new(OwnTls::new(authority, id).await?))))
+        let own = OwnTls::new(authority, id, config.svid_renew_after).await?;
+        Ok(Arc::clone(self.own_tls.insert(Arc::new(own))))
     }
 
     fn serve(
@@ -115,8 +116,10 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
 pub(super) async fn tend(authority: Arc<Authority>, own: Option<Arc<OwnTls>>) {
     let mut bundles = authority.bundles();
     loop {
+        let rest =
+            own.as_ref().map_or(ROOTS_INTERVAL, |own| own.rest().clamp(SHORTEST_RENEWAL, ROOTS_INTERVAL));
         let has_new_roots = tokio::select! {
-            () = tokio::time::sleep(ROOTS_INTERVAL) => false,
+            () = tokio::time::sleep(rest) => false,
             Ok(()) = bundles.changed() => true,
         };
         if let Err(error) = authority.refresh() {
@@ -125,7 +128,7 @@ pub(super) async fn tend(authority: Arc<Authority>, own: Option<Arc<OwnTls>>) {
                 "the authority's roots are not known now"
             );
         }
-        if let Some(own) = own.as_ref().filter(|own| has_new_roots || own.is_due())
+        if let Some(own) = own.as_ref().filter(|own| has_new_roots || own.rest().is_zero())
             && let Err(error) = own.renew(&authority).await
         {
             tracing::error!(

@@ -61,6 +61,7 @@ fn document(directory: &Temporary) -> Local {
         }),
         ranges: vec!["10.240.0.0/16".parse().unwrap()],
         svid_lifetime_seconds: 60,
+        svid_renew_after_percent: None,
         changes: None,
         vault: None,
         admin: None,

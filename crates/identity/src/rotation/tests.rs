@@ -11,7 +11,7 @@ fn start() -> SystemTime {
 }
 
 fn settings() -> Settings {
-    Settings { jitter: 0.0, ..Settings::default() }
+    Settings { lifetime: 6 * HOUR, jitter: 0.0, ..Settings::default() }
 }
 
 fn rotation(settings: Settings, held: Option<Validity>) -> Rotation {

@@ -124,6 +124,7 @@ fn document(keeper: &Keeper, sockets: SidecarSockets, vault: i32) -> Sidecar {
         },
         control: SidecarControl { unix: keeper.plan.control.clone() },
         join_token: keeper.plan.join_token.clone(),
+        renewal: keeper.plan.renewal,
         threads: 0,
         sockets,
         vault,

@@ -45,6 +45,7 @@ impl Plans {
                 init_arguments: options.arguments.init.clone(),
                 control: context.control.clone(),
                 join_token: member.join_token.clone(),
+                renewal: options.renewal,
                 replica: member.replica.clone(),
                 link: -1,
                 stdout: -1,

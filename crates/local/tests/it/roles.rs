@@ -94,6 +94,7 @@ fn run_up() -> Result<(), up::Error> {
                 Ok(serde_json::json!({"vault": handover.vault()}))
             }),
         }],
+        renewal: handoff::Renewal::default(),
         terminal: Box::new(io::stdout()),
         print: up::Print::Plain,
         metrics: None,

@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use leno_identity::rotation::Settings;
 use leno_telemetry::access::{Format, Target};
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
@@ -43,7 +42,7 @@ pub fn setup(handoff: GatewayHandoff, format: Format) -> Result<Setup, HandoffEr
         subject: Subject::Gateway { namespace, name },
         trust_domain,
         control: Endpoint::Remote(remote.clone()),
-        identity: Identity::Issued { remote, settings: Settings::default() },
+        identity: Identity::Issued { remote, settings: handoff.renewal.settings() },
         listeners,
         bind: Some(handoff.bind),
         dns: Vec::new(),

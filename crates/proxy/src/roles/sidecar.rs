@@ -5,7 +5,6 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
 use leno_capture::descriptor;
-use leno_identity::rotation::Settings;
 use leno_telemetry::access::{Format, Target};
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
@@ -41,7 +40,7 @@ pub fn setup(handoff: Handoff, format: Format) -> Result<Setup, HandoffError> {
         subject: Subject::Workload(local.name.clone()),
         trust_domain,
         control: Endpoint::Remote(remote.clone()),
-        identity: Identity::Issued { remote, settings: Settings::default() },
+        identity: Identity::Issued { remote, settings: handoff.renewal.settings() },
         listeners,
         bind: None,
         dns,
