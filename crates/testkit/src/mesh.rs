@@ -19,7 +19,7 @@ mod folder;
 use std::{
     fs::{self, File},
     io::Read as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -81,6 +81,13 @@ impl Mesh {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }
 
+    /// The lines of JSON that `leno` prints when asked for it.
+    pub fn leno_json_lines(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.program("leno").args(arguments).args(["-o", "json"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// Runs a command inside a workload's world.
     pub fn exec(&self, workload: &str, command: &[&str]) -> Output {
         let mut all = vec!["exec", workload, "--"];
@@ -106,9 +113,16 @@ impl Mesh {
 
     /// A load run that goes on beside; [`report`] is its result.
     pub fn start_load(&self, workload: &str, arguments: &[&str]) -> Child {
-        let mut command = self.program("leno");
-        command.args(["exec", workload, "--", "leno-sample", "load", "--output", "json"]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+        let mut all = vec!["leno-sample", "load", "--output", "json"];
+        all.extend(arguments);
+        self.start(workload, &all)
+    }
+
+    /// A command inside a workload's world that goes on beside.
+    pub fn start(&self, workload: &str, command: &[&str]) -> Child {
+        let mut leno = self.program("leno");
+        leno.args(["exec", workload, "--"]).args(command);
+        leno.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// The answer of the gateway to `GET /`, as JSON.
@@ -167,6 +181,32 @@ impl Mesh {
         });
     }
 
+    /// The process of one of the mesh's own programs: `control` or `gateway`.
+    pub fn part(&self, name: &str) -> Pid {
+        let status = self.leno_json(&["status"]);
+        let part = status["programs"].as_array().unwrap().iter().find(|part| part["name"] == name).unwrap();
+        pid(part["process"].as_i64().unwrap())
+    }
+
+    /// The process of a replica's sidecar.
+    pub fn sidecar(&self, replica: &str) -> Pid {
+        let status = self.leno_json(&["status"]);
+        let replica =
+            status["replicas"].as_array().unwrap().iter().find(|each| each["name"] == replica).unwrap();
+        let supervisor = replica["supervisor"].as_i64().unwrap();
+        let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap();
+        let is_sidecar = |child: &&str| {
+            let arguments = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            arguments.split('\0').any(|argument| argument == "sidecar")
+        };
+        pid(children.split_whitespace().find(is_sidecar).unwrap().parse().unwrap())
+    }
+
+    /// The mesh's state directory.
+    pub fn state(&self) -> PathBuf {
+        fs::read_dir(self.folder.path().join("state/leno")).unwrap().next().unwrap().unwrap().path()
+    }
+
     /// The process number of `leno up`.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.up)
@@ -180,6 +220,10 @@ impl Drop for Mesh {
             let _ended = self.up.wait();
         }
     }
+}
+
+fn pid(number: i64) -> Pid {
+    Pid::from_raw(number.try_into().unwrap()).unwrap()
 }
 
 /// The report of a load run that was started beside.

@@ -9,7 +9,15 @@
 )]
 
 mod bookshop;
+mod certificates;
 mod commands;
 mod floods;
+mod outage;
+mod pair;
 mod prometheus;
+mod raw;
+mod rotation;
+mod steady;
+mod strict;
+mod tricks;
 mod world;

@@ -92,8 +92,20 @@ async fn dispatch(app: Arc<App>, peer: SocketAddr, mut request: Request<Incoming
             Ok(id) => book(&app, &caller, &request, id).await,
             Err(_no_number) => error(StatusCode::NOT_FOUND, "books have numbers"),
         },
-        _ => error(StatusCode::NOT_FOUND, "no such page"),
+        _ => json(
+            StatusCode::NOT_FOUND,
+            &json!({"error": "no such page", "path": path, "host": host(&request)}),
+        ),
     }
+}
+
+/// The host as the client named it.
+fn host(request: &Request<Incoming>) -> Option<String> {
+    let authority = request.uri().authority().map(ToString::to_string);
+    let field = || {
+        request.headers().get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+    };
+    authority.or_else(field)
 }
 
 /// The service's own business: what it and the services behind it say about a book.

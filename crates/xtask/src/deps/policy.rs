@@ -59,7 +59,6 @@ pub(crate) const USES: &[Use] = &[
             "leno-cli",
             "leno-sample",
             "leno-bench",
-            "leno-testkit",
         ],
         &["leno-e2e", "leno-testkit"],
         "safe system calls, where a crate's own work is with processes and files",
