@@ -60,7 +60,7 @@ pub(crate) const USES: &[Use] = &[
             "leno-sample",
             "leno-bench",
         ],
-        &["leno-e2e", "leno-testkit"],
+        &["leno-e2e"],
         "safe system calls, where a crate's own work is with processes and files",
     ),
     of("netlink-packet-core", &["leno-capture"], &[], "the kernel's messages belong to capture"),
