@@ -44,8 +44,11 @@ pub(super) type Flood = fn(&Rc<Attack>, &mut Start<'_>);
 /// Starts one of a flood's clients.
 pub(super) type Start<'s> = dyn FnMut(Pin<Box<dyn Future<Output = ()>>>) + 's;
 
-/// Lets a flood go on for so long, and then cuts all its connections.
-pub(super) fn run(target: SocketAddr, lasts: Duration, flood: Flood) -> Account {
+/// The longest that a flood goes on until it is enough; on a busy machine it takes its time to build up.
+const AT_MOST: Duration = Duration::from_secs(20);
+
+/// Lets a flood go on for so long and until it was enough, and then cuts all its connections.
+pub(super) fn run(target: SocketAddr, lasts: Duration, enough: &dyn Fn() -> bool, flood: Flood) -> Account {
     let hello = client_hello();
     let local = LocalSet::new();
     local.block_on(&runtime(), async {
@@ -60,6 +63,9 @@ pub(super) fn run(target: SocketAddr, lasts: Duration, flood: Flood) -> Account 
             std::future::pending::<()>().await
         })
         .await;
+        while !enough() && until.elapsed() < AT_MOST {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         attack.account.get()
     })
 }
@@ -224,7 +230,7 @@ pub(super) fn packed_heads(attack: &Rc<Attack>, start: &mut Start<'_>) {
 
 /// Clients that ask for much and read nothing, over HTTP/1 and HTTP/2, with windows small and large.
 pub(super) fn slow_readers(attack: &Rc<Attack>, start: &mut Start<'_>) {
-    for _ in 0..200 {
+    for _ in 0..50 {
         let attack = Rc::clone(attack);
         start(Box::pin(async move {
             let Some(mut socket) = attack.connect().await else { return };
