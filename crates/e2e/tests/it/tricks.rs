@@ -288,8 +288,11 @@ const HOSTS1: &[(&str, &str, &str)] = &[
     ("/admin", "host: server\r\nhost: server\r\n", "400"),
 ];
 
+/// A header and its value.
+type Field = (&'static str, &'static str);
+
 /// The same for `:path` and the other fields; 0 stands for a refused stream.
-const HOSTS2: &[(&str, &[(&str, &str)], &str)] = &[
+const HOSTS2: &[(&str, &[Field], &str)] = &[
     ("/public/a", &[(":authority", "other.test")], "other.test"),
     ("/public/a", &[(":authority", "secret.test")], "403"),
     ("/public/a", &[(":authority", "SECRET.test")], "403"),
