@@ -138,8 +138,8 @@ fn admit(
     remote: Option<SocketAddr>,
 ) -> Result<InboundPath, Failure> {
     let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
-    let served = open.ip.is_unspecified() || tables.unit.addresses.contains(&open.ip);
-    if !served || OWN_PORTS.contains(&open.port) {
+    // Nothing else stands for the workload's address: Linux would take an unspecified one for loopback.
+    if !tables.unit.addresses.contains(&open.ip) || OWN_PORTS.contains(&open.port) {
         return Err(Failure::ForbiddenDestination);
     }
     let ends = Ends { remote, local: Some(SocketAddr::new(open.ip, open.port)), server_name: None };
