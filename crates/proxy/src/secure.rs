@@ -39,8 +39,12 @@ pub(crate) async fn connect_mesh(
         .connect(mesh::server_name(), ReadAhead::boxed(io))
         .await
         .map_err(|_handshake| Failure::TlsFailed)?;
-    let certificates = tls.get_ref().1.peer_certificates();
-    let peer = Peer::of(certificates).map_err(|_no_svid| Failure::TlsFailed)?;
+    let (_, session) = tls.get_ref();
+    // A server that chose nothing speaks something else, whoever it is.
+    if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
+        return Err(Failure::TlsFailed);
+    }
+    let peer = Peer::of(session.peer_certificates()).map_err(|_no_svid| Failure::TlsFailed)?;
     peer.require(expected).map_err(|_other| Failure::WrongIdentity)?;
     Ok((Client { tls, heard: false }, peer))
 }
