@@ -12,7 +12,6 @@ use std::sync::Arc;
 use leno_http::io::Io;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
-use leno_model::unit::MeshSettings;
 use leno_telemetry::istio::Reporter;
 
 use crate::bootstrap::HostCaller;
@@ -20,6 +19,7 @@ use crate::core::Core;
 use crate::inbound;
 use crate::local::Local;
 use crate::opaque;
+use crate::view::View;
 
 pub(crate) use resolver::RESOLVER;
 
@@ -36,12 +36,12 @@ pub(crate) async fn connection(
         Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
     };
     let asked = SocketAddr::new(shaken.open.ip, shaken.open.port);
-    let way = match core.view().mesh.as_deref() {
-        None => Err(Failure::NotDiscovered),
-        Some(mesh) => way(mesh, host, &shaken.peer.id, asked),
-    };
-    match way {
-        Ok(address) => opaque::leaving(core, &local, shaken, remote, asked, address).await,
+    let led = way(&core.view(), host, &shaken.proof.peer.id, asked);
+    match led {
+        Ok(address) => {
+            let judge = |view: &View, caller: &SpiffeId| way(view, host, caller, asked).map(drop);
+            opaque::leaving(core, &local, shaken, remote, asked, address, judge).await;
+        }
         Err(failure) => {
             opaque::refuse(&core, &local, Reporter::Destination, failure);
             inbound::refuse(&mut shaken.io, &shaken.open, failure).await;
@@ -51,11 +51,12 @@ pub(crate) async fn connection(
 
 /// Where a caller that asks for an address is led.
 fn way(
-    mesh: &MeshSettings,
+    view: &View,
     host: &[HostCaller],
     caller: &SpiffeId,
     asked: SocketAddr,
 ) -> Result<SocketAddr, Failure> {
+    let mesh = view.mesh.as_deref().ok_or(Failure::NotDiscovered)?;
     if asked == RESOLVER {
         return Ok(resolver::of_this_machine());
     }

@@ -32,6 +32,7 @@ use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
 use crate::path::{Decided, Decision, Path};
 use crate::prepare;
+use crate::proof::Proof;
 use crate::record::Ends;
 use crate::secure;
 use crate::serve;
@@ -47,6 +48,8 @@ pub(crate) struct InboundPath {
     pub(crate) ends: Ends,
     /// The verified peer, where it came by mutual TLS.
     pub(crate) peer: Option<peer::Peer>,
+    /// What it proved that by.
+    proof: Option<Proof>,
     /// The workload's address and port.
     pub(crate) destination: SocketAddr,
     /// Whether a service declares the port.
@@ -62,12 +65,12 @@ pub(crate) struct InboundPath {
 
 /// Serves a connection that must be mutual TLS of the mesh.
 pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
-    let Shaken { mut io, peer, open } = match shake(&core, &local, io).await {
+    let Shaken { mut io, proof, open } = match shake(&core, &local, io).await {
         Ok(shaken) => shaken,
         Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
     };
     let view = core.view();
-    let path = admit(&core, &local, &view, &peer, &open, remote);
+    let path = admit(&core, &local, &view, proof, &open, remote);
     drop(view);
     match path {
         Ok(path) => opened(core, path, io, &open).await,
@@ -81,7 +84,7 @@ pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, rem
 /// A connection after its handshake and first flight.
 pub(crate) struct Shaken {
     pub(crate) io: Box<dyn Io>,
-    pub(crate) peer: peer::Peer,
+    pub(crate) proof: Proof,
     pub(crate) open: Open,
 }
 
@@ -100,12 +103,12 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
         .await
         .map_err(|_handshake| Failure::NoPeerIdentity)?;
     let (_, session) = tls.get_ref();
-    let peer = peer::Peer::of(session.peer_certificates()).map_err(|_no_svid| Failure::NoPeerIdentity)?;
+    let proof = Proof::of(session, &current).map_err(|_no_svid| Failure::NoPeerIdentity)?;
     if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
         return Err(Failure::NoPeerIdentity);
     }
     let (open, rest) = first_flight(&mut tls).await?;
-    Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), peer, open })
+    Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), proof, open })
 }
 
 /// Reads the `Open`, and whatever of the connection's own bytes came with it.
@@ -133,7 +136,7 @@ fn admit(
     core: &Core,
     local: &Arc<Local>,
     view: &View,
-    peer: &peer::Peer,
+    proof: Proof,
     open: &Open,
     remote: Option<SocketAddr>,
 ) -> Result<InboundPath, Failure> {
@@ -143,16 +146,11 @@ fn admit(
         return Err(Failure::ForbiddenDestination);
     }
     let ends = Ends { remote, local: Some(SocketAddr::new(open.ip, open.port)), server_name: None };
-    let source = caller(peer, open);
-    Ok(InboundPath::new(
-        core,
-        local,
-        tables,
-        ends,
-        Some(peer.clone()),
-        SocketAddr::new(open.ip, open.port),
-        source,
-    ))
+    let source = caller(&proof.peer, open);
+    let peer = Some(proof.peer.clone());
+    let destination = SocketAddr::new(open.ip, open.port);
+    let path = InboundPath::new(core, local, tables, ends, peer, destination, source);
+    Ok(InboundPath { proof: Some(proof), ..path })
 }
 
 /// The caller as it describes itself, as far as its certificate doesn't say otherwise.
@@ -315,6 +313,7 @@ impl InboundPath {
             ends,
             forwarded: peer.as_ref().map(|peer| prepare::caller(local, peer)),
             peer,
+            proof: None,
             destination,
             declared: declared.is_some(),
             source,
@@ -391,11 +390,11 @@ impl InboundPath {
         if verdict.is_allowed() { Ok(()) } else { Err(Failure::Denied) }
     }
 
-    /// Whether the peer's trust domain is still one that is trusted.
+    /// Whether the peer is still one that is trusted.
     fn check_trust(&self, view: &View) -> Result<(), Failure> {
         match &self.peer {
             Some(peer) if !view.bundles.contains_key(peer.id.trust_domain()) => Err(Failure::NoPeerIdentity),
-            _ => Ok(()),
+            _ => self.proof.as_ref().map_or(Ok(()), |proof| proof.check(&self.local)),
         }
     }
 

@@ -36,6 +36,7 @@ mod path;
 mod places;
 mod pool;
 mod prepare;
+mod proof;
 mod record;
 mod renew;
 mod request;

@@ -13,6 +13,7 @@ use leno_engine::state::{InFlight, Outcome};
 use leno_http::io::Io;
 use leno_http::relay::{self, DuplexEnd, Tally};
 use leno_model::failure::Failure;
+use leno_model::spiffe::SpiffeId;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
 use leno_wire::open::{self, Refusal, Verdict};
@@ -186,7 +187,8 @@ pub(crate) async fn joined_inbound(
     stream.relay(&core, client, upstream, |view| path.check_connection(view)).await;
 }
 
-/// Relays a connection that leaves the mesh: `asked` is what the caller dialled, `address` where that leads.
+/// Relays a connection that leaves the mesh: `asked` is what the caller dialled, `address` where that leads. `judge` says
+/// after a change whether a caller may still be led there.
 pub(crate) async fn leaving(
     core: Rc<Core>,
     local: &Arc<Local>,
@@ -194,9 +196,10 @@ pub(crate) async fn leaving(
     remote: Option<SocketAddr>,
     asked: SocketAddr,
     address: SocketAddr,
+    judge: impl Fn(&View, &SpiffeId) -> Result<(), Failure>,
 ) {
-    let Shaken { mut io, peer, open } = shaken;
-    let source = inbound::caller(&peer, &open);
+    let Shaken { mut io, proof, open } = shaken;
+    let source = inbound::caller(&proof.peer, &open);
     let service = ServiceName::outside(&asked.to_string());
     let parties = Parties {
         reporter: Reporter::Destination,
@@ -214,7 +217,11 @@ pub(crate) async fn leaving(
             let mut stream = Stream::begin(&core, &parties, &ends, None);
             stream.upstream = Some(address);
             stream.cluster = Some("PassthroughCluster".to_owned());
-            stream.relay(&core, io, upstream, |_view| Ok(())).await;
+            let judge = |view: &View| {
+                judge(view, &proof.peer.id)?;
+                proof.check(local)
+            };
+            stream.relay(&core, io, upstream, judge).await;
         }
         Err(failure) => {
             handle(&core, &parties).failed(failure.row().flag);
@@ -273,7 +280,10 @@ impl<'c> Stream<'c> {
         let mut ticks = tokio::time::interval(TALLY_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
-        let end = {
+        // Whatever changed since the connection was judged, while its server was dialled, has told nobody yet.
+        let end = if let Err(failure) = judge(&core.view()) {
+            Err(failure)
+        } else {
             let moving = relay::duplex(&mut *client, &mut *upstream.io, &received, &sent);
             tokio::pin!(moving);
             loop {

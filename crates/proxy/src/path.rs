@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use leno_engine::explain::Explain;
+use leno_engine::explain::{Explain, Silent};
 use leno_engine::route::{Forward, Routed};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::server::Protocol;
@@ -224,6 +224,18 @@ impl Path {
             Self::Outbound(path) => path.decide(view, head, draw, explain),
             Self::Inbound(path) => path.decide(view, head, explain),
             Self::Gateway(path) => path.decide(view, head, draw, explain),
+        }
+    }
+
+    /// Whether a request that is under way may still be, by the configuration in effect now. One that leads elsewhere
+    /// goes on as it was decided; the other side judges it.
+    pub(crate) fn judge(&self, view: &View, head: &RequestHead) -> Result<(), Failure> {
+        match self {
+            Self::Outbound(_) | Self::Gateway(_) => Ok(()),
+            Self::Inbound(path) => match path.decide(view, head, &mut Silent).decision {
+                Decision::Fail(failure) => Err(failure),
+                _ => Ok(()),
+            },
         }
     }
 

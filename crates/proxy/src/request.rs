@@ -17,7 +17,7 @@ use leno_model::failure::Failure;
 use leno_model::route::HeaderEdits;
 use tokio::time::Sleep;
 
-use crate::core::Core;
+use crate::core::{Core, Held};
 use crate::dial::dial;
 use crate::headers;
 use crate::limits::ATTEMPTS;
@@ -52,7 +52,8 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
             respond(&mut record, reply, status, Some(&location), Bytes::new(), edits);
         }
         Decision::Forward(plan) => {
-            let mut forwarding = Forwarding { core: &core, path: &path, plan: &plan, record: &mut record };
+            let mut forwarding =
+                Forwarding { core: &core, path: &path, view: &view, plan: &plan, record: &mut record };
             forwarding.run(head, body, reply).await;
         }
     }
@@ -90,6 +91,8 @@ fn respond(
 struct Forwarding<'f> {
     core: &'f Rc<Core>,
     path: &'f Path,
+    /// By which it was decided.
+    view: &'f Rc<Held>,
     plan: &'f Plan<'f>,
     record: &'f mut Record,
 }
@@ -112,6 +115,8 @@ enum Begun {
     Failed(Failure, Progress),
     /// There is nobody to answer any more.
     Over(Failure),
+    /// It is denied by now.
+    Denied(Failure),
 }
 
 impl Forwarding<'_> {
@@ -140,13 +145,14 @@ impl Forwarding<'_> {
                     continue;
                 }
             };
-            match self.begin(&mut sent, &mut body, &mut reply, deadline.as_mut()).await {
+            match self.begin(&head, &mut sent, &mut body, &mut reply, deadline.as_mut()).await {
                 Begun::Answer(answer, incoming, uploading) => {
                     return self
                         .answer(&head, sent, answer, incoming, uploading, body, reply, deadline)
                         .await;
                 }
                 Begun::Over(failure) => return self.record.failed(failure),
+                Begun::Denied(failure) => return refuse(self.record, reply, failure),
                 Begun::Failed(failure, progress) => {
                     last = failure;
                     let in_time = failure != Failure::UpstreamTimeout;
@@ -231,12 +237,17 @@ impl Forwarding<'_> {
     /// Waits for the response's head while the body goes up.
     async fn begin(
         &mut self,
+        head: &RequestHead,
         sent: &mut Sent,
         body: &mut Incoming,
         reply: &mut Reply,
         mut deadline: Pin<&mut Option<Sleep>>,
     ) -> Begun {
         let tally = self.record.request_tally();
+        // What can be sent at once needs no watching.
+        let is_stream = !body.is_ended();
+        let denied = denied(self.core, self.path, self.view, head);
+        tokio::pin!(denied);
         let mut uploading = true;
         loop {
             tokio::select! {
@@ -256,6 +267,7 @@ impl Forwarding<'_> {
                     BodyEnd::Aborted(failure) => return Begun::Over(failure),
                 },
                 failure = reply.closed() => return Begun::Over(failure),
+                failure = &mut denied, if is_stream => return Begun::Denied(failure),
                 () = until(deadline.as_mut()) => {
                     return Begun::Failed(Failure::UpstreamTimeout, Progress::Sent);
                 }
@@ -296,8 +308,10 @@ impl Forwarding<'_> {
         let tunnels = is_tunnel(request, head.status());
         let mut outgoing = reply.head(head);
         if tunnels {
-            return self.tunnel(sent, incoming, outgoing, body).await;
+            return self.tunnel(request, sent, incoming, outgoing, body).await;
         }
+        let denied = denied(self.core, self.path, self.view, request);
+        tokio::pin!(denied);
         let end = loop {
             tokio::select! {
                 biased;
@@ -312,6 +326,7 @@ impl Forwarding<'_> {
                         }
                     }
                 },
+                failure = &mut denied => break BodyEnd::Aborted(failure),
                 () = until(deadline.as_mut()) => break BodyEnd::Aborted(Failure::UpstreamTimeout),
             }
         };
@@ -333,20 +348,53 @@ impl Forwarding<'_> {
         in_flight.learn(now, if failing { Outcome::Failed } else { Outcome::Answered(service_time) });
     }
 
-    /// Joins both sides to one byte stream, until both directions have ended.
-    async fn tunnel(&mut self, sent: Sent, incoming: Incoming, outgoing: Outgoing, body: Incoming) {
+    /// Joins both sides to one byte stream, until both directions have ended or it is denied.
+    async fn tunnel(
+        &mut self,
+        request: &RequestHead,
+        sent: Sent,
+        incoming: Incoming,
+        outgoing: Outgoing,
+        body: Incoming,
+    ) {
         let Sent { lease, outgoing: up, response, in_flight, .. } = sent;
         let mut upstream = up.into_tunnel(incoming);
         let mut downstream = outgoing.into_tunnel(body);
         let (there, back) = (self.record.request_tally(), self.record.response_tally());
-        let end = relay::duplex(&mut downstream, &mut upstream, there, back).await;
-        match end {
-            DuplexEnd::Complete => {}
-            DuplexEnd::First(_) => self.record.failed(Failure::DownstreamGone),
-            DuplexEnd::Second(_) => self.record.failed(Failure::UpstreamClosed),
+        let failure = tokio::select! {
+            biased;
+            end = relay::duplex(&mut downstream, &mut upstream, there, back) => match end {
+                DuplexEnd::Complete => None,
+                DuplexEnd::First(_) => Some(Failure::DownstreamGone),
+                DuplexEnd::Second(_) => Some(Failure::UpstreamClosed),
+            },
+            failure = denied(self.core, self.path, self.view, request) => Some(failure),
+        };
+        if let Some(failure) = failure {
+            self.record.failed(failure);
         }
         // The halves end before the connection that they are of.
         drop((upstream, response, in_flight, lease));
+    }
+}
+
+/// Waits until a change of policy or trust denies a request that is under way. `decided` is the view that allowed it.
+async fn denied(core: &Core, path: &Path, decided: &Rc<Held>, head: &RequestHead) -> Failure {
+    if !matches!(path, Path::Inbound(_)) {
+        return std::future::pending().await;
+    }
+    let mut changed = core.shared.changed.subscribe();
+    loop {
+        let view = core.view();
+        if !Rc::ptr_eq(&view, decided)
+            && let Err(failure) = path.judge(&view, head)
+        {
+            return failure;
+        }
+        drop(view);
+        if changed.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 
