@@ -19,8 +19,10 @@ const REQUEST_ID: &str = "x-request-id";
 /// Proxies in front of a gateway whose word about the client is believed: none, until configuration says otherwise.
 const TRUSTED_HOPS: usize = 0;
 
-/// A request of the own workload. What it says about itself is believed, since it can only speak for itself.
+/// A request of the own workload. What it says about itself is believed, since it can only speak for itself; but not
+/// about who called before it: the next proxy would append to that and so vouch for it.
 pub(crate) fn outbound(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
+    xfcc::apply(head, xfcc::Mode::Sanitize, None).map_err(|_managed| Failure::Internal)?;
     common(core, head)
 }
 
