@@ -82,9 +82,28 @@ impl Idle {
 
 /// The HTTP/2 connections of one key. One dials at a time, and the others wait for what it gets.
 struct Shared {
-    connections: RefCell<Vec<(h2::ClientConnection, Facts)>>,
+    connections: RefCell<Vec<Streams>>,
     dialling: Semaphore,
+    /// When an attempt failed last, and how. It counts for all who waited for it.
+    failed: Cell<Option<(Instant, Failure)>>,
     used: Cell<Instant>,
+}
+
+/// One HTTP/2 connection.
+#[derive(Clone)]
+struct Streams {
+    connection: h2::ClientConnection,
+    facts: Facts,
+    /// Whether nobody is to use it again.
+    retired: Rc<Cell<bool>>,
+}
+
+impl Streams {
+    fn lease(self, reused: bool) -> Lease {
+        let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
+        lease.retired = Some(self.retired);
+        lease
+    }
 }
 
 /// A connection on loan.
@@ -95,6 +114,8 @@ pub(crate) struct Lease {
     pub(crate) reused: bool,
     /// Where it comes back to.
     home: Option<Rc<Bucket>>,
+    /// See [`Streams::retired`].
+    retired: Option<Rc<Cell<bool>>>,
 }
 
 impl Pool {
@@ -157,23 +178,32 @@ impl Pool {
             Rc::new(Shared {
                 connections: RefCell::default(),
                 dialling: Semaphore::new(1),
+                failed: Cell::new(None),
                 used: Cell::new(Instant::now()),
             })
         }));
-        shared.used.set(Instant::now());
-        if let Some((connection, facts)) = shared.free(wall) {
-            return Ok(Lease::new(Connection::H2(connection), facts, true, None));
+        let asked = Instant::now();
+        shared.used.set(asked);
+        if let Some(kept) = shared.free(wall) {
+            return Ok(kept.lease(true));
         }
         let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
-        if let Some((connection, facts)) = shared.free(wall) {
-            return Ok(Lease::new(Connection::H2(connection), facts, true, None));
+        if let Some(kept) = shared.free(wall) {
+            return Ok(kept.lease(true));
         }
-        let Dialled { io, local, until } = dial().await?;
-        let facts = Facts { local, until };
-        let (connection, driver) = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await?;
+        if let Some((at, failure)) = shared.failed.get()
+            && at >= asked
+        {
+            return Err(failure);
+        }
+        let fail = |failure| shared.failed.set(Some((Instant::now(), failure)));
+        let Dialled { io, local, until, .. } = dial().await.inspect_err(|failure| fail(*failure))?;
+        let begun = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await;
+        let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
         task::spawn_local("upstream-http2", driver).detach();
-        shared.connections.borrow_mut().push((connection.clone(), facts));
-        Ok(Lease::new(Connection::H2(connection), facts, false, None))
+        let made = Streams { connection, facts: Facts { local, until }, retired: Rc::default() };
+        shared.connections.borrow_mut().push(made.clone());
+        Ok(made.lease(false))
     }
 
     /// Drops every idle connection that is kept for one request at a time; whether there was one.
@@ -194,7 +224,7 @@ impl Pool {
         });
         self.shared.borrow_mut().retain(|key, shared| {
             let stale = key.epoch != 0 && key.epoch < epoch;
-            shared.connections.borrow_mut().retain(|(connection, _)| {
+            shared.connections.borrow_mut().retain(|Streams { connection, .. }| {
                 let rested = connection.idle_since().map(|since| now.saturating_duration_since(since));
                 connection.is_open() && !(stale || rested.is_some_and(|rested| rested >= POOL_IDLE))
             });
@@ -227,12 +257,12 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
 
 impl Shared {
     /// A connection with room for another stream. Closed ones are forgotten.
-    fn free(&self, wall: SystemTime) -> Option<(h2::ClientConnection, Facts)> {
+    fn free(&self, wall: SystemTime) -> Option<Streams> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|(connection, _)| connection.is_open());
+        connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
         connections
             .iter()
-            .find(|(connection, facts)| {
+            .find(|Streams { connection, facts, .. }| {
                 facts.hold(wall) && connection.active() < STREAMS_PER_CONNECTION && connection.available() > 0
             })
             .cloned()
@@ -241,7 +271,7 @@ impl Shared {
 
 impl Lease {
     fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
-        Self { connection: Some(connection), facts, reused, home }
+        Self { connection: Some(connection), facts, reused, home, retired: None }
     }
 
     /// This side's address.
@@ -252,6 +282,14 @@ impl Lease {
     /// The connection.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, Failure> {
         self.connection.as_mut().ok_or(Failure::Internal)
+    }
+
+    /// Gives it back for nobody to use again. Exchanges that others have on it go on.
+    pub(crate) fn discard(mut self) {
+        self.connection = None;
+        if let Some(retired) = &self.retired {
+            retired.set(true);
+        }
     }
 }
 

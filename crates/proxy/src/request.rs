@@ -228,7 +228,8 @@ impl Forwarding<'_> {
             let mut lease = self.core.pool.lease(&key, repeatable, local.wall(), dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
-                Err(_gone) if lease.reused => {}
+                // Left in the pool it could be the next one again.
+                Err(unsent) if lease.reused && unsent.failure == Failure::UpstreamClosed => lease.discard(),
                 Err(unsent) => return Err(unsent.failure),
             }
         }
