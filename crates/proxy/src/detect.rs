@@ -4,6 +4,7 @@
 //! (a server that speaks first is not HTTP). A port that is declared HTTP never falls back to opaque bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use leno_http::detect::{self, Detection};
@@ -104,10 +105,11 @@ pub(crate) async fn client_hello(io: Box<dyn Io>) -> Option<Box<dyn Io>> {
     if peeked.read().await { Some(peeked.into_io()) } else { None }
 }
 
-/// Whether a connection begins with a ClientHello that offers a protocol of the mesh. A silent client is not TLS.
-pub(crate) async fn mesh_tls(io: Box<dyn Io>) -> Option<(Box<dyn Io>, bool)> {
+/// Whether a connection begins with a ClientHello that offers a protocol of the mesh. A client that is silent for
+/// `patience` is not TLS.
+pub(crate) async fn mesh_tls(io: Box<dyn Io>, patience: Duration) -> Option<(Box<dyn Io>, bool)> {
     let mut peeked = Peeked::new(io);
-    match tokio::time::timeout(DETECT_SILENCE, peeked.read()).await {
+    match tokio::time::timeout(patience, peeked.read()).await {
         Ok(true) | Err(_) => {}
         Ok(false) => return None,
     }

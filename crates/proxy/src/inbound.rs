@@ -26,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::core::Core;
 use crate::detect::{self, Detected};
-use crate::limits::HANDSHAKE;
+use crate::limits::{DETECT_SILENCE, HANDSHAKE};
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
@@ -233,7 +233,10 @@ pub(crate) async fn direct(
         return opaque::refuse(&core, &local, Reporter::Destination, Failure::NotDiscovered);
     };
     let mode = tables.unit.mtls.port(destination.port());
-    let Some((io, is_mesh)) = detect::mesh_tls(io).await else { return };
+    let clients_begin = tables.unit.port(destination.port()).is_some_and(|port| port.protocol.is_http());
+    // Where nothing but the client's bytes can come first, a slow one is waited for.
+    let patience = if mode == MtlsMode::Strict || clients_begin { HANDSHAKE } else { DETECT_SILENCE };
+    let Some((io, is_mesh)) = detect::mesh_tls(io, patience).await else { return };
     match (mode, is_mesh) {
         (MtlsMode::Strict | MtlsMode::Permissive, true) => {
             drop(view);
