@@ -55,7 +55,11 @@ pub(crate) async fn tend(shared: Arc<Shared>, vault: Option<Arc<Vault>>) {
         match vault.put(STATE_BLOB, &state.encode()).await {
             Ok(()) => kept = Some(changes),
             Err(error) => {
-                tracing::warn!(%error, "the supervisor did not take the configuration into its keeping")
+                tracing::warn!(%error, "the supervisor did not take the configuration into its keeping");
+                if error.kind() == std::io::ErrorKind::InvalidInput {
+                    // The same will be too large again.
+                    kept = Some(changes);
+                }
             }
         }
     }

@@ -51,9 +51,13 @@ impl Vault {
         }
     }
 
-    /// Keeps a blob under a name, in place of the last one.
+    /// Keeps a blob under a name, in place of the last one. `InvalidInput` for one that is too large to be kept.
     pub(crate) async fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let length = u8::try_from(name.len()).map_err(|_long| malformed())?;
+        if bytes.len() > VAULT_BLOB_BYTES {
+            // The supervisor would take it for a proxy gone mad, and end it.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is larger than 4 MiB"));
+        }
         let mut payload = Vec::with_capacity(1 + name.len() + bytes.len());
         payload.push(length);
         payload.extend_from_slice(name.as_bytes());
