@@ -24,7 +24,7 @@ use crate::limits::HANDSHAKE;
 use crate::local::Local;
 use crate::outbound;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{Decided, Path};
+use crate::path::{Decided, Decision, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
 use crate::secure;
@@ -56,7 +56,7 @@ pub(crate) async fn connection(
         let Some(tables) = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&port)) else {
             return;
         };
-        (tables.protocol, tables.tls.clone())
+        (tables.protocol, Arc::clone(&tables.tls))
     };
     let mut ends = Ends { remote, local: Some(address), server_name: None };
     match protocol {
@@ -66,9 +66,8 @@ pub(crate) async fn connection(
             serve::requests(core, Path::Gateway(path), protocol, io, Scheme::Http).await;
         }
         ListenerProtocol::Https => {
-            let Some(config) = tls else { return };
-            let shaken = tokio::time::timeout(HANDSHAKE, secure::accept(&core, io, config)).await;
-            let Ok(Ok(tls)) = shaken else { return };
+            let accepting = secure::accept(&core, io, |hello| tls.config(hello.server_name()));
+            let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, accepting).await else { return };
             let (_, session) = tls.get_ref();
             ends.server_name = session.server_name().map(Into::into);
             let protocol =
@@ -125,6 +124,9 @@ impl GatewayPath {
         {
             return Decided::fail(Failure::Denied);
         }
+        if !tables.admits(self.ends.server_name.as_deref(), head.authority()) {
+            return Decided::fail(Failure::NoRoute);
+        }
         let Some(router) = tables.router(head.authority()) else { return Decided::fail(Failure::NoRoute) };
         let source = RouteSource {
             labels: &self.local.labels,
@@ -132,7 +134,12 @@ impl GatewayPath {
             port: self.port,
             scope: &self.scope,
         };
-        Decided::by_route(view, router.route(head, &source, draw, explain), self.port)
+        let mut decided = Decided::by_route(view, router.route(head, &source, draw, explain), self.port);
+        if let Decision::Forward(plan) = &mut decided.decision {
+            // That a client speaks HTTP/2 says nothing about the applications behind (as with Istio's gateways).
+            plan.protocol.get_or_insert(if head.is_grpc() { Protocol::Http2 } else { Protocol::Http1 });
+        }
+        decided
     }
 
     /// The connection as policies see it: a client outside the mesh has no identity.

@@ -99,7 +99,7 @@ pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result
 
 async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
     let current = local.identities.usable(local.wall())?;
-    let mut tls = secure::accept(core, io, current.server(ClientAuth::Required))
+    let mut tls = secure::accept(core, io, |_hello| Some(current.server(ClientAuth::Required)))
         .await
         .map_err(|_handshake| Failure::NoPeerIdentity)?;
     let (_, session) = tls.get_ref();

@@ -7,6 +7,7 @@
 //! Connections, pools and metric handles belong to one core; what crosses threads is listed in [`core`].
 
 pub mod bootstrap;
+pub mod certificate;
 pub mod core;
 pub mod dns;
 pub mod explain;
@@ -20,7 +21,6 @@ pub mod table;
 pub mod view;
 
 mod admin;
-mod certificate;
 mod detect;
 mod dial;
 mod egress;

@@ -16,9 +16,10 @@ use leno_identity::tls::peer::Peer;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
+use rustls::server::{Acceptor, ClientHello};
 use rustls::{AlertDescription, ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use crate::core::Core;
 use crate::detect;
@@ -62,16 +63,18 @@ pub(crate) async fn connect_outside(
     Ok(Client { tls, heard: false })
 }
 
-/// Accepts a TLS connection. What costs, the answer to a ClientHello, is computed a few at a time, so that many clients
+/// Accepts a TLS connection with the configuration that `choose` names for its ClientHello. What costs, the answer to a ClientHello, is computed a few at a time, so that many clients
 /// that begin a handshake delay each other and nobody else; one that only connects, or stops halfway, delays nobody.
 pub(crate) async fn accept(
     core: &Core,
     io: Box<dyn Io>,
-    config: Arc<ServerConfig>,
+    choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
 ) -> io::Result<server::TlsStream<Box<dyn Io>>> {
     let io = detect::client_hello(io).await.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), ReadAhead::boxed(io)).await?;
+    let config = choose(&hello.client_hello()).ok_or(io::ErrorKind::PermissionDenied)?;
     let turn = core.handshakes.acquire().await.map_err(io::Error::other)?;
-    let accepting = TlsAcceptor::from(config).accept(ReadAhead::boxed(io));
+    let accepting = hello.into_stream(config);
     tokio::pin!(accepting);
     let begun = poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
     // Whoever else is ready comes before the next turn.

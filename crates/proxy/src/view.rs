@@ -22,9 +22,8 @@ use leno_model::unit::{
 };
 use leno_wire::client::Update;
 use leno_wire::{Key, Unit};
-use rustls::ServerConfig;
 
-use crate::certificate;
+use crate::certificate::{self, Asked, PortTls};
 use crate::table::Table;
 
 /// Everything in effect.
@@ -154,10 +153,10 @@ pub struct GatewayTables {
 pub struct PortTables {
     /// What is spoken; the same for all listeners of a port.
     pub protocol: ListenerProtocol,
-    /// The TLS configuration of an HTTPS port; `None` while no listener has a usable certificate.
-    pub tls: Option<Arc<ServerConfig>>,
-    /// Positions of the listeners in the unit, by the host they serve.
-    listeners: HostMap<usize>,
+    /// TLS on an HTTPS port.
+    pub tls: Arc<PortTls>,
+    /// Positions of the listeners in the unit, by the host they serve, with whose certificates they ask clients for.
+    listeners: HostMap<(usize, Asked)>,
     /// Routes by position of the listener, then by host.
     hosts: HashMap<usize, HostMap<Router>>,
 }
@@ -176,16 +175,15 @@ impl GatewayTables {
 
 impl PortTables {
     fn compile(listeners: &[(usize, &ListenerUnit)]) -> Self {
-        let every = || "*".parse::<Host>().ok();
         let protocol = listeners.first().map_or(ListenerProtocol::Http, |(_, listener)| listener.protocol);
         Self {
             protocol,
-            tls: certificate::server_config(listeners.iter().map(|(_, listener)| *listener)),
+            tls: Arc::new(PortTls::new(listeners)),
             listeners: listeners
                 .iter()
                 .filter(|(_, listener)| listener.protocol == protocol)
                 .filter_map(|(position, listener)| {
-                    Some((listener.hostname.clone().or_else(every)?, *position))
+                    Some((certificate::host(listener)?, (*position, certificate::asked(listener))))
                 })
                 .collect(),
             hosts: listeners
@@ -202,8 +200,15 @@ impl PortTables {
     /// The routes for an authority: those of the listener that serves it.
     #[must_use]
     pub fn router(&self, authority: &str) -> Option<&Router> {
-        let (_, position) = self.listeners.find(authority)?;
+        let (_, (position, _)) = self.listeners.find(authority)?;
         self.hosts.get(position)?.find(authority).map(|(_, router)| router)
+    }
+
+    /// Whether a client that was let in under `name` may ask for `authority`: the listeners of both must ask for the
+    /// same client certificates, or it could get around those of one by the other's name (RFC 9110 §7.4).
+    pub(crate) fn admits(&self, name: Option<&str>, authority: &str) -> bool {
+        let asked = |host: &str| self.listeners.find(host).map(|(_, (_, asked))| asked);
+        self.protocol == ListenerProtocol::Http || asked(name.unwrap_or_default()) == asked(authority)
     }
 }
 
