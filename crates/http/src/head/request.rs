@@ -185,8 +185,10 @@ impl RequestHead {
 }
 
 impl RequestView for RequestHead {
+    /// An extended CONNECT is the GET that it becomes for a server which speaks HTTP/1 (RFC 8441 §5), or a policy about
+    /// GET would not cover it.
     fn method(&self) -> &str {
-        self.method.as_str()
+        if matches!(self.connect, Connect::Extended(_)) { "GET" } else { self.method.as_str() }
     }
 
     fn scheme(&self) -> &str {
