@@ -12,7 +12,7 @@ mod rule;
 
 use std::sync::Arc;
 
-use leno_model::policy::{Peer, Policy, PolicyAction};
+use leno_model::policy::{Condition, ConditionKey, Peer, Policy, PolicyAction, PolicyRule};
 use leno_model::request::RequestView;
 use leno_model::span::Origin;
 
@@ -26,6 +26,8 @@ pub struct Authorizer {
     shadow: Policies,
     /// Whether any rule looks at paths, so that how a path reads can matter.
     reads_paths: bool,
+    /// Whether any rule looks at where a connection or request comes from.
+    reads_addresses: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -105,6 +107,7 @@ impl Authorizer {
             };
             let operations = policy.rules.iter().flat_map(|rule| &rule.operations);
             compiled.reads_paths |= operations.into_iter().any(|operation| !operation.paths.is_empty());
+            compiled.reads_addresses |= policy.rules.iter().any(reads_addresses);
             let rules = policy.rules.iter().map(Rule::compile).collect();
             list.push(Compiled { policy: Arc::clone(policy), rules });
         }
@@ -115,6 +118,12 @@ impl Authorizer {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         [&self.live, &self.shadow].iter().all(|set| set.deny.is_empty() && set.allow.is_empty())
+    }
+
+    /// Whether a caller's address can matter, so that it is worth finding out.
+    #[must_use]
+    pub fn reads_addresses(&self) -> bool {
+        self.reads_addresses
     }
 
     /// The verdict on a request, or on opaque traffic where there is none.
@@ -155,6 +164,13 @@ impl Authorizer {
         let open = self.live.allow.is_empty() && self.shadow.allow.is_empty();
         Verdict { decision, shadow: Some(decide(denied, allowed, open)) }
     }
+}
+
+fn reads_addresses(rule: &PolicyRule) -> bool {
+    let by_source = rule.sources.iter().any(|source| !source.ips.is_empty() || !source.remote_ips.is_empty());
+    let is_address =
+        |condition: &Condition| matches!(condition.key, ConditionKey::SourceIp | ConditionKey::RemoteIp);
+    by_source || rule.conditions.iter().any(is_address)
 }
 
 /// `open` says that no allow policy is in force.

@@ -239,6 +239,8 @@ pub enum Question {
     Name(Arc<str>),
     /// An address and port that the application dialled.
     Address(IpAddr, u16),
+    /// A workload or gateway that says it has this name.
+    Workload(WorkloadName),
 }
 
 /// The answer to a [`Question`]. The units it refers to come in the same batch.
@@ -252,6 +254,13 @@ pub enum Answer {
         host: Option<Host>,
         /// The endpoint's uid.
         uid: Arc<str>,
+    },
+    /// Who has that name, and where it is.
+    Workload {
+        /// Its identity; whoever says it is this workload and proves another is not.
+        identity: SpiffeId,
+        /// Its addresses; none for a gateway, which serves from its host.
+        addresses: Vec<IpAddr>,
     },
     /// Nothing has that name or address. For a name, nothing under `under` exists either (`*.example.com`), so that
     /// one answer spares many questions; the exact name itself where something near it does exist.

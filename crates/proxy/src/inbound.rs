@@ -18,6 +18,7 @@ use leno_http::io::{Io, Prefixed};
 use leno_identity::tls::mesh::ClientAuth;
 use leno_identity::tls::peer;
 use leno_model::failure::Failure;
+use leno_model::name::WorkloadName;
 use leno_model::policy::{MtlsMode, Peer};
 use leno_model::service;
 use leno_telemetry::istio::{HttpHandle, Reporter, Security};
@@ -34,6 +35,7 @@ use crate::path::{Decided, Decision, Path};
 use crate::prepare;
 use crate::proof::Proof;
 use crate::record::Ends;
+use crate::resolve;
 use crate::secure;
 use crate::serve;
 use crate::upstream::To;
@@ -50,6 +52,10 @@ pub(crate) struct InboundPath {
     pub(crate) peer: Option<peer::Peer>,
     /// What it proved that by.
     proof: Option<Proof>,
+    /// Which of the workloads with its identity it says it is.
+    claimed: Option<WorkloadName>,
+    /// Its own address in the mesh, where the connection doesn't tell and it is known by now.
+    caller: Cell<Option<IpAddr>>,
     /// The workload's address and port.
     pub(crate) destination: SocketAddr,
     /// Whether a service declares the port.
@@ -149,8 +155,12 @@ fn admit(
     let source = caller(&proof.peer, open);
     let peer = Some(proof.peer.clone());
     let destination = SocketAddr::new(open.ip, open.port);
+    let claimed = WorkloadName {
+        namespace: Arc::clone(&open.source.namespace),
+        name: Arc::clone(&open.source.workload),
+    };
     let path = InboundPath::new(core, local, tables, ends, peer, destination, source);
-    Ok(InboundPath { proof: Some(proof), ..path })
+    Ok(InboundPath { proof: Some(proof), claimed: Some(claimed), ..path })
 }
 
 /// The caller as it describes itself, as far as its certificate doesn't say otherwise.
@@ -270,10 +280,7 @@ async fn plain_http(core: Rc<Core>, path: InboundPath, io: Box<dyn Io>) {
 /// A port of which nothing is declared. `judged`: the peer's proxy waits for a verdict before the first byte.
 async fn undeclared(core: Rc<Core>, path: InboundPath, mut io: Box<dyn Io>, judged: bool) {
     // The verdict on who may connect comes before anything is dialled.
-    let view = core.view();
-    let decision = path.check_connection(&view);
-    drop(view);
-    if let Err(failure) = decision {
+    if let Err(failure) = path.check(&core).await {
         return opaque::deny(&core, &path, io, judged, failure).await;
     }
     if judged && opaque::accept(&mut io).await.is_err() {
@@ -317,6 +324,8 @@ impl InboundPath {
             forwarded: peer.as_ref().map(|peer| prepare::caller(local, peer)),
             peer,
             proof: None,
+            claimed: None,
+            caller: Cell::new(None),
             destination,
             declared: declared.is_some(),
             source,
@@ -371,7 +380,8 @@ impl InboundPath {
 
     /// The connection as policies see it.
     pub(crate) fn peer(&self) -> Peer {
-        let ip = self.ends.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip());
+        let ip = self.ends.remote.map(|remote| remote.ip()).or_else(|| self.caller.get());
+        let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Peer {
             ip,
             identity: self.peer.as_ref().map(|peer| peer.id.clone()),
@@ -382,8 +392,35 @@ impl InboundPath {
         }
     }
 
-    /// Whether an opaque connection is allowed.
-    pub(crate) fn check_connection(&self, view: &View) -> Result<(), Failure> {
+    /// Finds out the caller's own address if a policy asks for it and the connection doesn't tell: a Unix socket has
+    /// none. What counts is where the control plane knows the workload to be that the caller says it is, provided that
+    /// it has the identity which the caller has proved; a caller of which that can't be said has no known address.
+    pub(crate) async fn learn_caller(&self, core: &Core) {
+        let reads = || {
+            let view = core.view();
+            view.inbound.as_deref().is_some_and(|tables| tables.authorizer.reads_addresses())
+        };
+        let (Some(peer), Some(claimed)) = (&self.peer, &self.claimed) else { return };
+        if self.ends.remote.is_some() || self.caller.get().is_some() || !reads() {
+            return;
+        }
+        let Ok(Some((identity, addresses))) = resolve::workload(core, claimed).await else { return };
+        if identity != peer.id {
+            return;
+        }
+        let alike = |ip: &&IpAddr| ip.is_ipv4() == self.destination.is_ipv4();
+        let known = addresses.iter().find(alike).or_else(|| addresses.first()).copied();
+        // A gateway has no address in the mesh: it calls from this host.
+        self.caller.set(Some(known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))));
+    }
+
+    /// Whether an opaque connection is allowed by what is in effect now.
+    pub(crate) async fn check(&self, core: &Core) -> Result<(), Failure> {
+        self.learn_caller(core).await;
+        self.check_connection(&core.view())
+    }
+
+    fn check_connection(&self, view: &View) -> Result<(), Failure> {
         let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
         self.check_trust(view)?;
         if self.peer.is_none() && tables.unit.mtls.port(self.destination.port()) == MtlsMode::Strict {

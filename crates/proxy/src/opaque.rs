@@ -124,7 +124,7 @@ async fn outbound_joined(
     let mut stream = Stream::begin(&core, &parties, &path.ends, in_flight);
     stream.upstream = Some(chosen.target);
     stream.cluster = Some(path.cluster_name());
-    stream.relay(&core, client, upstream, |_view| Ok(())).await;
+    stream.relay(&core, client, upstream, async |_core| Ok(())).await;
 }
 
 fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, failure: Failure) {
@@ -146,10 +146,7 @@ fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, fa
 
 /// Relays a connection to the own workload. `judged`: the peer's proxy waits for a verdict before the first byte.
 pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<dyn Io>, judged: bool) {
-    let view = core.view();
-    let allowed = path.check_connection(&view);
-    drop(view);
-    if let Err(failure) = allowed {
+    if let Err(failure) = path.check(&core).await {
         return deny(&core, path, client, judged, failure).await;
     }
     let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, &[]) {
@@ -184,7 +181,7 @@ pub(crate) async fn joined_inbound(
     let mut stream = Stream::begin(&core, &path.parties(), &path.ends, None);
     stream.upstream = Some(path.destination);
     stream.cluster = Some(format!("inbound|{}||", path.destination.port()));
-    stream.relay(&core, client, upstream, |view| path.check_connection(view)).await;
+    stream.relay(&core, client, upstream, async |core| path.check(core).await).await;
 }
 
 /// Relays a connection that leaves the mesh: `asked` is what the caller dialled, `address` where that leads. `judge` says
@@ -217,8 +214,8 @@ pub(crate) async fn leaving(
             let mut stream = Stream::begin(&core, &parties, &ends, None);
             stream.upstream = Some(address);
             stream.cluster = Some("PassthroughCluster".to_owned());
-            let judge = |view: &View| {
-                judge(view, &proof.peer.id)?;
+            let judge = async |core: &Core| {
+                judge(&core.view(), &proof.peer.id)?;
                 proof.check(local)
             };
             stream.relay(&core, io, upstream, judge).await;
@@ -271,7 +268,7 @@ impl<'c> Stream<'c> {
         core: &Core,
         mut client: Box<dyn Io>,
         mut upstream: Dialled,
-        judge: impl Fn(&View) -> Result<(), Failure>,
+        judge: impl AsyncFn(&Core) -> Result<(), Failure>,
     ) {
         let drain = core.shared.lifecycle.drain().clone();
         let _until_drained = drain.guard();
@@ -281,22 +278,28 @@ impl<'c> Stream<'c> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
         // Whatever changed since the connection was judged, while its server was dialled, has told nobody yet.
-        let end = if let Err(failure) = judge(&core.view()) {
+        let end = if let Err(failure) = judge(core).await {
             Err(failure)
         } else {
             let moving = relay::duplex(&mut *client, &mut *upstream.io, &received, &sent);
-            tokio::pin!(moving);
+            let denied = async {
+                loop {
+                    if changed.changed().await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    if let Err(failure) = judge(core).await {
+                        break failure;
+                    }
+                }
+            };
+            tokio::pin!(moving, denied);
             loop {
                 tokio::select! {
                     biased;
                     end = &mut moving => break Ok(end),
                     () = drain.forced() => break Err(Failure::Draining),
+                    failure = &mut denied => break Err(failure),
                     _ = ticks.tick() => self.count(received.bytes(), sent.bytes()),
-                    Ok(()) = changed.changed() => {
-                        if let Err(failure) = judge(&core.view()) {
-                            break Err(failure);
-                        }
-                    }
                 }
             }
         };

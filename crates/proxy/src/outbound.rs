@@ -80,9 +80,9 @@ pub(crate) async fn dialled(core: &Core, local: &Local, destination: SocketAddr)
         Meaning::External => Ok(Dialled::External),
         Meaning::Mesh(Answer::Service(host)) => Ok(Dialled::Service(host)),
         Meaning::Mesh(Answer::Endpoint { host: Some(host), uid }) => Ok(Dialled::Endpoint(host, uid)),
-        Meaning::Mesh(Answer::Endpoint { host: None, .. } | Answer::Absent { .. }) => {
-            Err(Failure::NoDestination)
-        }
+        Meaning::Mesh(
+            Answer::Endpoint { host: None, .. } | Answer::Workload { .. } | Answer::Absent { .. },
+        ) => Err(Failure::NoDestination),
     }
 }
 

@@ -227,6 +227,14 @@ impl Path {
         }
     }
 
+    /// Finds out, before a request is decided, what the connection doesn't tell.
+    pub(crate) async fn learn_caller(&self, core: &Core) {
+        match self {
+            Self::Outbound(_) | Self::Gateway(_) => {}
+            Self::Inbound(path) => path.learn_caller(core).await,
+        }
+    }
+
     /// Whether a request that is under way may still be, by the configuration in effect now. One that leads elsewhere
     /// goes on as it was decided; the other side judges it.
     pub(crate) fn judge(&self, view: &View, head: &RequestHead) -> Result<(), Failure> {

@@ -42,6 +42,7 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
         return refuse(&mut record, reply, failure);
     }
     record.prepared(&head);
+    path.learn_caller(&core).await;
     let view = core.view();
     let decided = path.decide(&view, &head, core.draw(), &mut Silent);
     record.decided(decided.rule.and_then(|rule| rule.name.as_ref()), decided.details);
@@ -386,13 +387,12 @@ async fn denied(core: &Core, path: &Path, decided: &Rc<Held>, head: &RequestHead
     }
     let mut changed = core.shared.changed.subscribe();
     loop {
-        let view = core.view();
-        if !Rc::ptr_eq(&view, decided)
-            && let Err(failure) = path.judge(&view, head)
-        {
-            return failure;
+        if !Rc::ptr_eq(&core.view(), decided) {
+            path.learn_caller(core).await;
+            if let Err(failure) = path.judge(&core.view(), head) {
+                return failure;
+            }
         }
-        drop(view);
         if changed.changed().await.is_err() {
             return std::future::pending().await;
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use leno_engine::egress;
 use leno_model::failure::Failure;
+use leno_model::name::WorkloadName;
+use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{Answer, MeshSettings, OutboundMode, Question};
 use leno_wire::client::AskError;
 
@@ -51,6 +53,17 @@ pub(crate) async fn name(core: &Core, name: &str) -> Result<Option<Answer>, Fail
     }
 }
 
+/// Identity and addresses of the workload or gateway of this name; `None` where there is none.
+pub(crate) async fn workload(
+    core: &Core,
+    name: &WorkloadName,
+) -> Result<Option<(SpiffeId, Vec<IpAddr>)>, Failure> {
+    match ask(core, Question::Workload(name.clone())).await? {
+        Answer::Workload { identity, addresses } => Ok(Some((identity, addresses))),
+        _ => Ok(None),
+    }
+}
+
 /// The longest wildcard host that covers the name, where one is held.
 fn wildcard(view: &View, name: &str) -> Option<Answer> {
     let mesh = view.mesh.as_deref()?;
@@ -84,6 +97,7 @@ fn absent(question: &Question) -> Answer {
     let under = match question {
         Question::Name(name) => Arc::clone(name),
         Question::Address(ip, port) => format!("{ip}:{port}").into(),
+        Question::Workload(name) => name.to_string().into(),
     };
     Answer::Absent { under }
 }

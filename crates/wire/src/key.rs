@@ -212,15 +212,18 @@ impl FromStr for Subject {
 }
 
 /// Splits `namespace/name`. Neither part may be empty or have characters that Kubernetes names don't have.
-fn object_name(text: &str) -> Result<(Arc<str>, Arc<str>), Malformed> {
-    let valid = |part: &str| {
-        (1..=253).contains(&part.len())
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
+pub(crate) fn object_name(text: &str) -> Result<(Arc<str>, Arc<str>), Malformed> {
     match text.split_once('/') {
-        Some((namespace, name)) if valid(namespace) && valid(name) => Ok((namespace.into(), name.into())),
+        Some((namespace, name)) if is_object_name(namespace) && is_object_name(name) => {
+            Ok((namespace.into(), name.into()))
+        }
         _ => Err(Malformed::new("a name is NAMESPACE/NAME of letters, digits, '-', '_' and '.'")),
     }
+}
+
+pub(crate) fn is_object_name(part: &str) -> bool {
+    (1..=253).contains(&part.len())
+        && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 #[cfg(test)]
@@ -239,6 +242,7 @@ mod tests {
             (Kind::Answer, "name:reviews"),
             (Kind::Answer, "address:10.0.0.1:80"),
             (Kind::Answer, "address:[fd00::1]:80"),
+            (Kind::Answer, "workload:default/web-0"),
         ] {
             let key = Key::parse(kind, name).unwrap();
             assert_eq!((key.kind(), key.name().as_str()), (kind, name));
@@ -261,6 +265,8 @@ mod tests {
             (Kind::Answer, "name:Reviews"),
             (Kind::Answer, "address:10.0.0.01:80"),
             (Kind::Answer, "address:fd00::1:80"),
+            (Kind::Answer, "workload:web-0"),
+            (Kind::Answer, "workload:a/b c"),
         ] {
             assert!(Key::parse(kind, name).is_err(), "{kind:?} {name}");
         }

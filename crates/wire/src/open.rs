@@ -4,7 +4,8 @@
 //! connection's own bytes follow at once. On an opaque connection the server's first byte is a [`Verdict`]; on HTTP
 //! connections refusals are ordinary responses.
 //!
-//! What a client says about itself ([`Source`]) is a claim: good for metrics, nothing else.
+//! What a client says about itself ([`Source`]) is a claim: good for metrics, and for nothing else that the control
+//! plane doesn't confirm of the identity which the client has proved.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub enum Protocol {
     Opaque,
 }
 
-/// The caller as it describes itself. For metrics only.
+/// The caller as it describes itself: a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// Its namespace.
@@ -114,11 +115,16 @@ pub enum Decoded {
 const PREFIX_BYTES: usize = 4;
 
 impl Open {
-    /// The first flight. What the source says of itself is only for metrics, so whatever of it breaks a limit is left
-    /// out, or it all, and the flight always fits.
+    /// The first flight. Whatever of what the source says of itself breaks a limit is left out, the labels before all of
+    /// it, so that the flight always fits.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut message = self.write();
+        if message.encoded_len() > MAX_OPEN_BYTES
+            && let Some(source) = &mut message.source
+        {
+            source.labels.clear();
+        }
         if message.encoded_len() > MAX_OPEN_BYTES {
             message.source = None;
         }

@@ -96,7 +96,7 @@ impl Unit {
 fn answered_host(answer: &Answer) -> Option<&Host> {
     match answer {
         Answer::Service(host) | Answer::Endpoint { host: Some(host), .. } => Some(host),
-        Answer::Endpoint { host: None, .. } | Answer::Absent { .. } => None,
+        Answer::Endpoint { host: None, .. } | Answer::Workload { .. } | Answer::Absent { .. } => None,
     }
 }
 

@@ -7,8 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use leno_model::name::Host;
+use leno_model::name::{Host, WorkloadName};
 use leno_model::service::{Service, Workload};
+use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{Answer, Question};
 
 use super::endpoints;
@@ -20,6 +21,7 @@ pub fn answer(index: &Index, question: &Question, namespace: &str) -> Answer {
     match question {
         Question::Name(name) => by_name(index, name, namespace),
         Question::Address(ip, port) => by_address(index, *ip, *port),
+        Question::Workload(name) => by_workload(index, name),
     }
 }
 
@@ -81,6 +83,24 @@ fn absent(index: &Index, name: &Arc<str>, tails: &[String]) -> Answer {
     let suffixes = name.rmatch_indices('.').filter_map(|(at, dot)| name.get(at + dot.len()..));
     let broadest = suffixes.into_iter().find(|suffix| !exists(suffix));
     Answer::Absent { under: broadest.map_or_else(|| name.clone(), |suffix| format!("*.{suffix}").into()) }
+}
+
+/// Who has the name of a workload or gateway: what a proxy checks against what a caller proves.
+fn by_workload(index: &Index, name: &WorkloadName) -> Answer {
+    let snapshot = index.snapshot();
+    if let Some(workload) = snapshot.workloads.get(name) {
+        let (identity, addresses) = (workload.identity.clone(), workload.addresses.clone());
+        return Answer::Workload { identity, addresses };
+    }
+    let gateway = snapshot.gateways.get(&(name.namespace.clone(), name.name.clone()));
+    let identity = gateway.and_then(|gateway| {
+        let domain = &snapshot.mesh.trust_domain;
+        SpiffeId::for_service_account(domain, &name.namespace, &gateway.service_account).ok()
+    });
+    match identity {
+        Some(identity) => Answer::Workload { identity, addresses: Vec::new() },
+        None => Answer::Absent { under: format!("workload:{name}").into() },
+    }
 }
 
 fn by_address(index: &Index, ip: IpAddr, port: u16) -> Answer {

@@ -57,7 +57,8 @@ fn run(text: &str) -> String {
     out
 }
 
-/// What a line asks for: `host H`, `endpoints H`, `workload NS/N`, `gateway NS/N`, `mesh`, `name N`, `address A:P`.
+/// What a line asks for: `host H`, `endpoints H`, `workload NS/N`, `gateway NS/N`, `mesh`, `name N`, `address A:P`,
+/// `caller NS/N`.
 fn key(line: &str) -> Key {
     let (what, name) = line.split_once(' ').unwrap_or((line, "mesh"));
     let kind = match what {
@@ -68,6 +69,7 @@ fn key(line: &str) -> Key {
         "gateway" => Kind::Gateway,
         "name" => return Key::Answer(Question::Name(name.into())),
         "address" => return Key::parse(Kind::Answer, &format!("address:{name}")).unwrap(),
+        "caller" => return Key::parse(Kind::Answer, &format!("workload:{name}")).unwrap(),
         _ => panic!("{line}"),
     };
     Key::parse(kind, name).unwrap()

@@ -270,6 +270,26 @@ fn rules_about_http_are_strict_with_opaque_traffic() {
 }
 
 #[test]
+fn callers_addresses_are_worth_finding_out_only_where_a_rule_looks_at_them() {
+    let net = || Clause { any: vec!["10.0.0.0/8".parse().unwrap()], none: Vec::new() };
+    let value = || Clause { any: vec![ConditionValue::Net("10.0.0.0/8".parse().unwrap())], none: Vec::new() };
+    for (rule, expected) in [
+        (everything(), false),
+        (to_paths(Clause { any: vec![PathMatch::Exact("/a".into())], none: Vec::new() }), false),
+        (when(ConditionKey::DestinationIp, value()), false),
+        (from(Source { ips: net(), ..Source::default() }), true),
+        (from(Source { remote_ips: net(), ..Source::default() }), true),
+        (when(ConditionKey::SourceIp, value()), true),
+        (when(ConditionKey::RemoteIp, value()), true),
+    ] {
+        let shadow = authorizer(vec![shadow(deny(vec![rule.clone()]))]);
+        let got =
+            (authorizer(vec![allow(vec![everything(), rule])]).reads_addresses(), shadow.reads_addresses());
+        assert_eq!(got, (expected, expected));
+    }
+}
+
+#[test]
 fn rules_that_are_not_understood_only_ever_deny() {
     let rule = |source| PolicyRule { incomplete: true, ..from(source) };
     let other = Source { namespaces: any([text("other")]), ..Source::default() };

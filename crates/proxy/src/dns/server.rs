@@ -125,7 +125,9 @@ impl Server {
         let (host, uid) = match answer {
             Answer::Service(host) => (host, None),
             Answer::Endpoint { host: Some(host), uid } => (host, Some(uid)),
-            Answer::Endpoint { host: None, .. } | Answer::Absent { .. } => return Known::Absent,
+            Answer::Endpoint { host: None, .. } | Answer::Workload { .. } | Answer::Absent { .. } => {
+                return Known::Absent;
+            }
         };
         let Some(tables) = view.hosts.get(host) else { return Known::Absent };
         let mut addresses: Vec<IpAddr> = match uid {

@@ -269,7 +269,7 @@ impl Machine {
         if !question::is_askable(question) {
             let under = match question {
                 Question::Name(name) => name.clone(),
-                Question::Address(..) => question::name(question).into(),
+                Question::Address(..) | Question::Workload(_) => question::name(question).into(),
             };
             actions.push(reply(Ok(Answer::Absent { under })));
         } else if let Some(answer) = self.answer(question) {

@@ -129,6 +129,8 @@ impl Names {
             Question::Address(ip, port) => {
                 of(&SocketAddr::new(*ip, *port).to_string()).or_else(|| of(&ip.to_string()))
             }
+            // Names of another kind, which nothing covers.
+            Question::Workload(_) => return None,
         }
         .or_else(|| of("*"))
     }

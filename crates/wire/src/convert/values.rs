@@ -502,6 +502,9 @@ fn question() -> BoxedStrategy<Question> {
     prop_oneof![
         name.prop_map(|name| Question::Name(name.into())),
         (ip(), port()).prop_map(|(ip, port)| Question::Address(ip, port)),
+        ("[a-z]{1,8}", "[a-z]{1,8}-[0-9]").prop_map(|(namespace, name)| {
+            Question::Workload(WorkloadName { namespace: namespace.into(), name: name.into() })
+        }),
     ]
     .boxed()
 }
@@ -510,6 +513,8 @@ fn answer() -> BoxedStrategy<Answer> {
     prop_oneof![
         host().prop_map(Answer::Service),
         (of(host()), word()).prop_map(|(host, uid)| Answer::Endpoint { host, uid }),
+        (identity(), vec(ip(), 0..3))
+            .prop_map(|(identity, addresses)| Answer::Workload { identity, addresses }),
         word().prop_map(|under| Answer::Absent { under }),
     ]
     .boxed()
