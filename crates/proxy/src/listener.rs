@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::dial;
 use crate::limits::ACCEPT_PAUSE;
 use crate::local::Local;
-use crate::outbound::Dialled;
+use crate::outbound::{Client, Dialled};
 use crate::places::Place;
 use crate::{egress, gateway, inbound, outbound};
 
@@ -36,8 +36,15 @@ pub enum Socket {
 pub enum Kind {
     /// The own workload opened it to its original destination.
     Outbound,
-    /// It is for this service, whatever was dialled.
+    /// The own workload opened it for this service, whatever it dialled.
     Service {
+        /// The service.
+        host: Host,
+        /// The service port.
+        port: u16,
+    },
+    /// It is for this service, and comes from outside the mesh.
+    Published {
         /// The service.
         host: Host,
         /// The service port.
@@ -192,7 +199,14 @@ async fn serve(
         (Kind::Service { host, port }, destination) => {
             let mut destination = destination.unwrap_or(unspecified);
             destination.set_port(port);
-            outbound::serve_known(core, local, io, remote, destination, Dialled::Service(host)).await;
+            let dialled = Dialled::Service(host);
+            outbound::serve_known(core, local, io, remote, destination, dialled, Client::Own).await;
+        }
+        (Kind::Published { host, port }, destination) => {
+            let mut destination = destination.unwrap_or(unspecified);
+            destination.set_port(port);
+            let dialled = Dialled::Service(host);
+            outbound::serve_known(core, local, io, remote, destination, dialled, Client::Stranger).await;
         }
         (Kind::Mesh, _) => inbound::mesh(core, local, io, remote).await,
         (Kind::Direct { port }, Some(mut destination)) => {

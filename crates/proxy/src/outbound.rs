@@ -3,7 +3,7 @@
 //! Original destination → meaning → protocol → requests or bytes. What the client dialled decides which service it
 //! means; the host in a request decides only where the address says nothing.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -46,12 +46,22 @@ pub(crate) enum Dialled {
     Host,
 }
 
+/// Whose requests these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// The own workload's.
+    Own,
+    /// Somebody's outside the mesh, at a published port.
+    Stranger,
+}
+
 /// A connection's way out.
 pub(crate) struct OutboundPath {
     pub(crate) local: Arc<Local>,
     pub(crate) ends: Ends,
     pub(crate) dialled: Dialled,
     pub(crate) destination: SocketAddr,
+    client: Client,
     unknown: HttpHandle,
     handles: Handles,
 }
@@ -68,7 +78,7 @@ pub(crate) async fn connection(
         Ok(dialled) => dialled,
         Err(failure) => return opaque::refuse(&core, &local, Reporter::Source, failure),
     };
-    serve_known(core, local, io, remote, destination, dialled).await;
+    serve_known(core, local, io, remote, destination, dialled, Client::Own).await;
 }
 
 /// What an address means.
@@ -94,6 +104,7 @@ pub(crate) async fn serve_known(
     remote: Option<SocketAddr>,
     destination: SocketAddr,
     dialled: Dialled,
+    client: Client,
 ) {
     // A published port names its service without having asked for it yet.
     if let Dialled::Service(host) = &dialled
@@ -103,7 +114,7 @@ pub(crate) async fn serve_known(
         return opaque::refuse(&core, &local, Reporter::Source, Failure::NoDestination);
     }
     let declared = declared(&core, &dialled, destination.port());
-    let path = OutboundPath::new(&core, &local, dialled, destination, remote);
+    let path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
     match declared {
         service::Protocol::Tcp | service::Protocol::Tls => opaque::outbound(core, &path, io).await,
         service::Protocol::Http | service::Protocol::Http2 | service::Protocol::Grpc => {
@@ -201,7 +212,15 @@ impl OutboundPath {
     ) -> Self {
         let unknown = unknown_handle(core, local, &dialled, destination);
         let ends = Ends { remote, local: Some(destination), server_name: None };
-        Self { local: Arc::clone(local), ends, dialled, destination, unknown, handles: Handles::default() }
+        Self {
+            local: Arc::clone(local),
+            ends,
+            dialled,
+            destination,
+            client: Client::Own,
+            unknown,
+            handles: Handles::default(),
+        }
     }
 
     /// Where opaque bytes go: to the service that was dialled, whatever its routes for requests say.
@@ -238,7 +257,14 @@ impl OutboundPath {
     }
 
     pub(crate) fn prepare(&self, core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
-        prepare::outbound(core, head)
+        match self.client {
+            Client::Own => prepare::outbound(core, head),
+            Client::Stranger => {
+                let unspecified = IpAddr::from([0, 0, 0, 0]);
+                let ip = self.ends.remote.map_or(unspecified, |remote| remote.ip());
+                prepare::edge(core, ip, head)
+            }
+        }
     }
 
     pub(crate) fn chosen(&self, core: &Core, chosen: &Chosen, record: &mut Record) {

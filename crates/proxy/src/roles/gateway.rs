@@ -26,7 +26,7 @@ pub fn setup(handoff: GatewayHandoff, format: Format) -> Result<Setup, HandoffEr
         let host = published.host.parse().map_err(HandoffError::Host)?;
         let socket = TcpListener::bind(published.listen)
             .map_err(|source| HandoffError::Bind { address: published.listen, source })?;
-        let kind = Kind::Service { host, port: published.port };
+        let kind = Kind::Published { host, port: published.port };
         listeners.push(Listener { kind, socket: Socket::Tcp(socket), local: Arc::clone(&local) });
     }
     if let Some(fd) = handoff.egress {
