@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use leno_http::detect::{self, Detection};
 use leno_http::io::{Io, Prefixed};
+use leno_http::limits::{HEADER_TIMEOUT, IDLE_TIMEOUT};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use tokio::io::AsyncReadExt;
@@ -52,6 +53,12 @@ impl Peeked {
         Self { io, bytes: BytesMut::new(), found: None }
     }
 
+    /// Waits for the first bytes, or for the client's end. Cancelling loses nothing.
+    async fn begin(&mut self) {
+        self.bytes.reserve(1024);
+        let _told_by_the_next_read = self.io.read_buf(&mut self.bytes).await;
+    }
+
     /// Reads until the bytes say what they are; false when the connection breaks. A client that ends before that, as one
     /// that only listens may do at once, is opaque: its end is passed on like its bytes. Cancelling loses nothing.
     async fn read(&mut self) -> bool {
@@ -88,7 +95,9 @@ impl Peeked {
 /// answers 400 to what is no request either.
 pub(crate) async fn http(io: Box<dyn Io>) -> Option<(Protocol, Box<dyn Io>)> {
     let mut peeked = Peeked::new(io);
-    match tokio::time::timeout(leno_http::limits::IDLE_TIMEOUT, peeked.read()).await {
+    // Clients connect ahead of their first request, but a request that has begun is not left half said.
+    tokio::time::timeout(IDLE_TIMEOUT, peeked.begin()).await.ok()?;
+    match tokio::time::timeout(HEADER_TIMEOUT, peeked.read()).await {
         Ok(true) if !peeked.bytes.is_empty() => {}
         _ => return None,
     }
