@@ -139,6 +139,9 @@ mod tests {
         let (vault, blobs, mut orders) = Vault::open(ours).await.unwrap();
         assert_eq!(blobs, Blobs::from([("key".to_owned(), b"secret".to_vec())]));
         vault.put("state", b"units").await.unwrap();
+        let large = vec![0; VAULT_BLOB_BYTES + 1];
+        let refused = vault.put("large", &large).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "and nothing is sent");
         vault.ready().await.unwrap();
         assert_eq!(frame(&mut supervisor).await.unwrap(), (PUT, b"\x05stateunits".to_vec()));
         assert_eq!(frame(&mut supervisor).await.unwrap(), (READY, Vec::new()));

@@ -1,0 +1,17 @@
+//! Whole proxies, each in a thread of its own, with a control plane in this process and real sockets around them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod app;
+mod changes;
+mod gateway;
+mod hardening;
+mod inbound;
+mod outbound;
+mod world;
