@@ -60,7 +60,8 @@ fn way(
     if asked == RESOLVER {
         return Ok(resolver::of_this_machine());
     }
-    if host.iter().any(|allowed| allowed.is(caller) && allowed.host.contain(asked)) {
+    let is_ours = caller.trust_domain() == mesh.trust_domain.as_str();
+    if is_ours && host.iter().any(|allowed| allowed.is(caller) && allowed.host.contain(asked)) {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), asked.port()));
     }
     if mesh.ranges.iter().any(|range| range.contains(&asked.ip())) {
@@ -71,7 +72,8 @@ fn way(
 }
 
 impl HostCaller {
-    /// Whether this caller is meant. The handshake has proved that it is of the mesh's trust domain.
+    /// Whether this caller is meant, if it is of the mesh's own trust domain: a federated one has accounts of the same
+    /// names.
     fn is(&self, caller: &SpiffeId) -> bool {
         caller.service_account() == Some((self.namespace.as_str(), self.service_account.as_str()))
     }
