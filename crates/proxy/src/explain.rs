@@ -255,7 +255,8 @@ fn inbound(
     let own = tables.unit.addresses.first().copied().unwrap_or_else(|| IpAddr::from([0, 0, 0, 0]));
     let remote = ip.map(|ip| SocketAddr::new(ip, 0));
     let destination = SocketAddr::new(own, question.port);
-    Ok(Ok(Path::Inbound(InboundPath::explained(core, local, tables, peer, remote, destination))))
+    let path = InboundPath::explained(core, local, tables, peer, remote, destination);
+    Ok(Ok(Path::Inbound(Box::new(path))))
 }
 
 impl Explanation {

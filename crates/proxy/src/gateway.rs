@@ -117,13 +117,11 @@ impl GatewayPath {
         draw: u64,
         explain: &mut impl Explain,
     ) -> Decided<'v> {
-        let Some(gateway) = view.gateway.as_deref() else { return Decided::fail(Failure::NotDiscovered) };
-        let Some(tables) = gateway.ports.get(&self.port) else { return Decided::fail(Failure::NoRoute) };
-        if !gateway.authorizer.is_empty()
-            && !gateway.authorizer.check(&self.peer(), Some(head), explain).is_allowed()
-        {
-            return Decided::fail(Failure::Denied);
+        if let Err(failure) = self.check(view, head, explain) {
+            return Decided::fail(failure);
         }
+        let tables = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&self.port));
+        let Some(tables) = tables else { return Decided::fail(Failure::NoRoute) };
         if !tables.admits(self.ends.server_name.as_deref(), head.authority()) {
             return Decided::fail(Failure::NoRoute);
         }
@@ -137,9 +135,26 @@ impl GatewayPath {
         let mut decided = Decided::by_route(view, router.route(head, &source, draw, explain), self.port);
         if let Decision::Forward(plan) = &mut decided.decision {
             // That a client speaks HTTP/2 says nothing about the applications behind (as with Istio's gateways).
-            plan.protocol.get_or_insert(if head.is_grpc() { Protocol::Http2 } else { Protocol::Http1 });
+            let usual = if head.is_grpc() { Protocol::Http2 } else { Protocol::Http1 };
+            plan.protocol = plan.protocol.or(Some(usual));
         }
         decided
+    }
+
+    /// Whether the gateway's policies allow a request.
+    pub(crate) fn check(
+        &self,
+        view: &View,
+        head: &RequestHead,
+        explain: &mut impl Explain,
+    ) -> Result<(), Failure> {
+        let gateway = view.gateway.as_deref().ok_or(Failure::NotDiscovered)?;
+        if !gateway.authorizer.is_empty()
+            && !gateway.authorizer.check(&self.peer(), Some(head), explain).is_allowed()
+        {
+            return Err(Failure::Denied);
+        }
+        Ok(())
     }
 
     /// The connection as policies see it: a client outside the mesh has no identity.

@@ -268,7 +268,7 @@ pub(crate) async fn direct(
 }
 
 async fn http(core: Rc<Core>, path: InboundPath, protocol: leno_http::server::Protocol, io: Box<dyn Io>) {
-    serve::requests(core, Path::Inbound(path), protocol, io, Scheme::Http).await;
+    serve::requests(core, Path::Inbound(Box::new(path)), protocol, io, Scheme::Http).await;
 }
 
 async fn plain_http(core: Rc<Core>, path: InboundPath, io: Box<dyn Io>) {

@@ -30,7 +30,7 @@ pub(crate) enum Path {
     /// From the own workload to the mesh or out of it.
     Outbound(OutboundPath),
     /// To the own workload.
-    Inbound(InboundPath),
+    Inbound(Box<InboundPath>),
     /// From outside the mesh into it.
     Gateway(GatewayPath),
 }
@@ -87,6 +87,14 @@ pub(crate) struct Plan<'v> {
     pub(crate) response_headers: [&'v HeaderEdits; 2],
     /// Time for the whole exchange.
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Plan<'_> {
+    /// Whether the request goes on otherwise than it came.
+    pub(crate) fn edits_request(&self) -> bool {
+        let edits_fields = self.request_headers.iter().any(|edits| !edits.is_empty());
+        self.path.is_some() || self.authority.is_some() || edits_fields
+    }
 }
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
@@ -239,7 +247,8 @@ impl Path {
     /// goes on as it was decided; the other side judges it.
     pub(crate) fn judge(&self, view: &View, head: &RequestHead) -> Result<(), Failure> {
         match self {
-            Self::Outbound(_) | Self::Gateway(_) => Ok(()),
+            Self::Outbound(_) => Ok(()),
+            Self::Gateway(path) => path.check(view, head, &mut Silent),
             Self::Inbound(path) => match path.decide(view, head, &mut Silent).decision {
                 Decision::Fail(failure) => Err(failure),
                 _ => Ok(()),

@@ -122,9 +122,12 @@ enum Begun {
 
 impl Forwarding<'_> {
     async fn run(&mut self, mut head: RequestHead, mut body: Incoming, mut reply: Reply) {
+        // A gateway's policies are about the request as it came.
+        let came = self.plan.edits_request().then(|| head.clone());
         if let Err(failure) = self.edit_request(&mut head) {
             return refuse(self.record, reply, failure);
         }
+        let seen = came.as_ref().unwrap_or(&head);
         let mut deadline = pin!(self.plan.timeout.map(tokio::time::sleep));
         let mut tried = Vec::new();
         let mut last = Failure::NoEndpoint;
@@ -146,11 +149,9 @@ impl Forwarding<'_> {
                     continue;
                 }
             };
-            match self.begin(&head, &mut sent, &mut body, &mut reply, deadline.as_mut()).await {
+            match self.begin(seen, &mut sent, &mut body, &mut reply, deadline.as_mut()).await {
                 Begun::Answer(answer, incoming, uploading) => {
-                    return self
-                        .answer(&head, sent, answer, incoming, uploading, body, reply, deadline)
-                        .await;
+                    return self.answer(seen, sent, answer, incoming, uploading, body, reply, deadline).await;
                 }
                 Begun::Over(failure) => return self.record.failed(failure),
                 Begun::Denied(failure) => return refuse(self.record, reply, failure),
@@ -382,7 +383,7 @@ impl Forwarding<'_> {
 
 /// Waits until a change of policy or trust denies a request that is under way. `decided` is the view that allowed it.
 async fn denied(core: &Core, path: &Path, decided: &Rc<Held>, head: &RequestHead) -> Failure {
-    if !matches!(path, Path::Inbound(_)) {
+    if matches!(path, Path::Outbound(_)) {
         return std::future::pending().await;
     }
     let mut changed = core.shared.changed.subscribe();
