@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 use leno_capture::socket::{self, Liveness};
 use leno_http::io::Io;
 use leno_http::server::Protocol;
-use leno_identity::holder;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::{Address, Transport};
@@ -26,6 +25,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use crate::core::Core;
 use crate::judged::Judged;
 use crate::local::Local;
+use crate::proof::Proof;
 use crate::secure;
 use crate::upstream::{Picked, Spoken};
 
@@ -98,6 +98,8 @@ pub(crate) struct Dialled {
     /// The last second in which both sides' certificates are valid; `None` where none were shown. Requests are sent
     /// no later than that.
     pub(crate) until: Option<SystemTime>,
+    /// Who is there, where it is a peer of the mesh.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// Dials within `limit`. Where there is no descriptor left, idle upstream connections give up theirs.
@@ -118,7 +120,7 @@ async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
     match way {
         Way::Plain(address) => {
             let stream = tcp(*address, local.mark).await?;
-            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None })
+            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
         }
         Way::Application { own, declared } => application(*own, *declared, local.mark).await,
         Way::Native { proxy, expected, purpose } => {
@@ -129,7 +131,7 @@ async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
             let stream = tcp(*address, local.mark).await?;
             let own = stream.local_addr().ok();
             let tls = secure::connect_outside(Box::new(stream), Arc::clone(config), name.clone()).await?;
-            Ok(Dialled { io: Box::new(tls), local: own, until: None })
+            Ok(Dialled { io: Box::new(tls), local: own, until: None, proof: None })
         }
     }
 }
@@ -149,8 +151,7 @@ async fn native(
         }
         Address::Unix(path) => (Box::new(unix(path).await?), None),
     };
-    let config = identity.client(holder::Transport::Leno);
-    let (mut tls, peer) = secure::connect_mesh(io, config, std::slice::from_ref(expected)).await?;
+    let (mut tls, proof) = secure::connect_mesh(io, &identity, std::slice::from_ref(expected)).await?;
     tls.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
     let io: Box<dyn Io> = match open.protocol {
         open::Protocol::Http1 | open::Protocol::Http2 => Box::new(tls),
@@ -160,7 +161,8 @@ async fn native(
             Box::new(Judged::new(Box::new(tls)))
         }
     };
-    Ok(Dialled { io, local: own, until: Some(peer.not_after.min(identity.svid().not_after())) })
+    let until = proof.peer.not_after.min(identity.svid().not_after());
+    Ok(Dialled { io, local: own, until: Some(until), proof: Some(proof) })
 }
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
@@ -172,7 +174,7 @@ async fn application(own: SocketAddr, declared: bool, mark: u32) -> Result<Diall
     for address in loopback.into_iter().filter(|_| declared).chain([own]) {
         match tcp(address, mark).await {
             Ok(stream) => {
-                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None });
+                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None });
             }
             Err(failure) => last = failure,
         }

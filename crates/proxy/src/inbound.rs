@@ -16,7 +16,7 @@ use leno_http::head::{RequestHead, Scheme};
 use leno_http::hygiene::xfcc;
 use leno_http::io::{Io, Prefixed};
 use leno_identity::tls::mesh::ClientAuth;
-use leno_identity::tls::peer;
+use leno_identity::tls::peer::{self, Side};
 use leno_model::failure::Failure;
 use leno_model::name::WorkloadName;
 use leno_model::policy::{MtlsMode, Peer};
@@ -109,7 +109,7 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
         .await
         .map_err(|_handshake| Failure::NoPeerIdentity)?;
     let (_, session) = tls.get_ref();
-    let proof = Proof::of(session, &current).map_err(|_no_svid| Failure::NoPeerIdentity)?;
+    let proof = Proof::of(session, &current, Side::Client).map_err(|_no_svid| Failure::NoPeerIdentity)?;
     if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
         return Err(Failure::NoPeerIdentity);
     }

@@ -1,7 +1,7 @@
 //! Opaque bytes: connections that are relayed without a look into them.
 //!
 //! An inbound one was judged when it was opened and is judged again whenever policy or trust changes; a denied one is
-//! cut. An outbound one lives on through every change, since the other side judges it.
+//! cut. An outbound one is judged by the other side; it is cut only if that side itself is trusted no more.
 
 use std::io;
 use std::net::SocketAddr;
@@ -107,7 +107,7 @@ async fn outbound_joined(
     path: &OutboundPath,
     mut chosen: Chosen,
     client: Box<dyn Io>,
-    upstream: Dialled,
+    mut upstream: Dialled,
 ) {
     let view = core.view();
     let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
@@ -124,7 +124,9 @@ async fn outbound_joined(
     let mut stream = Stream::begin(&core, &parties, &path.ends, in_flight);
     stream.upstream = Some(chosen.target);
     stream.cluster = Some(path.cluster_name());
-    stream.relay(&core, client, upstream, async |_core| Ok(())).await;
+    let proof = upstream.proof.take();
+    let judge = async |_: &Core| proof.as_ref().map_or(Ok(()), |proof| proof.check(&path.local));
+    stream.relay(&core, client, upstream, judge).await;
 }
 
 fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, failure: Failure) {

@@ -157,7 +157,7 @@ impl Pool {
         if let Some(Idle { connection, facts, .. }) = kept(&bucket, limit, wall) {
             return Ok(Lease::new(Connection::H1(connection), facts, true, Some(bucket)));
         }
-        let Dialled { io, local, until } = dial().await?;
+        let Dialled { io, local, until, .. } = dial().await?;
         let connection = h1::ClientConnection::new(io, &self.config);
         Ok(Lease::new(Connection::H1(connection), Facts { local, until }, false, Some(bucket)))
     }
@@ -336,7 +336,7 @@ mod tests {
                 drop(peer);
             })
             .detach();
-            Ok(Dialled { io: Box::new(io), local: None, until: None })
+            Ok(Dialled { io: Box::new(io), local: None, until: None, proof: None })
         };
         pool.lease(&key(), repeatable, SystemTime::now(), dial).await.unwrap().reused
     }

@@ -18,16 +18,17 @@ use crate::local::Local;
 pub(crate) struct Proof {
     pub(crate) peer: Peer,
     chain: Vec<CertificateDer<'static>>,
+    side: Side,
     /// The trust epoch by which the chain was last found good.
     judged: Cell<u64>,
 }
 
 impl Proof {
-    /// That of a session whose handshake was done with `current`.
-    pub(crate) fn of(session: &CommonState, current: &Current) -> Result<Self, Error> {
+    /// That of a session whose handshake was done with `current`. `side` is the peer's.
+    pub(crate) fn of(session: &CommonState, current: &Current, side: Side) -> Result<Self, Error> {
         let shown = session.peer_certificates();
         let chain = shown.unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect();
-        Ok(Self { peer: Peer::of(shown)?, chain, judged: Cell::new(current.trust_epoch()) })
+        Ok(Self { peer: Peer::of(shown)?, chain, side, judged: Cell::new(current.trust_epoch()) })
     }
 
     /// Whether the chain leads to a root that is trusted now. A certificate that has expired since the handshake was
@@ -38,7 +39,7 @@ impl Proof {
             return Ok(());
         }
         let at = local.wall().min(self.peer.not_after);
-        peer::still_trusted(current.bundles(), Some(&self.chain), Side::Client, at)
+        peer::still_trusted(current.bundles(), Some(&self.chain), self.side, at)
             .map_err(|_untrusted| Failure::NoPeerIdentity)?;
         self.judged.set(current.trust_epoch());
         Ok(())

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use leno_http::io::{Io, ReadAhead};
+use leno_identity::holder::{Current, Transport};
 use leno_identity::tls::mesh;
-use leno_identity::tls::peer::Peer;
+use leno_identity::tls::peer::Side;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
@@ -23,6 +24,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use crate::core::Core;
 use crate::detect;
+use crate::proof::Proof;
 
 /// A connection to a mesh peer whose identity was compared.
 pub(crate) struct Client {
@@ -33,10 +35,10 @@ pub(crate) struct Client {
 /// Shakes hands with a mesh peer and requires it to be one of `expected` before the first byte.
 pub(crate) async fn connect_mesh(
     io: Box<dyn Io>,
-    config: Arc<ClientConfig>,
+    identity: &Current,
     expected: &[SpiffeId],
-) -> Result<(Client, Peer), Failure> {
-    let tls = TlsConnector::from(config)
+) -> Result<(Client, Proof), Failure> {
+    let tls = TlsConnector::from(identity.client(Transport::Leno))
         .connect(mesh::server_name(), ReadAhead::boxed(io))
         .await
         .map_err(|_handshake| Failure::TlsFailed)?;
@@ -45,9 +47,9 @@ pub(crate) async fn connect_mesh(
     if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
         return Err(Failure::TlsFailed);
     }
-    let peer = Peer::of(session.peer_certificates()).map_err(|_no_svid| Failure::TlsFailed)?;
-    peer.require(expected).map_err(|_other| Failure::WrongIdentity)?;
-    Ok((Client { tls, heard: false }, peer))
+    let proof = Proof::of(session, identity, Side::Server).map_err(|_no_svid| Failure::TlsFailed)?;
+    proof.peer.require(expected).map_err(|_other| Failure::WrongIdentity)?;
+    Ok((Client { tls, heard: false }, proof))
 }
 
 /// Shakes hands with a server outside the mesh. The configuration verifies it.
