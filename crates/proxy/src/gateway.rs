@@ -67,7 +67,7 @@ pub(crate) async fn connection(
         }
         ListenerProtocol::Https => {
             let accepting = secure::accept(&core, io, |hello| tls.config(hello.server_name()));
-            let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, accepting).await else { return };
+            let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, Box::pin(accepting)).await else { return };
             let (_, session) = tls.get_ref();
             ends.server_name = session.server_name().map(Into::into);
             let protocol =

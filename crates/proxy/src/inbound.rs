@@ -97,7 +97,7 @@ pub(crate) struct Shaken {
 /// Shakes hands and reads the first flight, in bounded time. What isn't of the mesh has no identity; a peer of the mesh
 /// may also come while we have none ourselves.
 pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
-    match tokio::time::timeout(HANDSHAKE, handshake(core, local, io)).await {
+    match tokio::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io))).await {
         Ok(shaken) => shaken,
         Err(_elapsed) => Err(Failure::NoPeerIdentity),
     }
@@ -145,7 +145,7 @@ fn admit(
     proof: Proof,
     open: &Open,
     remote: Option<SocketAddr>,
-) -> Result<InboundPath, Failure> {
+) -> Result<Box<InboundPath>, Failure> {
     let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
     // Nothing else stands for the workload's address: Linux would take an unspecified one for loopback.
     if !tables.unit.addresses.contains(&open.ip) || OWN_PORTS.contains(&open.port) {
@@ -160,7 +160,7 @@ fn admit(
         name: Arc::clone(&open.source.workload),
     };
     let path = InboundPath::new(core, local, tables, ends, peer, destination, source);
-    Ok(InboundPath { proof: Some(proof), claimed: Some(claimed), ..path })
+    Ok(Box::new(InboundPath { proof: Some(proof), claimed: Some(claimed), ..path }))
 }
 
 /// The caller as it describes itself, as far as its certificate doesn't say otherwise.
@@ -208,7 +208,7 @@ fn refusal(failure: Failure) -> Refusal {
 }
 
 /// Serves a connection from a peer's proxy. Only an opaque one begins with a verdict.
-async fn opened(core: Rc<Core>, path: InboundPath, mut io: Box<dyn Io>, open: &Open) {
+async fn opened(core: Rc<Core>, path: Box<InboundPath>, mut io: Box<dyn Io>, open: &Open) {
     let spoken = path.spoken(&core);
     let is_http = spoken.is_http() || core.shared.has_learnt(&path.local.name, path.destination.port());
     match (open.protocol, is_http, spoken) {
@@ -259,6 +259,7 @@ pub(crate) async fn direct(
     }
     let ends = Ends { remote, local: Some(destination), server_name: None };
     let path = InboundPath::new(&core, &local, tables, ends, None, destination, Party::default());
+    let path = Box::new(path);
     drop(view);
     match path.spoken(&core) {
         spoken if spoken.is_http() => plain_http(core, path, io).await,
@@ -267,18 +268,23 @@ pub(crate) async fn direct(
     }
 }
 
-async fn http(core: Rc<Core>, path: InboundPath, protocol: leno_http::server::Protocol, io: Box<dyn Io>) {
-    serve::requests(core, Path::Inbound(Box::new(path)), protocol, io, Scheme::Http).await;
+async fn http(
+    core: Rc<Core>,
+    path: Box<InboundPath>,
+    protocol: leno_http::server::Protocol,
+    io: Box<dyn Io>,
+) {
+    serve::requests(core, Path::Inbound(path), protocol, io, Scheme::Http).await;
 }
 
-async fn plain_http(core: Rc<Core>, path: InboundPath, io: Box<dyn Io>) {
+async fn plain_http(core: Rc<Core>, path: Box<InboundPath>, io: Box<dyn Io>) {
     if let Some((protocol, io)) = detect::http(io).await {
         http(core, path, protocol, io).await;
     }
 }
 
 /// A port of which nothing is declared. `judged`: the peer's proxy waits for a verdict before the first byte.
-async fn undeclared(core: Rc<Core>, path: InboundPath, mut io: Box<dyn Io>, judged: bool) {
+async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, mut io: Box<dyn Io>, judged: bool) {
     // The verdict on who may connect comes before anything is dialled.
     if let Err(failure) = path.check(&core).await {
         return opaque::deny(&core, &path, io, judged, failure).await;
@@ -404,7 +410,9 @@ impl InboundPath {
         if self.ends.remote.is_some() || self.caller.get().is_some() || !reads() {
             return;
         }
-        let Ok(Some((identity, addresses))) = resolve::workload(core, claimed).await else { return };
+        let Ok(Some((identity, addresses))) = Box::pin(resolve::workload(core, claimed)).await else {
+            return;
+        };
         if identity != peer.id {
             return;
         }
