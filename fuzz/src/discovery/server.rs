@@ -122,7 +122,9 @@ impl Catalog for World {
                 Answer::Service(sample::HOST.parse().expect("a host"))
             }
             Question::Name(name) => Answer::Absent { under: name.clone() },
-            Question::Address(..) => Answer::Absent { under: leno_wire::question::name(question).into() },
+            Question::Address(..) | Question::Workload(_) => {
+                Answer::Absent { under: leno_wire::question::name(question).into() }
+            }
         }
     }
 
