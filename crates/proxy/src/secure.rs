@@ -65,8 +65,9 @@ pub(crate) async fn connect_outside(
     Ok(Client { tls, heard: false })
 }
 
-/// Accepts a TLS connection with the configuration that `choose` names for its ClientHello. What costs, the answer to a ClientHello, is computed a few at a time, so that many clients
-/// that begin a handshake delay each other and nobody else; one that only connects, or stops halfway, delays nobody.
+/// Accepts a TLS connection with the configuration that `choose` names for its ClientHello. What costs, the answer to
+/// that, is computed a few at a time, so that many clients that begin a handshake delay each other and nobody else; one
+/// that only connects, or stops halfway, delays nobody.
 pub(crate) async fn accept(
     core: &Core,
     io: Box<dyn Io>,
