@@ -174,7 +174,12 @@ async fn application(own: SocketAddr, declared: bool, mark: u32) -> Result<Diall
     for address in loopback.into_iter().filter(|_| declared).chain([own]) {
         match tcp(address, mark).await {
             Ok(stream) => {
-                return Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None });
+                return Ok(Dialled {
+                    local: stream.local_addr().ok(),
+                    io: Box::new(stream),
+                    until: None,
+                    proof: None,
+                });
             }
             Err(failure) => last = failure,
         }
