@@ -141,7 +141,7 @@ impl Catalog for Mesh {
         match question {
             Question::Name(name) if self.services.contains_key(&**name) => Answer::Service(host(name)),
             Question::Name(name) => Answer::Absent { under: name.clone() },
-            Question::Address(..) => Answer::Absent { under: "*".into() },
+            Question::Address(..) | Question::Workload(_) => Answer::Absent { under: "*".into() },
         }
     }
 
