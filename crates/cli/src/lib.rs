@@ -29,6 +29,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use leno_identity::tls;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -64,6 +65,12 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(tls::Options::default())
+}
+
+/// Runs the program with these surroundings for the TLS of sidecars and gateways.
+#[must_use]
+pub fn main_with(tls: tls::Options) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
@@ -71,7 +78,7 @@ pub fn main() -> ExitCode {
     };
     start_log();
     let format = arguments.output;
-    match run(arguments.command, format) {
+    match run(arguments.command, format, tls) {
         Ok(code) => code,
         Err(error) => {
             error::print(&error, format);
@@ -80,7 +87,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, format: Format) -> anyhow::Result<ExitCode> {
+fn run(command: Command, format: Format, tls: tls::Options) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(arguments) => up::run(arguments, format),
         Command::Down(arguments) => down::run(&arguments, format),
@@ -92,7 +99,7 @@ fn run(command: Command, format: Format) -> anyhow::Result<ExitCode> {
         Command::Restart(arguments) => restart::run(&arguments, format),
         Command::Exec(arguments) => exec::run(arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
-        Command::Part(part) => part.run(),
+        Command::Part(part) => part.run(tls),
     }
 }
 

@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use leno_identity::tls;
 use leno_local::handoff;
 use leno_proxy::process::Setup;
 use leno_proxy::{bootstrap, process, roles};
@@ -46,16 +47,16 @@ pub(crate) struct Proxy {
 }
 
 impl Part {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, tls: tls::Options) -> anyhow::Result<ExitCode> {
         match self {
             Self::Control(Bootstrap { bootstrap_fd }) => control(bootstrap_fd),
             Self::Gateway(Proxy { bootstrap, access_log_format }) => {
                 let handoff: bootstrap::GatewayHandoff = handoff::take(bootstrap.bootstrap_fd)?;
-                serve(roles::gateway::setup(handoff, access_log_format.into())?)
+                serve(roles::gateway::setup(handoff, access_log_format.into(), tls)?)
             }
             Self::Sidecar(Proxy { bootstrap, access_log_format }) => {
                 let handoff: bootstrap::Handoff = handoff::take(bootstrap.bootstrap_fd)?;
-                serve(roles::sidecar::setup(handoff, access_log_format.into())?)
+                serve(roles::sidecar::setup(handoff, access_log_format.into(), tls)?)
             }
             Self::Supervise(Bootstrap { bootstrap_fd }) => {
                 leno_local::supervisor::main(bootstrap_fd)?;

@@ -219,14 +219,14 @@ pub enum HandoffError {
 impl WorkloadIdentity {
     /// The workload as the data path knows it.
     #[must_use]
-    pub fn local(&self, cluster: &str, mark: u32) -> Local {
+    pub fn local(&self, cluster: &str, mark: u32, tls: tls::Options) -> Local {
         let labels: Labels = self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         Local {
             name: WorkloadName { namespace: self.namespace.as_str().into(), name: self.name.as_str().into() },
             service_account: self.service_account.as_str().into(),
             owner: self.owner.as_deref().unwrap_or(&self.name).into(),
             cluster: cluster.into(),
-            identities: Arc::new(Identities::new(tls::Options::default())),
+            identities: Arc::new(Identities::new(tls)),
             mark,
             host: self.host.clone(),
             clock: Clock::system(),

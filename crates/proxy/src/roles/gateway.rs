@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use leno_identity::tls;
 use leno_telemetry::access::{Format, Target};
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
@@ -17,9 +18,9 @@ use crate::process::{Door, Identity, Setup};
 ///
 /// # Errors
 /// When a name in it is not valid, a port is taken, or a descriptor is not what it should be.
-pub fn setup(handoff: GatewayHandoff, format: Format) -> Result<Setup, HandoffError> {
+pub fn setup(handoff: GatewayHandoff, format: Format, tls: tls::Options) -> Result<Setup, HandoffError> {
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
-    let local = Arc::new(handoff.workload.local(&handoff.mesh, 0));
+    let local = Arc::new(handoff.workload.local(&handoff.mesh, 0, tls));
     let remote = handoff.control.remote(&handoff.join_token);
     let mut listeners = Vec::new();
     for published in handoff.published {

@@ -5,6 +5,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 
 use leno_capture::descriptor;
+use leno_identity::tls;
 use leno_telemetry::access::{Format, Target};
 use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
@@ -17,9 +18,9 @@ use crate::process::{DnsSocket, Door, Identity, Setup};
 ///
 /// # Errors
 /// When a name in it is not valid, or a descriptor is not what it should be.
-pub fn setup(handoff: Handoff, format: Format) -> Result<Setup, HandoffError> {
+pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setup, HandoffError> {
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
-    let local = Arc::new(handoff.workload.local(&handoff.mesh, handoff.mark));
+    let local = Arc::new(handoff.workload.local(&handoff.mesh, handoff.mark, tls));
     let remote = handoff.control.remote(&handoff.join_token);
     let sockets = handoff.sockets;
     let mut listeners = Vec::new();
