@@ -18,7 +18,8 @@ mod folder;
 
 use std::{
     fs::{self, File},
-    io::Read as _,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -27,7 +28,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-pub use declare::Declaration;
+pub use declare::{Declaration, free_port};
 pub use folder::User;
 
 use crate::limits::PATIENCE;
@@ -38,13 +39,14 @@ pub struct Mesh {
     up: Child,
     folder: folder::Folder,
     arguments: Vec<String>,
+    name: String,
     /// The port of its gateway, see [`Declaration::port`].
     pub port: u16,
 }
 
 impl Mesh {
-    fn wait_until_ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+    fn wait_until_ready(&mut self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         loop {
             let status = self.leno(&["status", "-o", "json"]);
             let status: Option<Value> = serde_json::from_slice(&status.stdout).ok();
@@ -140,6 +142,18 @@ impl Mesh {
         serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))
     }
 
+    /// The metrics of a replica's sidecar, as Prometheus would read them.
+    pub fn metrics(&self, replica: &str) -> String {
+        let socket = self.folder().join("run/leno").join(&self.name).join(format!("s/{replica}.admin"));
+        let mut stream = UnixStream::connect(socket).unwrap();
+        stream
+            .write_all(b"GET /stats/prometheus HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// A file of the configuration.
     pub fn config(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join("mesh/config").join(name)).unwrap()
@@ -159,7 +173,7 @@ impl Mesh {
         let file = self.folder.path().join("mesh/mesh.yaml");
         fs::write(file, declare::mesh_file(name, spec)).unwrap();
         self.up = declare::up(&self.folder, &self.arguments);
-        self.wait_until_ready();
+        self.wait_until_ready(PATIENCE);
     }
 
     /// The folder that holds everything of this mesh.

@@ -4,14 +4,15 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use super::{
     Mesh,
     folder::{Folder, User},
 };
-use crate::programs;
+use crate::{limits::PATIENCE, programs};
 
 /// A mesh that isn't running yet.
 ///
@@ -34,6 +35,10 @@ pub struct Declaration {
     example: Option<PathBuf>,
     config: Vec<(String, String)>,
     programs: Vec<PathBuf>,
+    leno: Option<PathBuf>,
+    files: Vec<(String, String)>,
+    folders: Vec<(String, PathBuf)>,
+    patience: Duration,
     arguments: Vec<String>,
     port: u16,
 }
@@ -48,6 +53,10 @@ impl Declaration {
             example: None,
             config: Vec::new(),
             programs: Vec::new(),
+            leno: None,
+            files: Vec::new(),
+            folders: Vec::new(),
+            patience: PATIENCE,
             arguments: Vec::new(),
             port: free_port(),
         }
@@ -67,6 +76,13 @@ impl Declaration {
     /// A free port of the loopback interface, for the configuration of a gateway.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A port for it that the caller chose, as one that is published.
+    #[must_use]
+    pub fn port_is(mut self, port: u16) -> Self {
+        self.port = port;
+        self
     }
 
     /// Who runs it: [`User::Ordinary`] unless told.
@@ -97,6 +113,34 @@ impl Declaration {
         self
     }
 
+    /// A file beside the mesh file.
+    #[must_use]
+    pub fn file(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.files.push((name.to_owned(), text.into()));
+        self
+    }
+
+    /// A copy of a folder beside the mesh file, which every user may read.
+    #[must_use]
+    pub fn folder(mut self, name: &str, from: &Path) -> Self {
+        self.folders.push((name.to_owned(), from.to_owned()));
+        self
+    }
+
+    /// An executable in the place of `leno`.
+    #[must_use]
+    pub fn leno(mut self, program: &Path) -> Self {
+        self.leno = Some(program.to_owned());
+        self
+    }
+
+    /// How long it may take until all of it is ready, where that isn't a matter of seconds.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// A further argument of `leno up`.
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
@@ -107,17 +151,21 @@ impl Declaration {
     /// Starts it and waits until all of it is ready.
     pub fn start(self) -> Mesh {
         let folder = Folder::fresh(&self.name, self.user);
-        let leno = programs::own("leno", "leno").expect("leno builds");
+        let leno = self.leno.clone().unwrap_or_else(|| programs::own("leno", "leno").expect("leno builds"));
         let sample = programs::own("leno-sample", "leno-sample").expect("the sample builds");
-        for program in [&leno, &sample].into_iter().chain(&self.programs) {
+        fs::copy(leno, folder.program("leno")).unwrap();
+        for program in [&sample].into_iter().chain(&self.programs) {
             fs::copy(program, folder.program(program.file_name().unwrap())).unwrap();
         }
         let mesh = folder.path().join("mesh");
         self.write(&mesh);
         folder.give_away();
+        for (name, from) in &self.folders {
+            copy_readable(from, &mesh.join(name));
+        }
         let up = up(&folder, &self.arguments);
-        let mut mesh = Mesh { up, folder, arguments: self.arguments, port: self.port };
-        mesh.wait_until_ready();
+        let mut mesh = Mesh { up, folder, arguments: self.arguments, name: self.name, port: self.port };
+        mesh.wait_until_ready(self.patience);
         mesh
     }
 
@@ -134,6 +182,9 @@ impl Declaration {
         }
         for (name, text) in &self.config {
             fs::write(mesh.join("config").join(name), text).unwrap();
+        }
+        for (name, text) in &self.files {
+            fs::write(mesh.join(name), text).unwrap();
         }
     }
 }
@@ -158,7 +209,19 @@ pub(super) fn up(folder: &Folder, arguments: &[String]) -> Child {
     command.spawn().expect("leno starts")
 }
 
-fn free_port() -> u16 {
+/// Copies a folder with its links, and lets everybody read the copy.
+fn copy_readable(from: &Path, to: &Path) {
+    let mut commands = [Command::new("cp"), Command::new("chmod")];
+    let [copy, open] = &mut commands;
+    copy.arg("-a").args([from, to]);
+    open.args(["-R", "a+rX"]).arg(to);
+    for command in &mut commands {
+        assert!(command.status().unwrap().success(), "{command:?}");
+    }
+}
+
+/// A port of the loopback interface that nobody listens on.
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 

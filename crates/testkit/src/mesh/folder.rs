@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::{
-        fs::{PermissionsExt as _, chown},
+        fs::{PermissionsExt as _, lchown},
         process::CommandExt as _,
     },
     path::{Path, PathBuf},
@@ -11,6 +11,9 @@ use std::{
 };
 
 use rustix::process::geteuid;
+
+/// Debian's nobody, of group nogroup.
+const NOBODY: u32 = 65_534;
 
 /// An ordinary user without an entry in `/etc/passwd`, where the tests run as root.
 const ORDINARY: u32 = 54_322;
@@ -20,6 +23,8 @@ const ORDINARY: u32 = 54_322;
 pub enum User {
     /// An ordinary user: who runs the test, or one without a name where that is root.
     Ordinary,
+    /// The same, but with a name: some programs refuse to run for a number alone.
+    Nobody,
     /// Root. A test that wants it is run by root or skips.
     Root,
 }
@@ -27,7 +32,16 @@ pub enum User {
 impl User {
     /// Whether this process may run a mesh as this user.
     pub fn is_possible(self) -> bool {
-        self == Self::Ordinary || geteuid().is_root()
+        self != Self::Root || geteuid().is_root()
+    }
+
+    /// Whom to become for it; `None` for the caller.
+    fn number(self) -> Option<u32> {
+        match self {
+            Self::Ordinary if geteuid().is_root() => Some(ORDINARY),
+            Self::Nobody if geteuid().is_root() => Some(NOBODY),
+            _ => None,
+        }
     }
 }
 
@@ -46,10 +60,11 @@ impl Folder {
         // What an earlier run that was killed may have left.
         let _fresh = fs::remove_dir_all(&path);
         let folder = Self { path, user };
-        for part in ["bin", "mesh", "state", "run"] {
+        // As root, workloads are other users, who run programs and read files of the mesh.
+        for (part, mode) in [("", 0o755), ("bin", 0o755), ("mesh", 0o755), ("state", 0o700), ("run", 0o700)] {
             let part = folder.path.join(part);
             fs::create_dir_all(&part).unwrap();
-            fs::set_permissions(&part, fs::Permissions::from_mode(0o700)).unwrap();
+            fs::set_permissions(&part, fs::Permissions::from_mode(mode)).unwrap();
         }
         folder
     }
@@ -74,21 +89,17 @@ impl Folder {
         command.env_clear().env("PATH", search).env("HOME", &self.path);
         command.env("XDG_STATE_HOME", self.path.join("state"));
         command.env("XDG_RUNTIME_DIR", self.path.join("run"));
-        if self.is_given_away() {
-            command.uid(ORDINARY).gid(ORDINARY);
+        if let Some(number) = self.user.number() {
+            command.uid(number).gid(number);
         }
         command
     }
 
     /// Makes everything the user's.
     pub(super) fn give_away(&self) {
-        if self.is_given_away() {
-            give(&self.path);
+        if let Some(number) = self.user.number() {
+            give(&self.path, number);
         }
-    }
-
-    fn is_given_away(&self) -> bool {
-        self.user == User::Ordinary && geteuid().is_root()
     }
 
     /// Processes that run from this folder, and files of its runtime directory.
@@ -113,11 +124,11 @@ impl Drop for Folder {
     }
 }
 
-fn give(path: &Path) {
-    chown(path, Some(ORDINARY), Some(ORDINARY)).unwrap();
-    if path.is_dir() {
+fn give(path: &Path, number: u32) {
+    lchown(path, Some(number), Some(number)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path).unwrap() {
-            give(&entry.unwrap().path());
+            give(&entry.unwrap().path(), number);
         }
     }
 }

