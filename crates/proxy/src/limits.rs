@@ -87,9 +87,9 @@ pub const LOGGED_BYTES: usize = 2048;
 /// TLS configurations towards the outside that are kept. More differing ones than this are made anew in turn.
 pub const OUTSIDE_CONFIGURATIONS: usize = 256;
 
-/// How long after it became ready a proxy counts as started: the first configuration is compiled and dropped, the first
-/// connections have been made.
-pub const SETTLED: Duration = Duration::from_millis(250);
+/// When a proxy counts as started, after it became ready: when the first configuration was compiled, and once more when
+/// the first answers, certificates and health checks have passed.
+pub const SETTLED: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
 
 /// How often the bytes of an open opaque connection are counted. Istio's interval.
 pub const TALLY_INTERVAL: Duration = Duration::from_secs(5);

@@ -343,10 +343,12 @@ fn settle(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     task::spawn("settle", async move {
         shared.lifecycle.readiness().ready().await;
-        tokio::time::sleep(SETTLED).await;
-        match leno_capture::memory::release_files() {
-            Ok(kib) => tracing::debug!(kib, "mappings of files were given back"),
-            Err(error) => tracing::debug!(%error, "mappings of files were not given back"),
+        for time in SETTLED {
+            tokio::time::sleep(time).await;
+            match leno_capture::memory::release_files() {
+                Ok(kib) => tracing::debug!(kib, "mappings of files were given back"),
+                Err(error) => tracing::debug!(%error, "mappings of files were not given back"),
+            }
         }
     })
     .detach();
