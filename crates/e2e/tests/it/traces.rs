@@ -193,7 +193,7 @@ pub(crate) fn host_has_rules() -> bool {
 fn processes() -> BTreeMap<Process, Seen> {
     let numbers = fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbers.filter_map(|number| Some(process(number).ok()??)).collect()
+    numbers.filter_map(|number| process(number).ok()?).collect()
 }
 
 fn process(number: u32) -> io::Result<Option<(Process, Seen)>> {
