@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     /// A header, "NAME: VALUE"; may be given several times
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
+    /// The host or address that is dialled, where it isn't the URL's
+    #[arg(long, value_name = "HOST")]
+    connect: Option<String>,
     /// Show everything that was considered, not only what decided
     #[arg(long, short)]
     all: bool,
@@ -71,7 +74,8 @@ async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
         target,
         headers: arguments.headers.clone(),
         port,
-        from: From::Workload,
+        dialled: arguments.connect.clone(),
+        from: if mesh.is_gateway(&arguments.from) { From::Client { ip: None } } else { From::Workload },
         draw: None,
     };
     let caller = &arguments.from;
@@ -85,9 +89,10 @@ async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
     };
     question.from = From::Peer { identity, ip: None };
     question.port = endpoint.target.port();
-    if let Some(path) = &outbound.path {
-        let query = question.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
-        question.target = format!("{path}{query}");
+    if let Some(sent) = &outbound.request {
+        question.authority.clone_from(&sent.authority);
+        question.target.clone_from(&sent.target);
+        question.headers.clone_from(&sent.headers);
     }
     let inbound = explained(&called, &socket, &question).await?;
     Ok(Answers { outbound, inbound: Some(inbound) })

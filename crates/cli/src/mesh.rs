@@ -77,11 +77,15 @@ impl Running {
     pub(crate) fn admin(&self, name: &str) -> Result<PathBuf, Problem> {
         self.require(name, Also::Gateway)?;
         let runtime = directory::runtime(&self.name);
-        let is_program = self.programs(Also::Gateway).any(|program| program == name);
-        Ok(match self.replica(name).filter(|_| !is_program) {
+        Ok(match self.replica(name).filter(|_| !self.is_gateway(name)) {
             Some(replica) => runtime.join("s").join(format!("{}.admin", replica.name)),
             None => runtime.join(format!("{name}.admin")),
         })
+    }
+
+    /// Whether a name stands for the gateway, to which requests come from outside the mesh.
+    pub(crate) fn is_gateway(&self, name: &str) -> bool {
+        self.programs(Also::Gateway).any(|program| program == name)
     }
 
     /// The socket where the control plane answers.

@@ -75,6 +75,9 @@ pub(crate) struct Arguments {
     /// How its lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     access_log_format: AccessLog,
+    /// Begin the draws between weighted backends here, so that a run can be repeated
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -107,6 +110,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let target = if path.as_os_str() == "-" { Target::Stdout } else { Target::File(path) };
                 (target, arguments.access_log_format.into())
             }),
+            seed: arguments.seed,
         })?;
         let ended = process::run(setup).await;
         control.stop().await;

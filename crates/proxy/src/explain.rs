@@ -20,6 +20,7 @@ use leno_model::unit::Answer;
 use serde::{Deserialize, Serialize};
 
 use crate::core::Core;
+use crate::gateway::GatewayPath;
 use crate::inbound::InboundPath;
 use crate::local::Local;
 use crate::outbound::{Dialled, OutboundPath};
@@ -43,8 +44,11 @@ pub struct Question {
     /// Headers, in order.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// The port that is dialled: the service's outbound, the workload's inbound.
+    /// The port that is dialled: the service's outbound, the workload's inbound, a listener's at a gateway.
     pub port: u16,
+    /// The host or address that is dialled, where it isn't what the authority names. Only of requests from the workload.
+    #[serde(default)]
+    pub dialled: Option<String>,
     /// Where it comes from.
     pub from: From,
     /// The random draw between weighted backends and endpoints, for repeatable answers.
@@ -58,6 +62,12 @@ pub struct Question {
 pub enum From {
     /// From the own workload.
     Workload,
+    /// From outside the mesh, at one of a gateway's listeners.
+    Client {
+        /// Its address.
+        #[serde(default)]
+        ip: Option<IpAddr>,
+    },
     /// From a peer with this identity; without one, in plaintext.
     Peer {
         /// The SPIFFE id.
@@ -84,8 +94,8 @@ pub struct Explanation {
     pub destination: Option<String>,
     /// The endpoint that would get it.
     pub endpoint: Option<Endpoint>,
-    /// The path that goes upstream.
-    pub path: Option<String>,
+    /// The request as it goes upstream.
+    pub request: Option<Sent>,
     /// The status of an answer that the proxy would give itself.
     pub status: Option<u16>,
     /// Why it would fail: the failure's name.
@@ -107,6 +117,17 @@ pub struct Place {
     pub at: String,
     /// The rule's name, where it has one.
     pub name: Option<String>,
+}
+
+/// A request as it is sent on.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Sent {
+    /// The authority.
+    pub authority: String,
+    /// Path and query.
+    pub target: String,
+    /// Headers, in order.
+    pub headers: Vec<(String, String)>,
 }
 
 /// An endpoint.
@@ -145,6 +166,9 @@ pub enum Invalid {
     /// The identity.
     #[error("{0:?} is not a SPIFFE id")]
     Identity(String),
+    /// A gateway's port.
+    #[error("this proxy is no gateway that listens on port {0}")]
+    NoListener(u16),
     /// The proxy serves no workload of its own.
     #[error("this proxy has no workload whose requests could be explained")]
     NoWorkload,
@@ -163,6 +187,13 @@ pub(crate) async fn explain(
     let mut explanation = Explanation { workload: local.name.to_string(), ..Explanation::default() };
     let path = match &question.from {
         From::Workload => outbound(core, local, question).await,
+        From::Client { ip } => match GatewayPath::explained(core, local, question.port, *ip) {
+            Some((path, scheme)) => {
+                head.set_scheme(scheme);
+                Ok(Path::Gateway(path))
+            }
+            None => return Err(Invalid::NoListener(question.port)),
+        },
         From::Peer { identity, ip } => inbound(core, local, question, identity.as_deref(), *ip)?,
     };
     let path = match path {
@@ -187,8 +218,8 @@ pub(crate) async fn explain(
         Decision::Forward(plan) => {
             "forward".clone_into(&mut explanation.outcome);
             explanation.destination = Some(plan.to.to_string());
-            explanation.path = Some(plan.path.as_deref().unwrap_or_else(|| head.path()).to_owned());
-            if let Err(failure) = explanation.choose(&plan.to, draw, &mut transcript) {
+            let sent = plan.edit(&mut head).map(|()| explanation.request = Some(Sent::new(&head)));
+            if let Err(failure) = sent.and_then(|()| explanation.choose(&plan.to, draw, &mut transcript)) {
                 explanation.fails(failure);
             }
         }
@@ -220,7 +251,10 @@ fn head(question: &Question) -> Result<RequestHead, Invalid> {
 }
 
 async fn outbound(core: &Rc<Core>, local: &Arc<Local>, question: &Question) -> Result<Path, Failure> {
-    let (name, _) = leno_model::request::split_authority(&question.authority);
+    let (named, _) = leno_model::request::split_authority(&question.authority);
+    let name = question.dialled.as_deref().unwrap_or(named);
+    // A resolver asks for an absolute name without its final dot.
+    let name = name.strip_suffix('.').unwrap_or(name);
     let unspecified = IpAddr::from([0, 0, 0, 0]);
     let (dialled, ip) = match name.parse::<IpAddr>() {
         Ok(ip) => (crate::outbound::dialled(core, local, SocketAddr::new(ip, question.port)).await?, ip),
@@ -281,6 +315,18 @@ impl Explanation {
             identity: pick.endpoint.identity.as_ref().map(ToString::to_string),
         });
         Ok(())
+    }
+}
+
+impl Sent {
+    fn new(head: &RequestHead) -> Self {
+        let field =
+            |(name, value): (&str, &[u8])| (name.to_owned(), String::from_utf8_lossy(value).into_owned());
+        Self {
+            authority: head.authority().to_owned(),
+            target: head.target().to_owned(),
+            headers: head.fields().iter().map(field).collect(),
+        }
     }
 }
 

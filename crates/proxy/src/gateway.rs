@@ -1,6 +1,6 @@
 //! The life of a connection from outside the mesh: TLS where the listener ends it, then requests by host.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -96,6 +96,23 @@ impl GatewayPath {
             name: Arc::clone(&local.name.name),
         };
         Self { local, ends, port, scope, handle, handles: Handles::default() }
+    }
+
+    /// A path as it would be for a connection to this port, and the scheme that is spoken there; `None` where the gateway
+    /// has no listener.
+    pub(crate) fn explained(
+        core: &Core,
+        local: &Arc<Local>,
+        port: u16,
+        client: Option<IpAddr>,
+    ) -> Option<(Self, Scheme)> {
+        let view = core.view();
+        let scheme = match view.gateway.as_deref()?.ports.get(&port)?.protocol {
+            ListenerProtocol::Http => Scheme::Http,
+            ListenerProtocol::Https => Scheme::Https,
+        };
+        let remote = client.map(|ip| SocketAddr::new(ip, 0));
+        Some((Self::new(core, Arc::clone(local), Ends { remote, ..Ends::default() }, port), scheme))
     }
 
     pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {

@@ -18,6 +18,7 @@ use leno_telemetry::istio::HttpHandle;
 
 use crate::core::Core;
 use crate::gateway::GatewayPath;
+use crate::headers;
 use crate::inbound::InboundPath;
 use crate::local::Local;
 use crate::outbound::OutboundPath;
@@ -100,6 +101,21 @@ impl Plan<'_> {
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
 
 impl<'v> Plan<'v> {
+    /// Makes a prepared head the one that goes upstream.
+    pub(crate) fn edit(&self, head: &mut RequestHead) -> Result<(), Failure> {
+        let invalid = |_invalid| Failure::PathRejected;
+        if let Some(path) = &self.path {
+            head.set_path(path).map_err(invalid)?;
+        }
+        if let Some(authority) = self.authority {
+            head.set_authority(authority).map_err(invalid)?;
+        }
+        for edits in self.request_headers {
+            headers::edit(head.fields_mut(), edits);
+        }
+        Ok(())
+    }
+
     /// Sends it on as it is.
     fn unchanged(to: To<'v>) -> Self {
         Self {

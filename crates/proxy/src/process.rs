@@ -88,6 +88,8 @@ pub struct Setup {
     pub cores: usize,
     /// Where access records go.
     pub access: Option<(leno_telemetry::access::Target, leno_telemetry::access::Format)>,
+    /// Where the draws between weighted backends and endpoints begin; each core adds its number. `None` draws that too.
+    pub seed: Option<u64>,
 }
 
 /// A socket of mesh DNS.
@@ -188,7 +190,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     )?;
     task::spawn("updates", updates::apply(Arc::clone(&shared), Arc::clone(&trust), updates, first)).detach();
     task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
-    let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores)?;
+    let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores, start.seed)?;
     start_dns(&shared, &start.local, start.dns)?;
     let admin = start
         .admin
@@ -268,6 +270,7 @@ fn start_cores(
     bind: Option<IpAddr>,
     local: &Arc<Local>,
     count: usize,
+    seed: Option<u64>,
 ) -> Result<Cores, ProcessError> {
     let mut sets = Vec::with_capacity(count);
     for _ in 1..count {
@@ -277,16 +280,17 @@ fn start_cores(
     sets.push(listeners);
     let sets = Arc::new(std::sync::Mutex::new(sets));
     let (shared, local) = (Arc::clone(shared), Arc::clone(local));
-    Ok(Cores::start(count, move |_core| async move {
+    Ok(Cores::start(count, move |place| async move {
         let listeners =
             sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop().unwrap_or_default();
-        run_core(shared, listeners, bind, local).await;
+        let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.wrapping_add(place.index as u64));
+        let core = Core::new(shared, seed);
+        run_core(core, listeners, bind, local).await;
     })?)
 }
 
 /// One core, until the drain is over.
-async fn run_core(shared: Arc<Shared>, listeners: Vec<Listener>, bind: Option<IpAddr>, local: Arc<Local>) {
-    let core = Core::new(Arc::clone(&shared), fastrand::u64(..));
+async fn run_core(core: Rc<Core>, listeners: Vec<Listener>, bind: Option<IpAddr>, local: Arc<Local>) {
     for listener in listeners {
         task::spawn_local("listener", listener::accept(Rc::clone(&core), listener)).detach();
     }
@@ -300,7 +304,7 @@ async fn run_core(shared: Arc<Shared>, listeners: Vec<Listener>, bind: Option<Ip
         }
     };
     tokio::select! {
-        () = shared.lifecycle.reached(leno_runtime::lifecycle::Phase::Stopped) => {}
+        () = core.shared.lifecycle.reached(leno_runtime::lifecycle::Phase::Stopped) => {}
         () = sweeping => {}
     }
 }

@@ -124,7 +124,7 @@ impl Forwarding<'_> {
     async fn run(&mut self, mut head: RequestHead, mut body: Incoming, mut reply: Reply) {
         // A gateway's policies are about the request as it came.
         let came = self.plan.edits_request().then(|| head.clone());
-        if let Err(failure) = self.edit_request(&mut head) {
+        if let Err(failure) = self.plan.edit(&mut head) {
             return refuse(self.record, reply, failure);
         }
         let seen = came.as_ref().unwrap_or(&head);
@@ -170,20 +170,6 @@ impl Forwarding<'_> {
             }
         }
         refuse(self.record, reply, last);
-    }
-
-    fn edit_request(&self, head: &mut RequestHead) -> Result<(), Failure> {
-        let invalid = |_invalid| Failure::PathRejected;
-        if let Some(path) = &self.plan.path {
-            head.set_path(path).map_err(invalid)?;
-        }
-        if let Some(authority) = self.plan.authority {
-            head.set_authority(authority).map_err(invalid)?;
-        }
-        for edits in self.plan.request_headers {
-            headers::edit(head.fields_mut(), edits);
-        }
-        Ok(())
     }
 
     /// Chooses an endpoint and puts the request's head on a connection to it. On failure says which endpoint it was.

@@ -1,6 +1,7 @@
 //! What tests of several crates share.
 //!
 //! - [`mesh`]: whole meshes, declared in a few lines and run for real.
+//! - [`proxies`]: proxies by themselves, over TCP.
 //! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
 //! - [`skip`]: how a test says that it can't run here.
 //!
@@ -9,4 +10,5 @@
 pub mod limits;
 pub mod mesh;
 pub mod programs;
+pub mod proxies;
 pub mod skip;

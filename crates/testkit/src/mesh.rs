@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin;
 mod declare;
 mod folder;
 
@@ -28,6 +29,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+pub use admin::{Admin, Metrics};
 pub use declare::{Declaration, free_port};
 pub use folder::User;
 
@@ -40,6 +42,7 @@ pub struct Mesh {
     folder: folder::Folder,
     arguments: Vec<String>,
     name: String,
+    started: Instant,
     /// The port of its gateway, see [`Declaration::port`].
     pub port: u16,
 }
@@ -127,6 +130,19 @@ impl Mesh {
         leno.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The admin interface of a replica's sidecar, of the `gateway` or of the control plane, `control`.
+    pub fn admin(&self, name: &str) -> Admin {
+        let runtime = self.folder.path().join("run/leno").join(&self.name);
+        let folder = if ["gateway", "control"].contains(&name) { runtime } else { runtime.join("s") };
+        let socket = folder.join(format!("{name}.admin"));
+        Admin::open(&socket).unwrap_or_else(|error| panic!("{}: {error}", socket.display()))
+    }
+
+    /// What a replica's sidecar, the `gateway` or `control` has counted so far.
+    pub fn counted(&self, name: &str) -> Metrics {
+        self.admin(name).metrics().unwrap()
+    }
+
     /// The answer of the gateway to `GET /`, as JSON.
     pub fn front(&self) -> Value {
         self.try_front().unwrap_or_else(|why| panic!("{why}\n{}", self.output()))
@@ -193,6 +209,11 @@ impl Mesh {
             let left = self.leftovers();
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         });
+    }
+
+    /// Time since `leno up` was started for the first time.
+    pub fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The process of one of the mesh's own programs: `control` or `gateway`.

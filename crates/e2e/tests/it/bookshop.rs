@@ -6,13 +6,22 @@ use leno_testkit::mesh::{Declaration, Mesh, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::alone;
+
 const REVIEWS: &str = "http://reviews:9080/reviews/1";
+
+/// How long it may take from the start of `leno up` to the whole front page.
+const FRONT_PAGE: Duration = Duration::from_secs(5);
 
 /// One mesh for everything that leaves it as it was; each step is told by its message.
 #[test]
 fn the_bookshop_is_a_mesh() {
+    let _alone = alone();
     let mut mesh = Declaration::example("demo", "bookshop").start();
     hops_are_mutual_tls(&mesh);
+    let took = mesh.age();
+    assert!(took < FRONT_PAGE, "{took:?} from the start of leno up to the front page");
+    each_sidecar_counts_what_it_was_called(&mesh);
     callers_that_nothing_allows_are_denied(&mesh);
     weights_and_canaries_hold(&mesh);
     explain_says_what_the_proxy_does(&mesh);
@@ -50,6 +59,42 @@ fn hops_are_mutual_tls(mesh: &Mesh) {
         proved += 1;
     }
     assert!(proved >= 5, "{answer}");
+}
+
+/// The trails of a few pages are the sidecars' own counters: each call once, and each by mutual TLS.
+fn each_sidecar_counts_what_it_was_called(mesh: &Mesh) {
+    const REPLICAS: [&str; 8] = [
+        "shop-v1",
+        "catalog-v1",
+        "reviews-v1",
+        "reviews-v2",
+        "reviews-v3",
+        "orders-v1",
+        "ratings-v1",
+        "pricing-v1",
+    ];
+    let counted = |replica: &str, policy: &str| {
+        let labels = [("reporter", "destination"), ("connection_security_policy", policy)];
+        mesh.counted(replica).sum("istio_requests_total", &labels)
+    };
+    let before = REPLICAS.map(|replica| counted(replica, "mutual_tls"));
+    let mut calls = REPLICAS.map(|_| 0.0);
+    for _ in 0..5 {
+        let answer = mesh.front();
+        for hop in answer["trail"].as_array().unwrap().iter().filter(|hop| hop["protocol"] != "TCP") {
+            let called = format!("{}-{}", hop["service"].as_str().unwrap(), hop["version"].as_str().unwrap());
+            let index = REPLICAS.iter().position(|replica| *replica == called);
+            calls[index.unwrap_or_else(|| panic!("{called} is no replica: {answer}"))] += 1.0;
+        }
+    }
+    assert!(calls.iter().filter(|calls| **calls >= 5.0).count() >= 4, "{calls:?}");
+    for ((replica, before), calls) in REPLICAS.into_iter().zip(before).zip(calls) {
+        eventually(&format!("{replica} counts"), || {
+            let more = counted(replica, "mutual_tls") - before;
+            if more == calls { Ok(()) } else { Err(format!("{more}, but was called {calls} times")) }
+        });
+        assert_eq!(counted(replica, "none"), 0.0, "{replica}: nothing came in plaintext");
+    }
 }
 
 fn callers_that_nothing_allows_are_denied(mesh: &Mesh) {

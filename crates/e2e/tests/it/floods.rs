@@ -10,15 +10,13 @@ mod frames;
 mod world;
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use attackers::{Account, Flood};
 use clients::Clients;
 use world::{Peak, Proxy, World};
 
-/// Floods would be each other's floods.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+use crate::alone;
 
 /// How long floods last at least.
 const FLOOD: Duration = Duration::from_secs(3);
@@ -37,7 +35,7 @@ fn flood(
     enough: &dyn Fn() -> bool,
     flood: Flood,
 ) -> (Account, Peak) {
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let before = proxy.memory();
     let running = clients.start(proxy.port());
     let watch = proxy.watch();

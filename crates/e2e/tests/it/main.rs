@@ -8,17 +8,21 @@
     reason = "a test fails by panicking"
 )]
 
+mod agreement;
 mod bookshop;
 mod certificates;
 mod commands;
 mod endings;
 mod floods;
+mod matrix;
+mod memory;
 mod outage;
 mod pair;
 mod programs;
 mod prometheus;
 mod raw;
 mod recording;
+mod reload;
 mod rotation;
 mod steady;
 mod strict;
@@ -26,3 +30,11 @@ mod tls;
 mod traces;
 mod tricks;
 mod world;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Keeps other meshes from running meanwhile: held by tests that measure.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -45,6 +45,8 @@ pub struct Options {
     pub threads: usize,
     /// Where access records go; `None` keeps none.
     pub access: Option<(Target, Format)>,
+    /// Where random draws begin; `None` draws that too.
+    pub seed: Option<u64>,
 }
 
 /// Why a proxy by itself does not start.
@@ -90,6 +92,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         metrics,
         threads,
         access,
+        seed,
     } = options;
     let id = svid.id().clone();
     let (_, account) =
@@ -145,6 +148,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         vault: None,
         cores: leno_runtime::process::cores(NonZeroUsize::new(threads)),
         access,
+        seed,
         local,
     })
 }

@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -163,9 +163,11 @@ impl Declaration {
         for (name, from) in &self.folders {
             copy_readable(from, &mesh.join(name));
         }
+        let started = Instant::now();
         let up = up(&folder, &self.arguments);
-        let mut mesh = Mesh { up, folder, arguments: self.arguments, name: self.name, port: self.port };
-        mesh.wait_until_ready(self.patience);
+        let Self { name, arguments, port, patience, .. } = self;
+        let mut mesh = Mesh { up, folder, arguments, name, started, port };
+        mesh.wait_until_ready(patience);
         mesh
     }
 

@@ -1,0 +1,198 @@
+//! Proxies by themselves for tests: `leno proxy` processes that listen and dial over TCP, with certificates of one root
+//! and one folder of configuration.
+//!
+//! Random draws are seeded and each proxy has one core, so that a run can be repeated.
+
+#![allow(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+use crate::mesh::{Admin, eventually};
+use crate::programs;
+
+/// Where the draws of every proxy begin.
+pub const SEED: u64 = 2_026;
+
+/// Proxies that know each other by configuration alone. Dropping them ends them.
+#[derive(Debug)]
+pub struct Proxies {
+    folder: PathBuf,
+    root: CertifiedIssuer<'static, KeyPair>,
+    leno: PathBuf,
+    running: Vec<Child>,
+}
+
+/// A running proxy.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// The workload's or gateway's name.
+    pub name: String,
+    admin: PathBuf,
+    log: PathBuf,
+}
+
+impl Proxies {
+    /// No proxy yet, and no configuration.
+    pub fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("leno-{name}-{}", std::process::id()));
+        // What an earlier run that was killed may have left.
+        let _fresh = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("config")).unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.join("root.pem"), root.pem()).unwrap();
+        let leno = programs::own("leno", "leno").expect("leno builds");
+        Self { folder, root, leno, running: Vec::new() }
+    }
+
+    /// Writes or replaces a file of the configuration, at once.
+    pub fn configure(&self, file: &str, text: &str) {
+        let fresh = self.folder.join(file);
+        fs::write(&fresh, text).unwrap();
+        fs::rename(&fresh, self.folder.join("config").join(file)).unwrap();
+    }
+
+    /// Starts a proxy for `--workload` or `--gateway` (`role`), with the identity of a service account of its name, and
+    /// waits until it is ready.
+    pub fn start(
+        &mut self,
+        role: &str,
+        namespace: &str,
+        name: &str,
+        account: &str,
+        arguments: &[String],
+    ) -> Proxy {
+        let file = |suffix: &str| self.folder.join(format!("{name}.{suffix}"));
+        self.certify(
+            &format!("spiffe://cluster.local/ns/{namespace}/sa/{account}"),
+            &file("pem"),
+            &file("key"),
+        );
+        let proxy = Proxy { name: name.to_owned(), admin: file("admin"), log: file("log") };
+        let mut command = Command::new(&self.leno);
+        command.arg("proxy").arg(format!("--{role}={namespace}/{name}"));
+        command.args(["--threads=1", &format!("--seed={SEED}"), "--access-log-format=json"]);
+        let (cert, key) = (file("pem"), file("key"));
+        for (option, path) in [
+            ("--config", &self.folder.join("config")),
+            ("--cert", &cert),
+            ("--key", &key),
+            ("--roots", &self.folder.join("root.pem")),
+            ("--admin", &proxy.admin),
+            ("--access-log", &proxy.log),
+        ] {
+            command.arg(option).arg(path);
+        }
+        let output = fs::File::create(file("out")).unwrap();
+        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        self.running.push(command.spawn().expect("leno starts"));
+        eventually(&format!("{name} is ready"), || {
+            let answer = Admin::open(&proxy.admin).and_then(|mut admin| admin.get("/healthz/ready"));
+            match answer {
+                Ok((200, _)) => Ok(()),
+                other => Err(format!("{other:?}\n{}", fs::read_to_string(file("out")).unwrap_or_default())),
+            }
+        });
+        proxy
+    }
+
+    fn certify(&self, identity: &str, certificate: &Path, key: &Path) {
+        let pair = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.subject_alt_names = vec![SanType::URI(identity.try_into().unwrap())];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        fs::write(certificate, params.signed_by(&pair, &self.root).unwrap().pem()).unwrap();
+        fs::write(key, pair.serialize_pem()).unwrap();
+    }
+}
+
+impl Proxy {
+    /// Its admin interface.
+    pub fn admin(&self) -> Admin {
+        Admin::open(&self.admin).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
+    /// Its access log so far, as JSON lines.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Proxies {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _gone = child.kill();
+            let _ended = child.wait();
+        }
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A free port of the loopback interface.
+pub fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// The document of a service in the namespace `default`: port 80, at its workloads the port that they call `http`.
+pub fn service(name: &str, selector: &str) -> String {
+    format!(
+        "---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: default}}
+spec:
+  selector: {{{selector}}}
+  ports: [{{name: http, port: 80, targetPort: http}}]
+"
+    )
+}
+
+/// The document of a workload whose proxy listens at `mesh`, and whose application at `port` of the loopback interface.
+/// `number` is its own among all workloads.
+pub fn workload(
+    namespace: &str,
+    name: &str,
+    number: usize,
+    account: &str,
+    labels: &str,
+    mesh: SocketAddr,
+    port: u16,
+) -> String {
+    format!(
+        "---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: {name}
+  namespace: {namespace}
+  labels: {{leno.dev/transport: native}}
+  annotations: {{leno.dev/address: '{mesh}'}}
+spec:
+  address: 127.0.1.{}
+  labels: {labels}
+  serviceAccount: {account}
+  ports: {{http: {port}}}
+",
+        number + 1
+    )
+}
