@@ -221,6 +221,7 @@ impl World {
             vault: None,
             cores: 1,
             access: None,
+            seed: None,
         };
         let run = move || async move { process::run(setup).await.unwrap() };
         // It runs until the tests end.
