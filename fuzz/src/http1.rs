@@ -11,6 +11,9 @@ use bytes::Bytes;
 use leno_http::head::{Fields, Framing, RequestHead};
 use leno_model::request::RequestView;
 
+/// Names and values of fields.
+type Lines = Vec<(String, Vec<u8>)>;
+
 /// The input in two pieces, the cut chosen by the input itself, so that a run can be repeated.
 fn halves(data: &[u8]) -> Vec<Bytes> {
     let sum = data.iter().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
@@ -26,7 +29,7 @@ fn drops(data: &[u8]) -> Vec<Bytes> {
 }
 
 /// Field lines with names in lower case, in order, without the length, which framing tells.
-fn lines(fields: &Fields) -> Vec<(String, Vec<u8>)> {
+fn lines(fields: &Fields) -> Lines {
     let lines = fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
     lines.filter(|(name, _)| name != "content-length").collect()
 }

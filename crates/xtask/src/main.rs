@@ -1,4 +1,4 @@
-//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo` and `bench`.
+//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo`, `fuzz` and `bench`.
 //!
 //! Depends on little, so that it is compiled within seconds before anything else.
 
@@ -9,6 +9,7 @@ mod demo;
 mod deps;
 mod limits;
 mod output;
+mod planted;
 mod test;
 mod tidy;
 
@@ -23,6 +24,8 @@ Usage: cargo xtask COMMAND
   deps                check the dependency policy (licences, who may use what, which way crates depend)
   tidy                check the house rules that no lint knows
   demo                build the sample mesh, start it and open its gateway on 127.0.0.1
+  fuzz --planted [BUG]
+                      put bugs back, one at a time, into a copy, and let the fuzz targets find them; BUG is a bug or target
   bench [OPTIONS]     measure Leno against bare relays and Envoy (--help for the options)
 ";
 
@@ -46,6 +49,8 @@ fn run() -> Result<ExitCode> {
         ["tidy"] => Ok(report("tidy", &tidy::check()?)),
         ["demo"] => demo::run(),
         ["demo", demo::WATCH, since] => demo::watch(since.parse()?),
+        ["fuzz", "--planted"] => planted::run(None),
+        ["fuzz", "--planted", bug] => planted::run(Some(bug)),
         ["bench", options @ ..] => bench::run(options),
         ["help" | "--help" | "-h"] => {
             output::line(USAGE.trim_end());

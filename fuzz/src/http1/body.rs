@@ -7,7 +7,7 @@ use leno_http::h1::Refusal;
 use leno_http::h1::body::{Decoded, Decoder};
 
 use super::naive::{self, Body};
-use super::{drops, halves};
+use super::{Lines, drops, halves};
 use crate::Outcome;
 
 /// Checks one input.
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) -> Outcome {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Read {
     data: Vec<u8>,
-    trailers: Vec<(String, Vec<u8>)>,
+    trailers: Lines,
     /// What stands behind the body.
     left: Vec<u8>,
     end: End,

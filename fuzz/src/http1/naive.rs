@@ -1,12 +1,14 @@
 //! HTTP/1 as a plain recipient reads it: line by line, by the letter of RFC 9112, with copies everywhere.
 
+use super::Lines;
+
 /// A message's head.
 #[derive(Debug)]
 pub(super) struct Head {
     /// The three parts of the first line; the last one may have spaces in it.
     pub(super) first: [String; 3],
     /// Names in lower case, values without surrounding blanks.
-    pub(super) fields: Vec<(String, Vec<u8>)>,
+    pub(super) fields: Lines,
     /// Bytes that it took.
     pub(super) len: usize,
 }
@@ -25,7 +27,7 @@ pub(super) enum Framing {
 /// What stands where a body should.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Body {
-    Complete { data: Vec<u8>, trailers: Vec<(String, Vec<u8>)>, used: usize },
+    Complete { data: Vec<u8>, trailers: Lines, used: usize },
     Partial { data: Vec<u8> },
     Malformed,
 }
@@ -102,7 +104,7 @@ impl Head {
     }
 
     /// The fields that go on: not those of the connection, nor those that it names, nor the length.
-    pub(super) fn end_to_end(&self) -> Vec<(String, Vec<u8>)> {
+    pub(super) fn end_to_end(&self) -> Lines {
         const HOP_BY_HOP: [&str; 9] = [
             "connection",
             "content-length",

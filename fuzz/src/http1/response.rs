@@ -14,7 +14,7 @@ use leno_http::{client, limits};
 
 use super::naive::{self, Body, Framing};
 use super::peer::{Peer, Written, now};
-use super::{drops, halves, lines, plain};
+use super::{Lines, drops, halves, lines, plain};
 use crate::Outcome;
 
 const REQUESTS: [(&[u8], Asked); 4] = [
@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) -> Outcome {
 /// What a client makes of the bytes of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Received {
-    heads: Vec<(u16, Vec<(String, Vec<u8>)>)>,
+    heads: Vec<(u16, Lines)>,
     data: Vec<u8>,
     trailers: usize,
     /// Whether everything came.

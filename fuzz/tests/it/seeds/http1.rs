@@ -122,6 +122,11 @@ pub(super) fn connections() -> Seeds {
                  POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n\
                  GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
             ),
+            (
+                "long-chunk",
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 1a\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\n\r\n",
+            ),
             ("upgrade", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n\0\u{1}"),
             ("then-refused", "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\nHost: a\n\n"),
             (

@@ -1,0 +1,181 @@
+//! The bugs: where, what is right there, and what is put in its place.
+
+/// A bug that a target must find.
+pub(crate) struct Bug {
+    /// Its own name.
+    pub(crate) name: &'static str,
+    /// The target that must find it.
+    pub(crate) target: &'static str,
+    /// What goes wrong with it, for people.
+    pub(crate) what: &'static str,
+    /// The file, from the workspace's root.
+    pub(crate) file: &'static str,
+    /// What is there once.
+    pub(crate) right: &'static str,
+    /// What is put in its place.
+    pub(crate) wrong: &'static str,
+}
+
+/// All of them.
+pub(crate) const BUGS: &[Bug] = &[
+    Bug {
+        name: "length-and-coding",
+        target: "http1_request",
+        what: "a request may have both `Content-Length` and `Transfer-Encoding`",
+        file: "crates/http/src/h1/parse/fields.rs",
+        right: "(true, Some(_)) => Err(Refusal::LengthAndEncoding),",
+        wrong: "(true, Some(_)) => Ok(()),",
+    },
+    Bug {
+        name: "bare-lf",
+        target: "http1_request",
+        what: "a bare LF ends a line",
+        file: "crates/http/src/h1/parse/line.rs",
+        right: "(Some(b'\\n'), _) => return Err(Refusal::BareLf.into()),",
+        wrong: "(Some(b'\\n'), _) => return Ok(at - 1),",
+    },
+    Bug {
+        name: "no-body-until-close",
+        target: "http1_response",
+        what: "a response without length has no body, instead of one that the close ends",
+        file: "crates/http/src/h1/parse/response.rs",
+        right: "None => Body::UntilClose,",
+        wrong: "None => Body::None,",
+    },
+    Bug {
+        name: "wrapping-chunk-size",
+        target: "http1_body",
+        what: "the size of a chunk wraps around",
+        file: "crates/http/src/h1/body/chunked.rs",
+        right: "if digits == limits::CHUNK_SIZE_DIGITS =>",
+        wrong: "if digits == 4 * limits::CHUNK_SIZE_DIGITS =>",
+    },
+    Bug {
+        name: "any-chunk-end",
+        target: "http1_body",
+        what: "any byte before a LF ends a chunk's data",
+        file: "crates/http/src/h1/body/chunked.rs",
+        right: "State::DataCr if byte == b'\\r' => State::DataLf,",
+        wrong: "State::DataCr => State::DataLf,",
+    },
+    Bug {
+        name: "decimal-chunk-size",
+        target: "http1_relay",
+        what: "chunk sizes are sent on in decimal",
+        file: "crates/http/src/h1/encode.rs",
+        right: "number::<16>(size as u64, out);",
+        wrong: "number::<10>(size as u64, out);",
+    },
+    Bug {
+        name: "cut-request-line",
+        target: "detect",
+        what: "a request line that is cut in two is opaque (once found by this target)",
+        file: "crates/http/src/detect.rs",
+        right: "let Some(end) = memchr::memchr(b'\\n', target) else { return Detection::NeedMore };",
+        wrong: "let Some(end) = memchr::memchr(b'\\n', target) else { return Detection::Opaque };",
+    },
+    Bug {
+        name: "dot-segments-once",
+        target: "normalize",
+        what: "a path's last `..` is left in it",
+        file: "crates/http/src/normalize/path.rs",
+        right: "\"\" if merge && !last => {}",
+        wrong: "\"\" if merge && !last => {}\n            _ if last => kept.push(segment),",
+    },
+    Bug {
+        name: "alias-depth",
+        target: "yaml",
+        what: "an alias's depth isn't counted (once found by this target)",
+        file: "crates/dialects/src/yaml/build.rs",
+        right: "if self.open.len() + depth(&node) > MAX_DEPTH {",
+        wrong: "if depth(&node) > MAX_DEPTH {",
+    },
+    Bug {
+        name: "error-behind-the-end",
+        target: "mesh_file",
+        what: "an error at the end is on a line that doesn't exist (once found by this target)",
+        file: "crates/dialects/src/yaml/build.rs",
+        right: "Some((last, text)) if line > last + 1 =>",
+        wrong: "Some((last, text)) if line > last + 100 =>",
+    },
+    Bug {
+        name: "port-twice",
+        target: "kubernetes",
+        what: "a Service may have one port twice",
+        file: "crates/dialects/src/kubernetes/service.rs",
+        right: "|twin| twin.port == port.port || *twin.name == *port.name",
+        wrong: "|twin| *twin.name == *port.name",
+    },
+    Bug {
+        name: "any-header-name",
+        target: "gateway_api",
+        what: "a filter may set a header whose name isn't one",
+        file: "crates/dialects/src/http.rs",
+        right: "if !is_header_name(&lower) {",
+        wrong: "if lower.is_empty() {",
+    },
+    Bug {
+        name: "any-path",
+        target: "istio",
+        what: "a rewrite may lead to something that isn't a path",
+        file: "crates/dialects/src/istio/virtual_service/action.rs",
+        right: "    if !is_path(text, false) {\n        value.invalid(\"is not a path\"",
+        wrong: "    if text.is_empty() {\n        value.invalid(\"is not a path\"",
+    },
+    Bug {
+        name: "broken-is-nowhere",
+        target: "mesh_file",
+        what: "a mesh file that isn't YAML is told without its line (once found by this target)",
+        file: "crates/local/src/mesh/read.rs",
+        right: "return Err(if broken.is_empty() { nowhere(files) } else { broken });",
+        wrong: "return Err(if broken.len() < 100 { nowhere(files) } else { broken });",
+    },
+    Bug {
+        name: "eats-what-follows",
+        target: "open",
+        what: "bytes behind an `Open` are lost",
+        file: "crates/wire/src/open.rs",
+        right: "Decoded::Open(Box::new(open), PREFIX_BYTES + length)",
+        wrong: "Decoded::Open(Box::new(open), bytes.len())",
+    },
+    Bug {
+        name: "lost-scheme",
+        target: "unit",
+        what: "a redirect's scheme isn't written",
+        file: "crates/wire/src/convert/route_action.rs",
+        right: "scheme: redirect.scheme.as_ref().map(ToString::to_string),",
+        wrong: "scheme: None,",
+    },
+    Bug {
+        name: "no-checksum",
+        target: "state",
+        what: "a saved state's checksum isn't compared",
+        file: "crates/wire/src/state.rs",
+        right: "verify_slices_are_equal(digest(&SHA256, covered).as_ref(), checksum)",
+        wrong: "verify_slices_are_equal(digest(&SHA256, covered).as_ref(), digest(&SHA256, covered).as_ref())",
+    },
+    Bug {
+        name: "dangling",
+        target: "discovery_client",
+        what: "an update may refer to what isn't there",
+        file: "crates/wire/src/client/staging.rs",
+        right: "rejections = dangling(held, &changes, &read_absent(&commit)?);",
+        wrong: "rejections = dangling(held, &BTreeMap::new(), &read_absent(&commit)?);",
+    },
+    Bug {
+        name: "any-nonce",
+        target: "discovery_server",
+        what: "an acknowledgement of another batch counts",
+        file: "crates/wire/src/server/session.rs",
+        right: "self.batch.take_if(|batch| batch.is_commit(&request.response_nonce))",
+        wrong: "self.batch.take()",
+    },
+    Bug {
+        name: "uncounted-uri",
+        target: "certificate",
+        what: "a second URI that isn't text doesn't count (once found by this target)",
+        file: "crates/identity/src/svid/rules.rs",
+        right: "GeneralName::Invalid(tag, _) if tag.0 == URI => return Err(Violation::Malformed),",
+        wrong: "GeneralName::Invalid(tag, _) if tag.0 == URI + 100 => return Err(Violation::Malformed),",
+    },
+];
