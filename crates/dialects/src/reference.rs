@@ -31,6 +31,7 @@ fn write_kind(page: &mut String, kind: &Kind) {
     {
         write_field(&mut rows, "", field, None, &mut irrelevant);
     }
+    push(page, format_args!("| field | holds | in effect |\n|---|---|---|\n{rows}"));
     for annotation in kind.annotations {
         let state = state(annotation, None);
         push(
