@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn reading_ahead_loses_nothing_and_ends() {
         let (near, mut far) = tokio::io::duplex(3 * RELAY_BUFFER);
-        let sent: Vec<u8> = (0..2 * RELAY_BUFFER + 7).map(|n| (n % 251) as u8).collect();
+        let sent: Vec<u8> = (0..2 * RELAY_BUFFER + 7).map(|n| u8::try_from(n % 251).unwrap()).collect();
         far.write_all(&sent).await.expect("room");
         drop(far);
         let (mut io, mut got, mut piece) = (ReadAhead::boxed(Box::new(near)), Vec::new(), [0; 1000]);

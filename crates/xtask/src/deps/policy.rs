@@ -59,6 +59,7 @@ pub(crate) const USES: &[Use] = &[
             "leno-cli",
             "leno-sample",
             "leno-bench",
+            "leno-testkit",
         ],
         &["leno-e2e"],
         "safe system calls, where a crate's own work is with processes and files",
@@ -92,8 +93,8 @@ pub(crate) const USES: &[Use] = &[
     of("tonic-prost-build", &[], &["leno-wire", "leno-sample"], "protobuf is compiled where it is used"),
     of(
         "rcgen",
-        &["leno-identity", "leno-bench"],
-        &["leno-wire", "leno-proxy", "leno-control", "leno-e2e", "leno-testkit", "leno-fuzz"],
+        &["leno-identity", "leno-bench", "leno-testkit"],
+        &["leno-wire", "leno-proxy", "leno-control", "leno-e2e", "leno-fuzz"],
         "issuing certificates is identity's",
     ),
     of(

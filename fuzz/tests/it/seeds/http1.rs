@@ -93,21 +93,21 @@ pub(super) fn responses() -> Seeds {
 pub(super) fn bodies() -> Seeds {
     named(
         &[
-            ("chunked", "\05\r\nhello\r\n0\r\n\r\nGET"),
-            ("extensions", "\01;a=b; c=\"d\"\r\nx\r\n00A\r\n0123456789\r\n0;last\r\n\r\n"),
-            ("trailers", "\01\r\nx\r\n0\r\nGrpc-Status: 0\r\nX:  y \r\n\r\n"),
+            ("chunked", "\x005\r\nhello\r\n0\r\n\r\nGET"),
+            ("extensions", "\x001;a=b; c=\"d\"\r\nx\r\n00A\r\n0123456789\r\n0;last\r\n\r\n"),
+            ("trailers", "\x001\r\nx\r\n0\r\nGrpc-Status: 0\r\nX:  y \r\n\r\n"),
             ("length", "\u{5}hello and more"),
-            ("empty", "\00\r\n\r\n"),
+            ("empty", "\x000\r\n\r\n"),
         ],
         &[
-            ("bare-lf", "\05\nhello\n0\n\n"),
+            ("bare-lf", "\x005\nhello\n0\n\n"),
             ("sign", "\0+5\r\nhello\r\n0\r\n\r\n"),
-            ("prefix", "\00x5\r\nhello\r\n0\r\n\r\n"),
-            ("short", "\05\r\nhell\r\n0\r\n\r\n"),
-            ("long", "\05\r\nhello!\r\n0\r\n\r\n"),
+            ("prefix", "\x000x5\r\nhello\r\n0\r\n\r\n"),
+            ("short", "\x005\r\nhell\r\n0\r\n\r\n"),
+            ("long", "\x005\r\nhello!\r\n0\r\n\r\n"),
             ("huge", "\0ffffffffffffffff1\r\nx\r\n0\r\n\r\n"),
             ("largest", "\0fffffffffffffff\r\nx"),
-            ("forbidden-trailer", "\00\r\nContent-Length: 1\r\n\r\n"),
+            ("forbidden-trailer", "\x000\r\nContent-Length: 1\r\n\r\n"),
             ("incomplete", "\u{9}hello"),
         ],
     )
