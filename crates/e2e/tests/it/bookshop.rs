@@ -113,7 +113,8 @@ fn weights_and_canaries_hold(mesh: &Mesh) {
     let report = mesh.load("catalog-v1", &[REVIEWS, "--closed", "--connections", "8", "--requests", "10000"]);
     assert_eq!((count(&report, "ok"), count(&report, "failed")), (10_000, 0), "{report}");
     let second = version(&report, "v2");
-    assert!((900..=1100).contains(&second), "90/10 within one percentage point: {report}");
+    // Five standard deviations of unseeded draws; `matrix` holds the exact share of seeded ones.
+    assert!((850..=1150).contains(&second), "about 90/10: {report}");
     let canary =
         mesh.load("catalog-v1", &[REVIEWS, "--closed", "--requests", "200", "-H", "x-shop-reader: critic"]);
     assert_eq!(version(&canary, "v3"), 200, "{canary}");
