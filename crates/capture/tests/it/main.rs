@@ -33,7 +33,10 @@ fn main() {
             })
         }))
         .collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    world::prepare_binary().unwrap();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials);
+    world::remove_binary();
+    conclusion.exit();
 }
 
 fn trial(role: &'static str, caller: world::Caller) -> Trial {

@@ -57,17 +57,26 @@ fn expect_success(exit: Exit) -> Result<(), Failed> {
 
 /// Becomes an ordinary user, and lets that one make the namespaces.
 fn as_ordinary_user(role: &str) -> Result<Exit, Failed> {
-    let directory = std::env::temp_dir().join(format!("leno-capture-{}-{role}", std::process::id()));
-    fs::create_dir_all(&directory)?;
-    let copy = directory.join("it");
-    fs::copy(process::own_path()?, &copy)?;
-    let mut command = Command::new(&copy);
+    let mut command = Command::new(&binary());
     command.argument(ROLE).argument(format!("network/{role}")).own_environment();
     command.credentials(Credentials { user: ORDINARY, group: ORDINARY, groups: vec![] });
     command.workdir(&PathBuf::from("/"));
-    let exit = run(command);
-    fs::remove_dir_all(&directory)?;
-    exit
+    run(command)
+}
+
+/// Where ordinary users find this program.
+fn binary() -> PathBuf {
+    std::env::temp_dir().join(format!("leno-capture-{}", std::process::id()))
+}
+
+/// Puts it there. To be called while nobody else forks: a child that still holds a copy's descriptor for writing
+/// would keep the copy from being executed.
+pub(crate) fn prepare_binary() -> std::io::Result<()> {
+    fs::copy(process::own_path()?, binary()).map(drop)
+}
+
+pub(crate) fn remove_binary() {
+    let _gone = fs::remove_file(binary());
 }
 
 /// Plays a role in a new user and network namespace of this process's user.

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,6 +12,7 @@ use std::{
 use super::{
     Mesh,
     folder::{Folder, User},
+    pause,
 };
 use crate::{limits::PATIENCE, programs};
 
@@ -208,7 +210,13 @@ pub(super) fn up(folder: &Folder, arguments: &[String]) -> Child {
     }
     command.current_dir(folder.path().join("mesh"));
     command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-    command.spawn().expect("leno starts")
+    loop {
+        match command.spawn() {
+            // Another test that forked during the copy still holds its descriptor for writing, until it executes.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => pause(),
+            started => return started.expect("leno starts"),
+        }
+    }
 }
 
 /// Copies a folder with its links, and lets everybody read the copy.
