@@ -186,12 +186,7 @@ impl Response {
         if tunnel {
             translate_switch(&mut head, &conn.answered.connect);
         }
-        let [receiver, sender] = conn.take_halves();
-        let owner = conn.take_owner();
-        drop(conn);
-        for waker in [receiver, sender, owner].into_iter().flatten() {
-            waker.wake();
-        }
+        Conn::release_and_wake_all(conn);
         Ok(Answer::Final(head, exchange::Incoming::h1(Incoming::new(&self.conn))))
     }
 }
@@ -215,10 +210,6 @@ impl Drop for Response {
             conn.reading = Reading::Failed(Failure::Internal);
             conn.persistent = false;
         }
-        let owner = conn.take_owner();
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+        Conn::release_and_wake_owner(conn);
     }
 }

@@ -7,7 +7,7 @@
 mod input;
 mod output;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -207,16 +207,20 @@ impl Conn {
         register(&mut self.sender, cx);
     }
 
-    /// The owner's waker, to be woken once the connection isn't borrowed any more.
-    #[must_use]
-    pub(super) fn take_owner(&mut self) -> Option<Waker> {
-        self.owner.take()
+    /// Wakes the owner, once the connection isn't borrowed any more.
+    pub(super) fn release_and_wake_owner(mut conn: RefMut<'_, Self>) {
+        let owner = conn.owner.take();
+        drop(conn);
+        if let Some(owner) = owner {
+            owner.wake();
+        }
     }
 
-    /// The halves' wakers after a switch was decided.
-    #[must_use]
-    pub(super) fn take_halves(&mut self) -> [Option<Waker>; 2] {
-        [self.receiver.take(), self.sender.take()]
+    /// Wakes both halves and the owner after a switch was decided, once the connection isn't borrowed any more.
+    pub(super) fn release_and_wake_all(mut conn: RefMut<'_, Self>) {
+        let wakers = [conn.receiver.take(), conn.sender.take(), conn.owner.take()];
+        drop(conn);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Notes that the peer's message can't be completed, and returns the failure.

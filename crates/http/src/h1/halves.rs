@@ -11,7 +11,7 @@ use http::HeaderMap;
 use leno_model::failure::Failure;
 use tokio::io::ReadBuf;
 
-use super::conn::{Reading, Shared, Writing};
+use super::conn::{Conn, Reading, Shared, Writing};
 use crate::exchange::Frame;
 use crate::limits::RELAY_BUFFER;
 use crate::stall::Stall;
@@ -68,10 +68,8 @@ impl Incoming {
             _ if matches!(conn.reading, Reading::Idle) => self.state = Receive::Ended,
             _ => {}
         }
-        let owner = if self.state == Receive::Open { None } else { conn.take_owner() };
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
+        if self.state != Receive::Open {
+            Conn::release_and_wake_owner(conn);
         }
         Poll::Ready(frame)
     }
@@ -103,11 +101,7 @@ impl Drop for Incoming {
             Reading::Switch { .. } => Reading::Switch { dropped: true },
             other => other,
         };
-        let owner = conn.take_owner();
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+        Conn::release_and_wake_owner(conn);
     }
 }
 
@@ -145,11 +139,7 @@ impl Outgoing {
         let given = conn.give(data);
         if given.is_err() {
             self.open = false;
-            let owner = conn.take_owner();
-            drop(conn);
-            if let Some(owner) = owner {
-                owner.wake();
-            }
+            Conn::release_and_wake_owner(conn);
         }
         given
     }
@@ -168,11 +158,7 @@ impl Outgoing {
         }
         let mut conn = self.conn.borrow_mut();
         conn.end(trailers);
-        let owner = conn.take_owner();
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+        Conn::release_and_wake_owner(conn);
     }
 
     pub(crate) fn abort(mut self, failure: Failure) {
@@ -185,11 +171,7 @@ impl Outgoing {
         }
         let mut conn = self.conn.borrow_mut();
         conn.break_off(failure);
-        let owner = conn.take_owner();
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+        Conn::release_and_wake_owner(conn);
     }
 
     pub(crate) fn poll_write_tunnel(

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use leno_model::failure::Failure;
 
 use super::body::Decoder;
-use super::conn::{Reading, Shared, Writing};
+use super::conn::{Conn, Reading, Shared, Writing};
 use super::encode::{self, Encoding};
 use super::halves::Outgoing;
 use crate::head::{Connect, ResponseHead, Version};
@@ -74,12 +74,7 @@ impl Reply {
                 (false, _) => Reading::Idle,
             };
         }
-        let [receiver, sender] = conn.take_halves();
-        let owner = conn.take_owner();
-        drop(conn);
-        for waker in [receiver, sender, owner].into_iter().flatten() {
-            waker.wake();
-        }
+        Conn::release_and_wake_all(conn);
         Outgoing::new(&self.conn)
     }
 
@@ -105,11 +100,7 @@ impl Reply {
         }
         let mut conn = self.conn.borrow_mut();
         conn.break_off(failure);
-        let owner = conn.take_owner();
-        drop(conn);
-        if let Some(owner) = owner {
-            owner.wake();
-        }
+        Conn::release_and_wake_owner(conn);
     }
 }
 
