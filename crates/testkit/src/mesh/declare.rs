@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::ErrorKind,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,7 +13,7 @@ use super::{
     folder::{Folder, User},
     pause,
 };
-use crate::{limits::PATIENCE, programs};
+use crate::{limits::PATIENCE, programs, proxies};
 
 /// A mesh that isn't running yet.
 ///
@@ -232,7 +231,7 @@ fn copy_readable(from: &Path, to: &Path) {
 
 /// A port of the loopback interface that nobody listens on.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    proxies::free().port()
 }
 
 fn copy(from: &Path, to: &Path) {
