@@ -8,6 +8,8 @@ use std::{
     fmt,
 };
 
+use leno_dialects::table::nearest;
+
 use super::{Health, LocalMesh, Service, Workload};
 use crate::limits::{NAME_BYTES, REPLICAS};
 
@@ -90,6 +92,13 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
+/// A label's value, as Kubernetes has it.
+fn is_label_value(value: &str) -> bool {
+    value.len() <= 63 && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+const NO_PORT: &str = "nobody listens on port 0; use 1 to 65535";
+
 fn not_a_label(name: &str) -> String {
     format!("{name:?} isn't a name; use 1 to {NAME_BYTES} of a-z, 0-9 and -, not - at the ends")
 }
@@ -118,24 +127,42 @@ fn check_service(problems: &mut Problems, field: &str, service: &Service) {
         }
         (Some(_), true) => {}
     }
-    let mut numbers = BTreeSet::new();
-    for port in service.all_ports() {
-        if port.port == 0 || port.target() == 0 {
-            problems.add(field, "port 0 can't be called; use 1 to 65535");
+    let (mut numbers, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for (index, port) in service.all_ports().into_iter().enumerate() {
+        let field = port_field(field, service, index);
+        if port.port == 0 {
+            problems.add(format!("{field}port"), "port 0 can't be called; use 1 to 65535");
+        }
+        if port.target_port == Some(0) {
+            problems.add(format!("{field}targetPort"), NO_PORT);
         }
         if !numbers.insert(port.port) {
-            problems.add(field, format!("port {} twice; leave one of them", port.port));
+            problems.add(format!("{field}port"), format!("port {} twice; leave one of them", port.port));
         }
+        if let Some(name) = port.name.filter(|name| !names.insert(name.clone())) {
+            problems.add(format!("{field}name"), format!("a second port {name:?}; rename one"));
+        }
+    }
+}
+
+/// The path of a port's fields up to their names.
+fn port_field(service_field: &str, service: &Service, index: usize) -> String {
+    if service.ports.is_empty() {
+        format!("{service_field}.")
+    } else {
+        format!("{service_field}.ports[{index}].")
     }
 }
 
 fn check_published(problems: &mut Problems, mesh: &LocalMesh) {
     let mut published = BTreeSet::new();
     for (index, service) in mesh.spec.services.iter().enumerate() {
-        for address in service.all_ports().iter().filter_map(|port| port.publish) {
+        for (number, port) in service.all_ports().iter().enumerate() {
+            let Some(address) = port.publish else { continue };
             if !published.insert(address.0) {
                 let message = format!("{} is published twice; choose another host port", address.0);
-                problems.add(format!("spec.services[{index}]"), message);
+                let field = port_field(&format!("spec.services[{index}]"), service, number);
+                problems.add(format!("{field}publish"), message);
             }
         }
     }
@@ -155,7 +182,11 @@ fn check_workload(
     }
     let service = workload.service.as_deref();
     if let Some(name) = service.filter(|name| !services.contains_key(name)) {
-        problems.add(format!("{field}.service"), format!("no service {name:?}; add it to `spec.services`"));
+        let remedy = match nearest(name, services.keys().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "add it to `spec.services`".to_owned(),
+        };
+        problems.add(format!("{field}.service"), format!("no service {name:?}; {remedy}"));
     }
     match (root, &workload.user) {
         (true, None) => {
@@ -166,12 +197,22 @@ fn check_workload(
         (false, Some(_)) => problems.add(format!("{field}.user"), "only root can change users; remove it"),
         _ => {}
     }
+    let values = workload.version.iter().chain(workload.labels.values());
+    for value in values.filter(|value| !is_label_value(value)) {
+        let name = if workload.version.as_ref() == Some(value) { "version" } else { "labels" };
+        let message =
+            format!("{value:?} can't be a label's value; use up to 63 of a-z, A-Z, 0-9, '-', '_' and '.'");
+        problems.add(format!("{field}.{name}"), message);
+    }
     if workload.replicas() == 0 {
         problems.add(format!("{field}.replicas"), "0 replicas run nothing; remove the workload instead");
     }
     for (index, path) in workload.share.iter().enumerate().filter(|(_, path)| !path.is_absolute()) {
         let message = format!("{} isn't absolute; write the whole path", path.display());
         problems.add(format!("{field}.share[{index}]"), message);
+    }
+    for (index, _) in workload.host_access.iter().enumerate().filter(|(_, port)| **port == 0) {
+        problems.add(format!("{field}.hostAccess[{index}]"), NO_PORT);
     }
     for name in workload.env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         problems.add(
@@ -194,7 +235,13 @@ fn check_health(problems: &mut Problems, field: &str, health: &Health, has_port:
     if ways.count() != 1 {
         problems.add(field, "not exactly one check; give one of `http`, `tcp` and `command`");
     }
+    if health.tcp == Some(0) {
+        problems.add(format!("{field}.tcp"), NO_PORT);
+    }
     if let Some(http) = &health.http {
+        if http.port == Some(0) {
+            problems.add(format!("{field}.http.port"), NO_PORT);
+        }
         if http.port.is_none() && !has_port {
             problems.add(format!("{field}.http.port"), "no service port to default to; add `port`");
         }
@@ -224,7 +271,14 @@ fn check_dependencies(problems: &mut Problems, mesh: &LocalMesh, names: &BTreeMa
         for (place, dependency) in workload.depends_on.iter().enumerate() {
             let field = format!("spec.workloads[{index}].dependsOn[{place}]");
             match names.get_key_value(dependency.as_str()) {
-                None => problems.add(field, format!("no workload {dependency:?}; see `spec.workloads`")),
+                None => {
+                    let known = || names.keys().map(String::as_str);
+                    let remedy = match nearest(dependency, known()) {
+                        Some(near) => format!("did you mean {near}?"),
+                        None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+                    };
+                    problems.add(field, format!("no workload {dependency:?}; {remedy}"));
+                }
                 Some((name, _)) => {
                     let own = names.get_key_value(workload.name().as_str()).map(|(own, _)| own.as_str());
                     before.entry(own.unwrap_or_default()).or_default().insert(name);
@@ -246,9 +300,13 @@ fn check_dependencies(problems: &mut Problems, mesh: &LocalMesh, names: &BTreeMa
         settled.extend(next);
     }
     let circle: Vec<&str> = before.keys().copied().filter(|name| !settled.contains(name)).collect();
-    if !circle.is_empty() {
-        let message = format!("{} wait for each other; remove one `dependsOn`", circle.join(", "));
-        problems.add("spec.workloads", message);
+    let first = mesh.spec.workloads.iter().position(|workload| circle.contains(&workload.name().as_str()));
+    if let Some(first) = first {
+        let message = match circle.as_slice() {
+            [one] => format!("{one} waits for itself; remove it"),
+            _ => format!("{} wait for each other; remove one `dependsOn`", circle.join(", ")),
+        };
+        problems.add(format!("spec.workloads[{first}].dependsOn"), message);
     }
 }
 

@@ -14,6 +14,7 @@ use leno_model::span::{Diagnostic, ObjectRef};
 use serde::Deserialize;
 
 use super::{LocalMesh, Problem, check};
+use crate::user;
 
 /// A text that may hold documents.
 #[derive(Debug, Clone)]
@@ -69,7 +70,10 @@ pub fn read(files: &[File], root: bool) -> Result<Found, Vec<Diagnostic>> {
     };
     let Some(file) = files.get(index) else { return Err(Vec::new()) };
     let mesh = parse(file, &node)?;
-    let problems = check(&mesh, root);
+    let mut problems = check(&mesh, root);
+    if root {
+        problems.extend(unknown_users(&mesh));
+    }
     if problems.is_empty() {
         return Ok(Found { mesh, file: index, service_lines: service_lines(&node) });
     }
@@ -120,10 +124,16 @@ fn object(node: &Node) -> Option<ObjectRef> {
 fn parse(file: &File, node: &Node) -> Result<LocalMesh, Vec<Diagnostic>> {
     LocalMesh::deserialize(tree::Tree(node)).map_err(|error| {
         let at = error.at.unwrap_or(node.at);
-        let (code, hint) = classify(&error.message);
+        let (text, remedy) = remedied(&error.message);
+        let (code, hint) = classify(&text);
+        let hint = remedy.or(hint);
+        // What was expected is the hint's to say. YAML has other words than serde.
+        let text = text.replace("sequence", "a list").replace("unknown variant", "unknown value");
+        let text = text.replace("invalid type: map", "invalid type: a mapping");
+        let text = text.split_once(", expected ").filter(|_| hint.is_some()).map_or(&*text, |(text, _)| text);
         let message = match error.path.as_str() {
-            "" => error.message,
-            path => format!("{path}: {}", error.message),
+            "" => text.to_owned(),
+            path => format!("{path}: {text}"),
         };
         let findings = Findings::new(file.name.clone(), object(node));
         match hint {
@@ -132,6 +142,16 @@ fn parse(file: &File, node: &Node) -> Result<LocalMesh, Vec<Diagnostic>> {
         }
         findings.into_diagnostics()
     })
+}
+
+/// A message and the remedy that it has: that of values with a form of their own.
+fn remedied(message: &str) -> (String, Option<String>) {
+    let expected = message.strip_prefix("expected ").and_then(|rest| rest.rsplit_once(", found "));
+    match (expected, message.split_once("; ")) {
+        (Some((expected, found)), _) => (format!("invalid value {found}"), Some(format!("write {expected}"))),
+        (None, Some((message, remedy))) => (message.to_owned(), Some(remedy.to_owned())),
+        (None, None) => (message.to_owned(), None),
+    }
 }
 
 /// What kind of problem a message of serde's is, and what to do about it.
@@ -151,12 +171,12 @@ fn classify(message: &str) -> (&'static Code, Option<String>) {
     if message.starts_with("missing field") {
         return (codes::REQUIRED, None);
     }
-    match message.rsplit_once(", expected ") {
-        Some((given, expected)) if given.starts_with("invalid") => {
-            (codes::WRONG_TYPE, Some(format!("write {}", plain(expected))))
-        }
-        _ => (codes::INVALID_VALUE, None),
+    if let Some((given, expected)) = message.rsplit_once(", expected ")
+        && given.starts_with("invalid")
+    {
+        return (codes::WRONG_TYPE, Some(format!("write {}", plain(expected))));
     }
+    (codes::INVALID_VALUE, None)
 }
 
 /// What serde expects, in the words of other messages.
@@ -167,9 +187,22 @@ fn plain(expected: &str) -> &str {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "a mapping",
+        "path string" => "a path",
         structure if structure.starts_with("struct ") => "a mapping",
         other => other,
     }
+}
+
+/// Users that this machine doesn't know.
+fn unknown_users(mesh: &LocalMesh) -> Vec<Problem> {
+    let workloads = mesh.spec.workloads.iter().enumerate();
+    let unknown = workloads.filter_map(|(index, workload)| {
+        let error = user::find(workload.user.as_deref()?).err()?.to_string();
+        let (message, remedy) = error.split_once("; ").unwrap_or((&error, "give `user: UID:GID`"));
+        let field = format!("spec.workloads[{index}].user");
+        Some(Problem { field, message: message.to_owned(), remedy: remedy.to_owned() })
+    });
+    unknown.collect()
 }
 
 /// The place of a path such as `spec.workloads[2].user`, or of the deepest part of it that is written.

@@ -94,6 +94,8 @@ impl JsonSchema for Duration {
     }
 }
 
+const EMPTY: &str = "the command is empty; name a program";
+
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
@@ -126,7 +128,7 @@ impl<'de> Deserialize<'de> for Program {
 
             fn visit_str<E: de::Error>(self, line: &str) -> Result<Program, E> {
                 if line.trim().is_empty() {
-                    return Err(E::custom("the command is empty"));
+                    return Err(E::custom(EMPTY));
                 }
                 Ok(Program::Shell(line.to_owned()))
             }
@@ -137,7 +139,7 @@ impl<'de> Deserialize<'de> for Program {
                     words.push(word);
                 }
                 if words.first().is_none_or(String::is_empty) {
-                    return Err(de::Error::custom("the command is empty"));
+                    return Err(de::Error::custom(EMPTY));
                 }
                 Ok(Program::Words(words))
             }

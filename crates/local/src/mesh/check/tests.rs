@@ -78,7 +78,7 @@ fn ports() {
             d["spec"]["services"][1]["ports"][0]["publish"] = json!("127.0.0.1:8080");
         },
         false,
-        &["spec.services[1]: 127.0.0.1:8080 is published twice; choose another host port"],
+        &["spec.services[1].ports[0].publish: 127.0.0.1:8080 is published twice; choose another host port"],
     );
 }
 
@@ -102,12 +102,12 @@ fn dependencies() {
     expect(
         |d| d["spec"]["workloads"][1]["dependsOn"] = json!(["cart-v1"]),
         false,
-        &["spec.workloads: cart-v1, db wait for each other; remove one `dependsOn`"],
+        &["spec.workloads[0].dependsOn: cart-v1, db wait for each other; remove one `dependsOn`"],
     );
     expect(
         |d| d["spec"]["workloads"][0]["dependsOn"] = json!(["cache"]),
         false,
-        &["spec.workloads[0].dependsOn[0]: no workload \"cache\"; see `spec.workloads`"],
+        &["spec.workloads[0].dependsOn[0]: no workload \"cache\"; there are: cart-v1, db"],
     );
 }
 
