@@ -75,11 +75,13 @@ codes! {
         "quote it, or write true or false";
     MORE_FINDINGS = "LENO0007", Informs, "There are more findings about an object than are kept.",
         "mend what is told and read it again";
-    WRONG_TYPE = "LENO0020", Refuses, "A value is not of the type that its field has.", "";
+    WRONG_TYPE = "LENO0020", Refuses, "A value is not of the type that its field has.",
+        "write a value of the type that is named";
     REQUIRED = "LENO0021", Refuses, "A required field is missing.", "add it";
-    INVALID_VALUE = "LENO0022", Refuses, "A value is not valid for its field.", "";
+    INVALID_VALUE = "LENO0022", Refuses, "A value is not valid for its field.", "correct the value";
     UNKNOWN_FIELD = "LENO0023", Refuses, "The kind has no field of this name.", "remove it";
-    NOT_IN_EFFECT = "LENO0024", Approximates, "The field is known and has no effect in Leno yet.", "";
+    NOT_IN_EFFECT = "LENO0024", Approximates, "The field is known and has no effect in Leno yet.",
+        "remove it, or do without its effect";
     UNREAD_FIELD = "LENO0025", Refuses, "The field is known here but was not looked at: a bug in Leno.",
         "please report it";
     ENVELOPE = "LENO0030", Refuses, "A document is not a Kubernetes-style object.",

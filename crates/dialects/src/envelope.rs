@@ -210,12 +210,15 @@ impl Parsed {
         let Some(fields) = shape.fields() else { return };
         let _read_before = (fields.text("apiVersion"), fields.text("kind"));
         let metadata = fields.required("metadata").and_then(|metadata| metadata.fields());
-        let (Some(metadata), Some(object)) = (metadata, &self.object) else {
-            if self.object.is_none() {
-                findings.report(codes::ENVELOPE, root.at, "the object has no metadata.name");
+        let Some(object) = &self.object else {
+            let given = metadata.and_then(|metadata| metadata.value("name"));
+            match given.filter(|name| name.text().is_some_and(|text| !text.is_empty())) {
+                Some(name) => name.report(codes::NAME, "is longer than the 253 bytes that a name may have"),
+                None => findings.report(codes::ENVELOPE, root.at, "the object has no metadata.name"),
             }
             return;
         };
+        let Some(metadata) = metadata else { return };
         let context = read_metadata(metadata, kind, object, root.at, damaged, options, findings);
         self.created = context.1;
         let object = (kind.read)(&context.0, &fields);

@@ -191,13 +191,32 @@ pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Opt
         .into_iter()
         .map(|name| {
             let lower = name.to_ascii_lowercase();
+            let (given, lower) = differing(&given, &lower);
             // Singular for plural and the like.
-            let longer = given.len() > 3 && (lower.starts_with(&given) || given.starts_with(&lower));
-            (if longer { 1 } else { distance(&given, &lower) }, name)
+            let longer = given.len() > 3 && (lower.starts_with(given) || given.starts_with(lower));
+            let distance = distance(given, lower);
+            let near = longer || distance <= 1.max(lower.len().min(given.len()) / 3);
+            (near, if longer { 1 } else { distance }, distance, name)
         })
-        .filter(|(distance, name)| *distance <= 1.max(name.len().min(given.len()) / 3))
+        .filter(|(near, ..)| *near)
         .min()
-        .map(|(_, name)| name)
+        .map(|(.., name)| name)
+}
+
+/// What is left of two names without the namespace (`default/`) or domain (`.svc.cluster.local`) that they share, which
+/// says nothing about whether one is a misspelling of the other.
+fn differing<'n>(mut a: &'n str, mut b: &'n str) -> (&'n str, &'n str) {
+    while let (Some((first, rest)), Some((other, others))) = (a.split_once('/'), b.split_once('/'))
+        && first == other
+    {
+        (a, b) = (rest, others);
+    }
+    while let (Some((rest, last)), Some((others, other))) = (a.rsplit_once('.'), b.rsplit_once('.'))
+        && last == other
+    {
+        (a, b) = (rest, others);
+    }
+    (a, b)
 }
 
 /// Edits (insert, delete, replace, swap of neighbours) that turn one word into the other.
@@ -247,5 +266,11 @@ mod tests {
         ] {
             assert_eq!(nearest(given, names), expected, "{given}");
         }
+        assert_eq!(nearest("ServiceAcount", ["Service", "ServiceAccount"]), Some("ServiceAccount"));
+        let names = ["beside.default.svc.cluster.local", "default/web"];
+        assert_eq!(nearest("nobody.default.svc.cluster.local", names), None);
+        assert_eq!(nearest("besides.default.svc.cluster.local", names), Some(names[0]));
+        assert_eq!(nearest("default/wep", names), Some(names[1]));
+        assert_eq!(nearest("default/dbs", names), None);
     }
 }

@@ -161,7 +161,13 @@ fn subsets(spec: &Fields<'_>, context: &Context<'_>) -> Vec<Subset> {
 
 fn subset(item: &Value<'_>, context: &Context<'_>) -> Option<Subset> {
     let fields = item.fields()?;
-    let name = fields.required("name").and_then(|name| name.text()).filter(|name| !name.is_empty());
+    let name = fields.required("name").and_then(|name| match name.text()? {
+        "" => {
+            name.invalid("is no name", "write the name that routes use for the subset");
+            None
+        }
+        text => Some(text),
+    });
     let labels = fields.labels("labels");
     let (policy, ports) = policy_with_ports(&fields);
     fields.finish();

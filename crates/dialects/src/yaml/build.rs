@@ -27,6 +27,9 @@ pub(super) enum Step {
 /// line (1024).
 pub(super) const INDENTATION: usize = 200;
 
+/// The parser's own limit of nesting.
+const TOO_DEEP: &str = "recursion limit exceeded";
+
 /// What the parser says of lines that are indented too little; outside of brackets it never says so.
 const MISINDENTED: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];
 
@@ -102,7 +105,18 @@ impl<'f> Builder<'f> {
                 }
                 Some(Err(error)) => {
                     let (line, column) = (error.marker().line(), error.marker().col());
-                    self.findings.report(codes::SYNTAX, self.in_text(line, column), error.info());
+                    let at = self.in_text(line, column);
+                    if error.info() == TOO_DEEP {
+                        let message = "lists and mappings stand too deep inside of each other";
+                        self.findings.report_with(
+                            codes::LIMIT,
+                            at,
+                            message,
+                            "write the part that is so deep flatter",
+                        );
+                    } else {
+                        self.findings.report(codes::SYNTAX, at, error.info());
+                    }
                     return if MISINDENTED.contains(&error.info()) {
                         Step::Misindented(line, column)
                     } else {

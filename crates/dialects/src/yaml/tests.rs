@@ -237,7 +237,7 @@ fn wrong_fields_are_told_with_path_value_and_remedy() {
         ),
         (
             "name: a\nretries:\n  attempts: 3",
-            "a.yaml:2: warning[LENO0024]: retries has no effect: Leno does not retry yet",
+            "a.yaml:2: warning[LENO0024]: retries has no effect: Leno does not retry yet\n  help: remove it, or do without its effect",
         ),
         (
             "name: a\nretries:\n  atempts: 3",
