@@ -20,9 +20,9 @@ macro_rules! codes {
 
 codes! {
     UNREADABLE = "LENO0801", Refuses, "A file or directory of configuration cannot be read.",
-        "what was last read of it stays in effect until it can be read again";
+        "mend it, or remove it; what was last read of it stays in effect until then";
     MISSING = "LENO0802", Refuses, "A file or directory of configuration that was named does not exist.",
-        "what was last read of it stays in effect until it is there again";
+        "put it there, or name another; what was last read of it stays in effect until then";
     TOO_MUCH = "LENO0803", Refuses, "There is more configuration than Leno reads.",
         "name a directory with nothing but configuration in it";
     LAST_GOOD = "LENO0804", Informs, "An object is refused, and its last good version stays in effect.",
