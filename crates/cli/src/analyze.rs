@@ -20,6 +20,7 @@ use crate::error::Problem;
 use crate::finding::Finding;
 use crate::mesh::{Named, Running};
 use crate::output::{self, Format};
+use crate::words;
 
 /// The exit code that says that there are findings, as `istioctl analyze` has it.
 const FOUND: u8 = 79;
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     named: Named,
     /// Only findings about objects of this namespace
-    #[arg(long, short, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = words::namespace, conflicts_with = "all_namespaces")]
     namespace: Option<String>,
     /// The least severity that makes the exit code 79
     #[arg(long, value_enum, ignore_case = true, default_value_t = Level::Error, value_name = "SEVERITY")]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::control::Silence;
 use crate::finding::Finding;
 use crate::output::Format;
+use crate::remedy;
 
 /// What commands have in common to complain of.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,18 @@ pub(crate) enum Problem {
         #[source]
         source: io::Error,
     },
+    /// Nothing of that name is in the configuration.
+    #[error("the configuration in {} has no {kind} {name}", listed(.paths))]
+    NotConfigured {
+        /// A word for it.
+        kind: &'static str,
+        /// What was named.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+        /// Where was looked.
+        paths: Vec<PathBuf>,
+    },
     /// The mesh file.
     #[error("the mesh cannot run as it is written")]
     MeshFile(Vec<Diagnostic>),
@@ -94,6 +107,7 @@ impl Problem {
             Self::NoAnswer { .. } | Self::NoControlPlane { .. } => "no-answer",
             Self::Refused { .. } => "refused",
             Self::Unreadable { .. } => "unreadable",
+            Self::NotConfigured { .. } => "not-configured",
             Self::MeshFile(_) => "mesh-file",
         }
     }
@@ -118,13 +132,24 @@ impl Problem {
             }
             Self::NoAnswer { .. } => Some("see `leno status`".to_owned()),
             Self::NoControlPlane { .. } => Some("see `leno status` and `leno logs control`".to_owned()),
-            Self::Refused { .. } | Self::Unreadable { .. } | Self::MeshFile(_) => None,
+            Self::NotConfigured { kind, name, known, .. } => Some(match nearest(name, names(known)) {
+                Some(near) => format!("did you mean {near}?"),
+                None if known.is_empty() => format!("add it: there is no {kind} at all that could be read"),
+                None => format!("there are: {}", known.join(", ")),
+            }),
+            Self::Unreadable { path, source } => remedy::unreadable(path, source),
+            Self::Refused { .. } | Self::MeshFile(_) => None,
         }
     }
 }
 
 fn names(names: &[String]) -> impl Iterator<Item = &str> {
     names.iter().map(String::as_str)
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", ")
 }
 
 /// The form of every error under `--output json`.
@@ -155,7 +180,7 @@ pub(crate) fn print(error: &anyhow::Error, format: Format) {
             code: code(error),
             message: error.to_string(),
             causes: error.chain().skip(1).map(ToString::to_string).collect(),
-            hint: problem.and_then(Problem::hint),
+            hint: problem.and_then(Problem::hint).or_else(|| remedy::of(error)),
             findings,
         },
         format,

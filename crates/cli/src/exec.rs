@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use leno_local::client;
 
 use crate::mesh::{Also, Named};
+use crate::words;
 
 /// Run a command inside a workload's world
 #[derive(Debug, clap::Args)]
@@ -18,18 +19,11 @@ pub(crate) struct Arguments {
     #[arg(long, short = 'w', value_name = "DIR")]
     workdir: Option<PathBuf>,
     /// A variable of its environment, NAME=VALUE; may be given several times
-    #[arg(long = "env", short, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long = "env", short, value_name = "NAME=VALUE", value_parser = words::variable)]
     variables: Vec<(String, String)>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     words: Vec<String>,
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("a variable is NAME=VALUE".to_owned()),
-    }
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use leno_proxy::explain::{Explanation, From, Question, Step};
 use leno_runtime::LocalRuntime;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::admin;
 use crate::mesh::{Named, Running};
 use crate::output::{self, Format};
+use crate::words::{self, Url};
 
 /// Say what the mesh would do with a request, and why
 ///
@@ -23,29 +24,22 @@ pub(crate) struct Arguments {
     /// The workload, replica or `gateway` that would send the request
     from: String,
     /// The method
+    #[arg(value_parser = words::method)]
     method: String,
     /// The URL: http://HOST[:PORT]/PATH
-    url: String,
+    #[arg(value_parser = words::url)]
+    url: Url,
     /// A header, "NAME: VALUE"; may be given several times
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = header)]
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", value_parser = words::header)]
     headers: Vec<(String, String)>,
     /// The host or address that is dialled, where it isn't the URL's
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = words::host)]
     connect: Option<String>,
     /// Show everything that was considered, not only what decided
     #[arg(long, short)]
     all: bool,
     #[command(flatten)]
     named: Named,
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("a header is \"NAME: VALUE\"".to_owned()),
-    }
 }
 
 /// The answers of both sides.
@@ -67,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitC
 }
 
 async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
-    let (authority, port, target) = parts(&arguments.url)?;
+    let Url { authority, port, target } = arguments.url.clone();
     let mut question = Question {
         method: arguments.method.clone(),
         authority,
@@ -106,21 +100,6 @@ async fn explained(name: &str, socket: &Path, question: &Question) -> anyhow::Re
 fn identity(config: &str) -> anyhow::Result<Option<String>> {
     let config: serde_json::Value = serde_json::from_str(config)?;
     Ok(config.get("identity").and_then(serde_json::Value::as_str).map(ToOwned::to_owned))
-}
-
-/// Authority, port and target of a URL.
-fn parts(url: &str) -> anyhow::Result<(String, u16, String)> {
-    let Some(rest) = url.strip_prefix("http://") else {
-        bail!("the URL {url:?} does not begin with http://; the mesh adds TLS by itself")
-    };
-    let at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(at);
-    if authority.is_empty() {
-        bail!("the URL {url:?} names no host");
-    }
-    let (_, port) = leno_model::request::split_authority(authority);
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    Ok((authority.to_owned(), port.unwrap_or(80), target))
 }
 
 fn print(answers: &Answers, all: bool) -> std::io::Result<()> {
@@ -169,22 +148,4 @@ fn one(
         writeln!(out, "  {mark} {} {}: {}", step.kind, step.subject, step.outcome)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_have_their_parts() {
-        for (url, authority, port, target) in [
-            ("http://reviews:9080/a?b", "reviews:9080", 9080, "/a?b"),
-            ("http://reviews", "reviews", 80, "/"),
-            ("http://reviews?x", "reviews", 80, "/?x"),
-            ("http://[::1]:8080/", "[::1]:8080", 8080, "/"),
-        ] {
-            assert_eq!(parts(url).unwrap(), (authority.to_owned(), port, target.to_owned()), "{url}");
-        }
-        assert!(parts("https://reviews").is_err() && parts("http:///x").is_err());
-    }
 }

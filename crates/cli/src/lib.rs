@@ -21,13 +21,16 @@ mod mesh_file;
 mod output;
 mod parts;
 mod proxy;
+mod remedy;
 mod restart;
 mod status;
 mod up;
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 use leno_identity::tls;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -74,7 +77,7 @@ pub fn main_with(tls: tls::Options) -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error, &words),
+        Err(error) => return refuse(error, &words),
     };
     start_log();
     let format = arguments.output;
@@ -104,7 +107,12 @@ fn run(command: Command, format: Format, tls: tls::Options) -> anyhow::Result<Ex
 }
 
 /// Tells what is wrong with the words, or the help that was asked for.
-fn refuse(error: &clap::Error, words: &[OsString]) -> ExitCode {
+fn refuse(mut error: clap::Error, words: &[OsString]) -> ExitCode {
+    // Nobody has a workload or file whose name begins with a dash; how to write one hides how the command is written.
+    let suggested = |error: &clap::Error| error.render().to_string().contains("tip: to pass '");
+    if error.kind() == ErrorKind::UnknownArgument && suggested(&error) {
+        error.remove(ContextKind::Suggested);
+    }
     if error.use_stderr() && wants_json(words) {
         let (message, hint) = told(&error.render().to_string());
         error::usage(message, hint);

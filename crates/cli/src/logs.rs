@@ -8,6 +8,7 @@ use leno_local::protocol::Line;
 
 use crate::mesh::{Also, Named};
 use crate::output::Format;
+use crate::words;
 
 /// Show what workloads and their sidecars print
 #[derive(Debug, clap::Args)]
@@ -18,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     follow: bool,
     /// At most so many past lines
-    #[arg(long, short = 'n', value_name = "COUNT")]
+    #[arg(long, short = 'n', value_name = "COUNT", value_parser = words::count::<usize>)]
     lines: Option<usize>,
     #[command(flatten)]
     named: Named,

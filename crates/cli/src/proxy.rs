@@ -9,7 +9,8 @@ use leno_control::server::Signer;
 use leno_control::{Config, ControlPlane, Workloads};
 use leno_dialects::load::LoadOptions;
 use leno_identity::{Bundle, Svid};
-use leno_model::name::{Host, WorkloadName};
+use leno_model::name::WorkloadName;
+use leno_model::snapshot::Snapshot;
 use leno_proxy::process;
 use leno_proxy::roles::standalone::{self, Options};
 use leno_runtime::LocalRuntime;
@@ -18,6 +19,8 @@ use leno_wire::Subject;
 use leno_wire::transport::Endpoint;
 
 use crate::access_log::AccessLog;
+use crate::error::Problem;
+use crate::words::{self, Inbound, Named, Outbound};
 
 /// Run one proxy by itself: an edge, or one side of a pair
 ///
@@ -28,17 +31,8 @@ pub(crate) struct Arguments {
     /// A directory or file of configuration, watched for changes; may be given several times
     #[arg(long, short, required = true, value_name = "DIR")]
     config: Vec<PathBuf>,
-    /// The workload that it serves, NAMESPACE/NAME
-    #[arg(
-        long,
-        value_name = "NAMESPACE/NAME",
-        required_unless_present = "gateway",
-        conflicts_with = "gateway"
-    )]
-    workload: Option<String>,
-    /// The gateway that it is, NAMESPACE/NAME
-    #[arg(long, value_name = "NAMESPACE/NAME")]
-    gateway: Option<String>,
+    #[command(flatten)]
+    served: Served,
     /// Its certificate chain, PEM
     #[arg(long, value_name = "FILE")]
     cert: PathBuf,
@@ -49,25 +43,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     roots: PathBuf,
     /// A port that leads to a service, ADDRESS:PORT=HOST:PORT; may be given several times
-    #[arg(long, value_name = "LISTEN=HOST:PORT")]
-    outbound: Vec<String>,
+    #[arg(long, value_name = "LISTEN=HOST:PORT", value_parser = words::outbound)]
+    outbound: Vec<Outbound>,
     /// A port for the own workload, ADDRESS:PORT=WORKLOAD-PORT; may be given several times
-    #[arg(long, value_name = "LISTEN=PORT")]
-    inbound: Vec<String>,
+    #[arg(long, value_name = "LISTEN=PORT", value_parser = words::inbound)]
+    inbound: Vec<Inbound>,
     /// A port where other proxies dial it; may be given several times
-    #[arg(long, value_name = "LISTEN")]
+    #[arg(long, value_name = "LISTEN", value_parser = words::socket)]
     mesh: Vec<SocketAddr>,
     /// The address that a gateway's listeners bind to
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    #[arg(long, value_name = "ADDRESS", value_parser = words::address, default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     bind: IpAddr,
     /// A Unix socket for the admin interface
     #[arg(long, value_name = "PATH")]
     admin: Option<PathBuf>,
     /// An address where metrics are scraped and readiness is asked for over HTTP: /stats/prometheus, /healthz/ready
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = words::socket)]
     metrics: Option<SocketAddr>,
     /// Data cores; chosen by the machine when left out
-    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "COUNT", value_parser = words::count::<usize>, default_value_t = 0, hide_default_value = true)]
     threads: usize,
     /// Write an access log to this file, `-` for standard output; none by default
     #[arg(long, value_name = "FILE")]
@@ -76,15 +70,30 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     access_log_format: AccessLog,
     /// Begin the draws between weighted backends here, so that a run can be repeated
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = words::count::<u64>)]
     seed: Option<u64>,
+}
+
+/// Whom it serves.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Served {
+    /// The workload that it serves, NAMESPACE/NAME
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = words::named)]
+    workload: Option<Named>,
+    /// The gateway that it is, NAMESPACE/NAME
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = words::named)]
+    gateway: Option<Named>,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let svid = Svid::load(&arguments.cert, &arguments.key)?;
     let trust_domain = svid.id().trust_domain().parse()?;
     let roots = Bundle::load(trust_domain, &arguments.roots)?;
-    let subject = subject(&arguments)?;
+    let subject = arguments.served.subject()?;
+    for path in &arguments.config {
+        path.metadata().map_err(|source| Problem::Unreadable { path: path.clone(), source })?;
+    }
     let runtime = LocalRuntime::new().context("the proxy has no runtime")?;
     runtime.block_on(async {
         let mut config = Config::new(
@@ -94,13 +103,18 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         config.paths.clone_from(&arguments.config);
         config.signer = Signer::Nobody(vec![std::sync::Arc::new(roots.clone())]);
         let control = ControlPlane::start(config).await?;
+        require(&subject, control.catalogs().borrow().configuration(), &arguments.config)?;
         let setup = standalone::setup(Options {
             subject,
             control: Endpoint::Memory(control.hub()),
             svid,
             roots,
-            outbound: arguments.outbound.iter().map(|text| outbound(text)).collect::<Result<_, _>>()?,
-            inbound: arguments.inbound.iter().map(|text| inbound(text)).collect::<Result<_, _>>()?,
+            outbound: arguments
+                .outbound
+                .into_iter()
+                .map(|port| (port.listen, port.host, port.port))
+                .collect(),
+            inbound: arguments.inbound.into_iter().map(|port| (port.listen, port.port)).collect(),
             mesh: arguments.mesh,
             bind: arguments.bind,
             admin: arguments.admin,
@@ -119,47 +133,31 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn subject(arguments: &Arguments) -> anyhow::Result<Subject> {
-    let split = |text: &str| match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-            Ok((namespace.into(), name.into()))
+impl Served {
+    fn subject(self) -> anyhow::Result<Subject> {
+        match (self.workload, self.gateway) {
+            (Some(Named { namespace, name }), _) => Ok(Subject::Workload(WorkloadName { namespace, name })),
+            (None, Some(Named { namespace, name })) => Ok(Subject::Gateway { namespace, name }),
+            (None, None) => bail!("say whom the proxy serves: --workload or --gateway NAMESPACE/NAME"),
         }
-        _ => bail!("{text:?} is not NAMESPACE/NAME"),
-    };
-    match (&arguments.workload, &arguments.gateway) {
-        (_, Some(gateway)) => split(gateway).map(|(namespace, name)| Subject::Gateway { namespace, name }),
-        (Some(workload), None) => {
-            split(workload).map(|(namespace, name)| Subject::Workload(WorkloadName { namespace, name }))
-        }
-        (None, None) => bail!("say whom the proxy serves: --workload or --gateway NAMESPACE/NAME"),
     }
 }
 
-fn outbound(text: &str) -> anyhow::Result<(SocketAddr, Host, u16)> {
-    let wanted = || format!("--outbound {text:?} is not ADDRESS:PORT=HOST:PORT");
-    let (listen, service) = text.split_once('=').with_context(wanted)?;
-    let (host, port) = leno_model::request::split_authority(service);
-    Ok((listen.parse().with_context(wanted)?, host.parse().with_context(wanted)?, port.with_context(wanted)?))
-}
-
-fn inbound(text: &str) -> anyhow::Result<(SocketAddr, u16)> {
-    let wanted = || format!("--inbound {text:?} is not ADDRESS:PORT=WORKLOAD-PORT");
-    let (listen, port) = text.split_once('=').with_context(wanted)?;
-    Ok((listen.parse().with_context(wanted)?, port.parse().with_context(wanted)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_strictly() {
-        let (listen, host, port) = outbound("127.0.0.1:8080=web.default.svc.cluster.local:80").unwrap();
-        assert_eq!((listen.port(), host.as_str(), port), (8080, "web.default.svc.cluster.local", 80));
-        assert_eq!(inbound("[::]:8443=8000").unwrap().1, 8000);
-        for wrong in ["8080=web:80", "127.0.0.1:8080=web", "127.0.0.1:8080", "=", "127.0.0.1:1=we b:80"] {
-            assert!(outbound(wrong).is_err(), "{wrong}");
+/// Checks that the configuration has whom the proxy serves: a proxy that waits for somebody who never comes says nothing.
+fn require(subject: &Subject, snapshot: &Snapshot, paths: &[PathBuf]) -> Result<(), Problem> {
+    let workloads = || snapshot.workloads.keys().map(|name| format!("{}/{}", name.namespace, name.name));
+    let gateways = || snapshot.gateways.keys().map(|(namespace, name)| format!("{namespace}/{name}"));
+    let (kind, name, known): (_, _, Vec<String>) = match subject {
+        Subject::Workload(name) => {
+            ("workload", format!("{}/{}", name.namespace, name.name), workloads().collect())
         }
-        assert!(inbound("127.0.0.1:1=x").is_err());
+        Subject::Gateway { namespace, name } => {
+            ("gateway", format!("{namespace}/{name}"), gateways().collect())
+        }
+    };
+    if known.contains(&name) {
+        Ok(())
+    } else {
+        Err(Problem::NotConfigured { kind, name, known, paths: paths.to_vec() })
     }
 }

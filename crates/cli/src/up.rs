@@ -30,12 +30,13 @@ use crate::announce::{self, GATEWAY};
 use crate::error::Problem;
 use crate::mesh_file::{self, MeshFile};
 use crate::output::Format;
+use crate::words;
 
 /// What the authority signs, in seconds: a shorter life would end while the certificate is being delivered.
 const LIFETIMES: RangeInclusive<u64> = MIN_LEAF_LIFETIME.as_secs()..=MAX_LEAF_LIFETIME.as_secs();
 
 /// What a rotation takes, in per cent.
-const SHARES: RangeInclusive<i64> = 5..=90;
+const SHARES: RangeInclusive<u8> = 5..=90;
 
 /// Run a mesh of plain processes on this machine
 ///
@@ -49,13 +50,13 @@ pub(crate) struct Arguments {
     #[arg(long, short, value_name = "DIR")]
     config: Vec<PathBuf>,
     /// The address that the gateway's listeners bind to
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    #[arg(long, value_name = "ADDRESS", value_parser = words::address, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     bind: IpAddr,
     /// How long certificates are valid, in seconds; six hours by default
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(LIFETIMES))]
+    #[arg(long, value_name = "SECONDS", value_parser = words::within::<u64>(LIFETIMES))]
     svid_lifetime: Option<u64>,
     /// After which part of a certificate's life the next one is asked for, in per cent; a sixth by default
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(SHARES))]
+    #[arg(long, value_name = "PERCENT", value_parser = words::within::<u8>(SHARES))]
     svid_renew_after: Option<u8>,
     /// How the lines of access logs are written, which `leno logs` shows
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]

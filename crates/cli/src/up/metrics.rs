@@ -38,7 +38,7 @@ pub(super) fn listen(metrics: Option<Metrics>) -> anyhow::Result<Option<TcpListe
         Some(Metrics::Off) => Ok(None),
         Some(Metrics::At(address)) => {
             let listener = TcpListener::bind(address);
-            Ok(Some(listener.with_context(|| format!("cannot serve metrics at {address}"))?))
+            Ok(Some(listener.with_context(|| format!("cannot serve --metrics {address}"))?))
         }
         None => match TcpListener::bind(DEFAULT) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
