@@ -30,6 +30,7 @@ mod tls;
 mod traces;
 mod tricks;
 mod world;
+mod wrong;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,0 +1,157 @@
+//! Bytes and handshakes that are wrong where other proxies dial.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use leno_identity::rustls::{
+    self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    version::{TLS12, TLS13},
+};
+
+use super::certificates::Pair;
+use super::proxy::{PATIENCE, Proxy, read_until};
+use crate::wrong::page::{Row, Table, text, words};
+
+pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Trusts every server: what is tested is what servers trust.
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Begins TLS with this certificate and protocol.
+pub(super) fn connect(to: SocketAddr, pair: Option<&Pair>, alpn: &[u8], old: bool) -> Stream {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions = if old { [&TLS12] } else { [&TLS13] };
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions).unwrap();
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)));
+    let mut config = match pair {
+        Some(pair) => builder.with_client_auth_cert(pair.chain.clone(), pair.key.clone_key()).unwrap(),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![alpn.to_vec()];
+    config.enable_sni = false;
+    let name = ServerName::try_from("web.example").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    StreamOwned::new(connection, stream)
+}
+
+/// What ends the handshake, or the connection after it.
+fn end(mut stream: Stream) -> String {
+    let begun = stream.write_all(b"x").and_then(|()| stream.flush());
+    let mut byte = [0];
+    match begun.and_then(|()| stream.read(&mut byte)) {
+        Ok(count) => format!("TLS, then {count} bytes"),
+        Err(error) => error.to_string(),
+    }
+}
+
+pub(super) fn table(proxy: &mut Proxy) -> Table {
+    let mut rows = Vec::new();
+    for (what, shown, sent) in [
+        ("no TLS", "GET / HTTP/1.1", &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..]),
+        ("a record that is too long", "16 03 01 ff ff", b"\x16\x03\x01\xff\xff\x01"),
+        (
+            "a handshake that isn't a hello",
+            "16 03 01 00 04 02 00 00 00",
+            b"\x16\x03\x01\x00\x04\x02\x00\x00\x00",
+        ),
+        (
+            "a hello that lies about lengths",
+            "16 03 01 00 05 01 00 00 01 00",
+            b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(proxy.mesh).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(sent).unwrap();
+        let (got, _) = read_until(&mut stream, |_| false);
+        rows.push(Row::of(vec![words(what), text(shown), text(alert(&got)), text(proxy.log())]));
+    }
+    let peers = &proxy.peers;
+    let mesh = proxy.mesh;
+    let mut ends = vec![
+        ("TLS 1.2", "a hello of TLS 1.2", end(connect(mesh, Some(&peers.member), b"leno/1", true))),
+        ("no certificate", "no certificate", end(connect(mesh, None, b"leno/1", false))),
+        (
+            "a certificate of another root",
+            "a chain to a root that isn't the mesh's",
+            end(connect(mesh, Some(&peers.stranger), b"leno/1", false)),
+        ),
+        (
+            "a certificate without identity",
+            "a certificate for a DNS name",
+            end(connect(mesh, Some(&peers.nameless), b"leno/1", false)),
+        ),
+        (
+            "an unknown protocol",
+            "ALPN `http/1.1`",
+            end(connect(mesh, Some(&peers.member), b"http/1.1", false)),
+        ),
+    ];
+    for (what, shown, got) in ends.drain(..) {
+        rows.push(Row::of(vec![words(what), words(shown), text(got), text(proxy.log())]));
+    }
+    Table { title: "TLS between proxies".to_owned(), rows }
+}
+
+/// The alert among plain records (RFC 8446 §6).
+fn alert(got: &[u8]) -> String {
+    match got {
+        [] => "(closed)".to_owned(),
+        [0x15, 3, _, 0, 2, 2, description, ..] => format!(
+            "fatal alert {description} ({}), closed",
+            match description {
+                10 => "unexpected_message",
+                22 => "record_overflow",
+                50 => "decode_error",
+                70 => "protocol_version",
+                _ => "another",
+            }
+        ),
+        other => other.escape_ascii().to_string(),
+    }
+}
