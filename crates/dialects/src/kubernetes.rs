@@ -14,16 +14,22 @@ use crate::kinds::Kind;
 use crate::object::Object;
 use crate::table::{Field, Shape};
 
-/// A namespace: its labels, which gateways select by.
+/// A namespace: its labels, which gateways select by, and for the root namespace what it says of the whole mesh.
 pub(crate) static NAMESPACE: Kind = Kind {
     group: "",
     name: "Namespace",
     versions: &["v1"],
     namespaced: false,
     shape: Shape::Object(&[API_VERSION, KIND, META, Field::any("spec").irrelevant(), STATUS]),
-    annotations: &[],
+    annotations: crate::retry::OF_NAMESPACES,
     protects: false,
-    read: |context, _fields| Some(Object::Namespace(context.name().clone(), context.labels.clone())),
+    read: |context, _fields| {
+        Some(Object::Namespace {
+            name: context.name().clone(),
+            labels: context.labels.clone(),
+            repeat: crate::retry::mesh_wide(context),
+        })
+    },
 };
 
 /// A service account. Identities need its name only, so it is read to be known, and changes nothing.

@@ -25,5 +25,6 @@ pub mod object;
 mod pattern;
 mod pem;
 pub mod reference;
+mod retry;
 pub mod table;
 pub mod yaml;

@@ -117,8 +117,11 @@ fn by_age(parsed: &[Arc<Parsed>]) -> Vec<Counted<'_>> {
 /// Takes an object that depends on no other.
 fn take_simple(counted: &Counted<'_>, snapshot: &mut Snapshot) {
     match counted.object {
-        Object::Namespace(name, labels) => {
+        Object::Namespace { name, labels, repeat } => {
             snapshot.namespaces.insert(name.clone(), labels.clone());
+            if let Some(rule) = repeat {
+                Arc::make_mut(&mut snapshot.mesh).repeat = *rule;
+            }
         }
         Object::Secret(secret) => {
             if let Some(name) = &counted.parsed.object {

@@ -11,6 +11,7 @@ use leno_model::gateway::Gateway;
 use leno_model::labels::Labels;
 use leno_model::name::Host;
 use leno_model::policy::{ScopedMtls, ScopedPolicy};
+use leno_model::retry::RepeatRule;
 use leno_model::secret::TlsSecret;
 use leno_model::service::{Service, Workload};
 use leno_model::snapshot::RouteObject;
@@ -19,8 +20,15 @@ use leno_model::span::Location;
 /// What one object says.
 #[derive(Clone, Debug)]
 pub enum Object {
-    /// A namespace's name and labels.
-    Namespace(Arc<str>, Labels),
+    /// A namespace.
+    Namespace {
+        /// Its name.
+        name: Arc<str>,
+        /// Its labels.
+        labels: Labels,
+        /// What may be repeated in the whole mesh, where the root namespace says so.
+        repeat: Option<RepeatRule>,
+    },
     /// A service.
     Service(ServiceObject),
     /// Endpoints of a service.

@@ -22,6 +22,7 @@ use leno_model::failure::Failure;
 use crate::head::{RequestHead, ResponseHead};
 use crate::{h1, h2};
 
+pub use leno_model::retry::Progress;
 pub use outgoing::Outgoing;
 pub use tunnel::Tunnel;
 
@@ -47,20 +48,6 @@ pub enum Frame {
     End,
     /// The message won't be completed. Further calls yield it again.
     Abort(Failure),
-}
-
-/// How far a request got, the only input to retry decisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Progress {
-    /// Not a byte left this process.
-    NotSent,
-    /// The peer said that it did nothing with it: REFUSED_STREAM, a stream above GOAWAY's last, or a TLS alert about
-    /// the client's certificate.
-    Refused,
-    /// Some of it may have arrived.
-    Sent,
-    /// A response head has arrived.
-    ResponseStarted,
 }
 
 /// The receive half of a body or tunnel.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::labels::Labels;
+use crate::retry::RetryBudget;
 use crate::span::Origin;
 
 /// How an endpoint is chosen among those that may be used.
@@ -56,6 +57,10 @@ pub struct TrafficPolicy {
     pub tls: Option<TlsMode>,
     /// Time to make a connection.
     pub connect_timeout: Option<Duration>,
+    /// How many tries after the first the destination bears.
+    pub retry_budget: Option<RetryBudget>,
+    /// Tries after the first that may be under way at once.
+    pub max_retries: Option<u32>,
 }
 
 impl TrafficPolicy {
@@ -66,6 +71,8 @@ impl TrafficPolicy {
             balancer: self.balancer.or(base.balancer),
             tls: self.tls.clone().or_else(|| base.tls.clone()),
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
+            retry_budget: self.retry_budget.or(base.retry_budget),
+            max_retries: self.max_retries.or(base.max_retries),
         }
     }
 }

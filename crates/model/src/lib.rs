@@ -15,6 +15,7 @@ pub mod labels;
 pub mod name;
 pub mod policy;
 pub mod request;
+pub mod retry;
 pub mod route;
 pub mod secret;
 pub mod service;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::labels::Labels;
 use crate::name::Host;
+use crate::retry::RetryPolicy;
 use crate::span::Origin;
 use crate::text::{PathMatch, Pattern, TextMatch};
 
@@ -132,6 +133,13 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// Time for one try.
     pub per_try_timeout: Option<Duration>,
+    /// When it is tried again; `None` is [`RetryPolicy::IMPLICIT`].
+    pub retry: Option<RetryPolicy>,
+    /// Whether the user says that every request may be sent more than once without harm.
+    pub repeatable: bool,
+    /// Where no answer has begun after this time, a request that is repeatable is sent to another endpoint as well,
+    /// and the first good answer counts.
+    pub hedge_after: Option<Duration>,
 }
 
 /// A weighted destination.

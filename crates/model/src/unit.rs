@@ -13,6 +13,7 @@ use crate::gateway::ListenerProtocol;
 use crate::labels::Labels;
 use crate::name::{Host, WorkloadName};
 use crate::policy::{Mtls, Policy};
+use crate::retry::RepeatRule;
 use crate::route::{Action, RouteTable, Target};
 use crate::secret::TlsSecret;
 use crate::service::{Address, Endpoint, Protocol, ServicePort};
@@ -205,6 +206,8 @@ pub struct MeshSettings {
     pub outbound: OutboundMode,
     /// The proxy through which external traffic leaves; `None` where every proxy dials the outside itself.
     pub egress: Option<Egress>,
+    /// What may be repeated.
+    pub repeat: RepeatRule,
 }
 
 /// The one proxy through which traffic for addresses outside the mesh leaves it.
@@ -228,6 +231,7 @@ impl MeshSettings {
             wildcard_hosts: Vec::new(),
             outbound: OutboundMode::default(),
             egress: None,
+            repeat: RepeatRule::default(),
         }
     }
 }

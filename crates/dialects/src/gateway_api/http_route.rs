@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_model::name::Host;
+use leno_model::retry::{ATTEMPTS, BACKOFF, Condition, Conditions, RetryPolicy};
 use leno_model::route::{Action, FixedResponse, Forward, MatchOrder, Rule, Scope};
 use leno_model::snapshot::{Attachment, RouteDialect, RouteObject};
 use leno_model::text::PathMatch;
@@ -19,6 +20,7 @@ use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
 use crate::kinds::Kind;
 use crate::object::{Object, Reference, Routes};
+use crate::retry;
 use crate::table::{Field, Shape};
 use crate::yaml::{Fields, Value, parse_duration};
 
@@ -29,7 +31,7 @@ pub(crate) static HTTP_ROUTE: Kind = Kind {
     versions: &["v1", "v1beta1"],
     namespaced: true,
     shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", fields::SPEC), STATUS]),
-    annotations: &[],
+    annotations: retry::OF_ROUTES,
     protects: false,
     read,
 };
@@ -65,6 +67,7 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     if items.is_empty() {
         rules.push(empty_rule(context, &spec));
     }
+    retry::declare(context, &mut rules);
     spec.finish();
     Some(Object::Routes(Routes {
         route: RouteObject {
@@ -132,6 +135,9 @@ fn empty_rule(context: &Context<'_>, spec: &Fields<'_>) -> Rule {
             rewrite: leno_model::route::Rewrite::default(),
             timeout: None,
             per_try_timeout: None,
+            retry: None,
+            repeatable: false,
+            hedge_after: None,
         }),
         request_headers: leno_model::route::HeaderEdits::default(),
         response_headers: leno_model::route::HeaderEdits::default(),
@@ -160,6 +166,7 @@ fn rule(
         );
     }
     let (timeout, per_try_timeout) = timeouts(&fields);
+    let retry = fields.object("retry").map(retries);
     let backends = fields.items("backendRefs");
     let mut read = Vec::new();
     for value in &backends {
@@ -181,6 +188,9 @@ fn rule(
             rewrite: rewrite.unwrap_or_default(),
             timeout,
             per_try_timeout,
+            retry,
+            repeatable: false,
+            hedge_after: None,
         }),
     };
     if fails {
@@ -211,6 +221,23 @@ fn timeouts(fields: &Fields<'_>) -> (Option<Duration>, Option<Duration>) {
     }
     let limit = |timeout: Option<Duration>| timeout.filter(|timeout| !timeout.is_zero());
     (limit(request), limit(backend))
+}
+
+/// The policy of GEP-1731: the codes given, and failures without an answer.
+fn retries(fields: Fields<'_>) -> RetryPolicy {
+    let codes = fields.items("codes");
+    let statuses: Vec<u16> =
+        codes.iter().filter_map(|code| code.integer(400, 599)?.try_into().ok()).collect();
+    let attempts = fields.value("attempts").map_or(Some(ATTEMPTS), |value| retry::attempts(&value));
+    let backoff = fields.value("backoff").as_ref().and_then(duration).filter(|pause| !pause.is_zero());
+    fields.finish();
+    RetryPolicy {
+        attempts: attempts.unwrap_or_default(),
+        on: Conditions::DEFAULT.with(Condition::Reset),
+        statuses,
+        backoff: backoff.unwrap_or(BACKOFF),
+        ..RetryPolicy::IMPLICIT
+    }
 }
 
 /// A duration of GEP-2257: at most four numbers of at most five digits, each with `h`, `m`, `s` or `ms`.

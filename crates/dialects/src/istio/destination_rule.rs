@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_model::destination::{Balancer, Destination, Subset, TlsMode, TrafficPolicy};
+use leno_model::retry::RetryBudget;
 
 use super::host::{export_to, service_host};
 use crate::codes;
@@ -92,10 +93,36 @@ fn port_policy(item: &Value<'_>) -> Option<(u16, TrafficPolicy)> {
 }
 
 fn policy(fields: &Fields<'_>) -> TrafficPolicy {
+    let (connect_timeout, max_retries) = fields.object("connectionPool").map(pool).unwrap_or_default();
     TrafficPolicy {
         balancer: fields.object("loadBalancer").and_then(balancer),
         tls: fields.value("tls").as_ref().map(tls::read),
-        connect_timeout: fields.object("connectionPool").and_then(connect_timeout),
+        connect_timeout,
+        retry_budget: fields.object("retryBudget").map(retry_budget),
+        max_retries,
+    }
+}
+
+/// The limits of tries after the first; what isn't given has Istio's value.
+fn retry_budget(fields: Fields<'_>) -> RetryBudget {
+    let default = RetryBudget::DEFAULT;
+    let share = fields.value("percent").and_then(|percent| {
+        let given = percent.number()?;
+        if !(0.0..=100.0).contains(&given) {
+            percent.invalid("is not a percentage", "write a number from 0 to 100");
+            return None;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million")]
+        let millionths = (given * 10_000.0).round() as u32;
+        Some(millionths)
+    });
+    let minimum = fields.value("minRetryConcurrency").and_then(|minimum| minimum.unsigned());
+    let interval = fields.duration("budgetInterval").filter(|interval| !interval.is_zero());
+    fields.finish();
+    RetryBudget {
+        share: share.unwrap_or(default.share),
+        minimum: minimum.unwrap_or(default.minimum),
+        interval,
     }
 }
 
@@ -127,11 +154,20 @@ fn balancer(fields: Fields<'_>) -> Option<Balancer> {
     Some(balancer)
 }
 
-fn connect_timeout(fields: Fields<'_>) -> Option<Duration> {
-    let tcp = fields.object("tcp");
-    let _nothing_in_effect = fields.object("http").map(Fields::finish);
+/// Time to connect, and the limit of tries after the first.
+fn pool(fields: Fields<'_>) -> (Option<Duration>, Option<u32>) {
+    let connect = fields.object("tcp").and_then(connect_timeout);
+    let retries = fields.object("http").and_then(|http| {
+        let retries = http.value("maxRetries").and_then(|most| most.integer(0, i64::from(i32::MAX)));
+        http.finish();
+        // 0 is "not set" in Istio.
+        retries.and_then(|most| u32::try_from(most).ok()).filter(|most| *most > 0)
+    });
     fields.finish();
-    let tcp = tcp?;
+    (connect, retries)
+}
+
+fn connect_timeout(tcp: Fields<'_>) -> Option<Duration> {
     let value = tcp.value("connectTimeout");
     tcp.finish();
     let value = value?;

@@ -16,6 +16,7 @@ use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
 use crate::kinds::Kind;
 use crate::object::{Object, Routes};
+use crate::retry;
 use crate::table::{Field, Shape};
 use crate::yaml::{Fields, Value};
 
@@ -26,7 +27,7 @@ pub(crate) static VIRTUAL_SERVICE: Kind = Kind {
     versions: &["v1", "v1beta1", "v1alpha3"],
     namespaced: true,
     shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", fields::SPEC), STATUS]),
-    annotations: &[],
+    annotations: retry::OF_ROUTES,
     protects: false,
     read,
 };
@@ -62,7 +63,8 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
             "add routes under http, or remove the object",
         );
     }
-    let rules = items.iter().filter_map(|item| rule(item, context, &scopes)).collect();
+    let mut rules: Vec<Rule> = items.iter().filter_map(|item| rule(item, context, &scopes)).collect();
+    retry::declare(context, &mut rules);
     spec.finish();
     Some(Object::Routes(Routes {
         route: RouteObject {
@@ -145,5 +147,8 @@ fn nothing() -> Action {
         rewrite: leno_model::route::Rewrite::default(),
         timeout: None,
         per_try_timeout: None,
+        retry: None,
+        repeatable: false,
+        hedge_after: None,
     })
 }

@@ -126,10 +126,21 @@ fn rule(out: &mut String, rule: &Rule) {
             if forward.backends.is_empty() {
                 line(out, 2, "no backend".to_owned());
             }
-            for (name, timeout) in [("timeout", forward.timeout), ("per try", forward.per_try_timeout)] {
+            let times = [
+                ("timeout", forward.timeout),
+                ("per try", forward.per_try_timeout),
+                ("hedge after", forward.hedge_after),
+            ];
+            for (name, timeout) in times {
                 if let Some(timeout) = timeout {
                     line(out, 2, format!("{name} {timeout:?}"));
                 }
+            }
+            if let Some(retry) = &forward.retry {
+                line(out, 2, format!("{retry:?}"));
+            }
+            if forward.repeatable {
+                line(out, 2, "repeatable".to_owned());
             }
         }
         Action::Redirect(redirect) => line(out, 2, format!("{redirect:?}")),
@@ -204,11 +215,13 @@ fn destination(out: &mut String, destination: &Destination) {
 
 fn traffic(out: &mut String, depth: usize, name: &str, policy: &TrafficPolicy) {
     if *policy != TrafficPolicy::default() {
-        let TrafficPolicy { balancer, tls, connect_timeout } = policy;
+        let TrafficPolicy { balancer, tls, connect_timeout, retry_budget, max_retries } = policy;
         let balancer = balancer.map(|balancer| format!(" {balancer:?}")).unwrap_or_default();
         let tls = tls.as_ref().map(|tls| format!(" {tls:?}")).unwrap_or_default();
         let connect = connect_timeout.map(|time| format!(" connect {time:?}")).unwrap_or_default();
-        line(out, depth, format!("{name}:{balancer}{tls}{connect}"));
+        let budget = retry_budget.map(|budget| format!(" {budget:?}")).unwrap_or_default();
+        let retries = max_retries.map(|most| format!(" retries {most}")).unwrap_or_default();
+        line(out, depth, format!("{name}:{balancer}{tls}{connect}{budget}{retries}"));
     }
 }
 

@@ -30,6 +30,9 @@ fn forward(backends: Vec<Backend>) -> Action {
         rewrite: Rewrite::default(),
         timeout: None,
         per_try_timeout: None,
+        retry: None,
+        repeatable: false,
+        hedge_after: None,
     })
 }
 
@@ -307,6 +310,9 @@ fn edits_come_in_the_order_in_which_they_are_made() {
             },
             timeout: Some(Duration::from_secs(3)),
             per_try_timeout: Some(Duration::from_secs(1)),
+            retry: None,
+            repeatable: false,
+            hedge_after: None,
         }),
         ..rule("r", vec![exact("/nothing"), under("/v1")])
     };

@@ -43,6 +43,9 @@ fn routes() -> RouteTable {
         rewrite: Rewrite::default(),
         timeout: None,
         per_try_timeout: None,
+        retry: None,
+        repeatable: false,
+        hedge_after: None,
     };
     let rule = Rule {
         name: None,

@@ -7,7 +7,7 @@ use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMod
 
 use super::read::{labels, port, some_text, write_duration, write_labels};
 use super::text::marker;
-use super::{Interner, Within, each, interned, origin};
+use super::{Interner, Within, each, interned, origin, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
 use crate::proto::units::tls_mode;
@@ -80,6 +80,8 @@ fn write_policy(policy: &TrafficPolicy) -> Option<units::TrafficPolicy> {
         }),
         tls: policy.tls.as_ref().map(write_tls),
         connect_timeout: policy.connect_timeout.map(write_duration),
+        retry_budget: policy.retry_budget.as_ref().map(retry::write_budget),
+        max_retries: policy.max_retries,
     })
 }
 
@@ -95,6 +97,8 @@ fn read_policy(from: units::TrafficPolicy, texts: &mut Interner) -> Result<Traff
         balancer,
         tls: from.tls.map(|tls| read_tls(tls, texts)).transpose().within("tls")?,
         connect_timeout: from.connect_timeout.map(Duration::from_nanos),
+        retry_budget: from.retry_budget.map(retry::read_budget),
+        max_retries: from.max_retries,
     })
 }
 

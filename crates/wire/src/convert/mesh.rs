@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use leno_model::retry::RepeatRule;
 use leno_model::unit::{BundleUnit, Egress, MeshSettings, OutboundMode};
 
 use super::host::{read_address, write_address};
@@ -26,6 +27,7 @@ pub(super) fn write_settings(unit: &MeshSettings) -> units::MeshSettings {
             address: Some(write_address(&egress.address)),
             identity: egress.identity.as_str().to_owned(),
         }),
+        repeat_any: unit.repeat == RepeatRule::Any,
     }
 }
 
@@ -50,6 +52,7 @@ pub(super) fn read_settings(
         wildcard_hosts,
         outbound,
         egress: unit.egress.map(read_egress).transpose().within("egress")?,
+        repeat: if unit.repeat_any { RepeatRule::Any } else { RepeatRule::Safe },
     })
 }
 

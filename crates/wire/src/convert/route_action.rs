@@ -9,7 +9,7 @@ use leno_model::route::{
 
 use super::read::{host, port, some_text, write_duration, write_pair};
 use super::text::{header_value, marker, pattern, target_text, written_header};
-use super::{Interner, Within, each, interned, origin};
+use super::{Interner, Within, each, interned, origin, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
 use crate::proto::units::{backend, path_rewrite, redirect};
@@ -21,6 +21,9 @@ pub(super) fn write_forward(forward: &Forward) -> units::Forward {
         path: forward.rewrite.path.as_ref().map(write_rewrite),
         timeout: forward.timeout.map(write_duration),
         per_try_timeout: forward.per_try_timeout.map(write_duration),
+        retry: forward.retry.as_ref().map(retry::write_policy),
+        repeatable: forward.repeatable,
+        hedge_after: forward.hedge_after.map(write_duration),
     }
 }
 
@@ -34,6 +37,9 @@ pub(super) fn read_forward(from: units::Forward, texts: &mut Interner) -> Result
         },
         timeout: from.timeout.map(Duration::from_nanos),
         per_try_timeout: from.per_try_timeout.map(Duration::from_nanos),
+        retry: from.retry.map(|policy| retry::read_policy(policy, texts)).transpose().within("retry")?,
+        repeatable: from.repeatable,
+        hedge_after: from.hedge_after.map(Duration::from_nanos),
     })
 }
 

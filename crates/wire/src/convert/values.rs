@@ -14,6 +14,7 @@ use leno_model::policy::{
     Clause, Condition, ConditionKey, ConditionValue, Mtls, MtlsMode, Operation, Policy, PolicyAction,
     PolicyRule, Source,
 };
+use leno_model::retry::{self, RepeatRule, RetryBudget, RetryPolicy};
 use leno_model::route::{
     Action, Backend, FixedResponse, Forward, HeaderEdits, HeaderMatch, Match, MatchOrder, PathRewrite,
     QueryMatch, Redirect, RedirectPort, Rewrite, RouteTable, Rule, Scope, Target,
@@ -150,20 +151,22 @@ fn settings() -> BoxedStrategy<MeshSettings> {
     let wildcard = host().prop_filter("a wildcard", Host::is_wildcard);
     let outbound = prop_oneof![Just(OutboundMode::AllowAny), Just(OutboundMode::RegistryOnly)];
     let egress = of((address(), identity()).prop_map(|(address, identity)| Egress { address, identity }));
-    (trust_domain(), word(), word(), vec(net(), 0..4), vec(wildcard, 0..2), outbound, egress)
-        .prop_map(
-            |(trust_domain, cluster_domain, root_namespace, ranges, wildcard_hosts, outbound, egress)| {
-                MeshSettings {
-                    trust_domain,
-                    cluster_domain,
-                    root_namespace,
-                    ranges,
-                    wildcard_hosts,
-                    outbound,
-                    egress,
-                }
-            },
-        )
+    let repeat = prop_oneof![Just(RepeatRule::Safe), Just(RepeatRule::Any)];
+    let names = (trust_domain(), word(), word());
+    (names, vec(net(), 0..4), vec(wildcard, 0..2), outbound, egress, repeat)
+        .prop_map(|(names, ranges, wildcard_hosts, outbound, egress, repeat)| {
+            let (trust_domain, cluster_domain, root_namespace) = names;
+            MeshSettings {
+                trust_domain,
+                cluster_domain,
+                root_namespace,
+                ranges,
+                wildcard_hosts,
+                outbound,
+                egress,
+                repeat,
+            }
+        })
         .boxed()
 }
 
@@ -303,7 +306,9 @@ fn action() -> BoxedStrategy<Action> {
             origin,
         },
     );
-    let forward = (vec(backend, 0..3), of(target_text()), of(path_rewrite()), of(duration()), of(duration()));
+    let timeouts = (of(duration()), of(duration()), of(duration()));
+    let again = (of(retry_policy()), any::<bool>());
+    let forward = (vec(backend, 0..3), of(target_text()), of(path_rewrite()), timeouts, again);
     let redirect_port = prop_oneof![
         Just(RedirectPort::Derived),
         Just(RedirectPort::Request),
@@ -313,9 +318,18 @@ fn action() -> BoxedStrategy<Action> {
     let status = prop_oneof![Just(301), Just(302), Just(303), Just(307), Just(308)];
     let redirect = (of(target_text()), of(target_text()), redirect_port, of(path_rewrite()), status);
     prop_oneof![
-        3 => forward.prop_map(|(backends, authority, path, timeout, per_try_timeout)| {
+        3 => forward.prop_map(|(backends, authority, path, timeouts, (retry, repeatable))| {
             let rewrite = Rewrite { authority, path };
-            Action::Forward(Forward { backends, rewrite, timeout, per_try_timeout })
+            let (timeout, per_try_timeout, hedge_after) = timeouts;
+            Action::Forward(Forward {
+                backends,
+                rewrite,
+                timeout,
+                per_try_timeout,
+                retry,
+                repeatable,
+                hedge_after,
+            })
         }),
         1 => redirect.prop_map(|(scheme, host, port, path, status)| {
             Action::Redirect(Redirect { scheme, host, port, path, status })
@@ -324,6 +338,20 @@ fn action() -> BoxedStrategy<Action> {
             .prop_map(|(status, body)| Action::Respond(FixedResponse { status, body: body.into() })),
     ]
     .boxed()
+}
+
+fn retry_policy() -> BoxedStrategy<RetryPolicy> {
+    let on = vec(proptest::sample::select(retry::Condition::ALL.to_vec()), 0..4);
+    (any::<u32>(), on, vec(any::<u16>(), 0..3), vec(word(), 0..3), duration(), any::<bool>())
+        .prop_map(|(attempts, on, statuses, headers, backoff, skip_previous)| RetryPolicy {
+            attempts,
+            on: on.into_iter().collect(),
+            statuses,
+            headers,
+            backoff,
+            skip_previous,
+        })
+        .boxed()
 }
 
 fn table() -> BoxedStrategy<RouteTable> {
@@ -362,8 +390,16 @@ fn traffic_policy() -> BoxedStrategy<TrafficPolicy> {
         Just(TlsMode::Mesh),
         external.prop_map(TlsMode::External),
     ];
-    (of(balancer), of(tls), of(duration()))
-        .prop_map(|(balancer, tls, connect_timeout)| TrafficPolicy { balancer, tls, connect_timeout })
+    let budget = (any::<u32>(), any::<u32>(), of(duration()))
+        .prop_map(|(share, minimum, interval)| RetryBudget { share, minimum, interval });
+    (of(balancer), of(tls), of(duration()), of(budget), of(any::<u32>()))
+        .prop_map(|(balancer, tls, connect_timeout, retry_budget, max_retries)| TrafficPolicy {
+            balancer,
+            tls,
+            connect_timeout,
+            retry_budget,
+            max_retries,
+        })
         .boxed()
 }
 

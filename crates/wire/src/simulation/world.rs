@@ -196,6 +196,9 @@ impl Service {
             rewrite: Rewrite::default(),
             timeout: None,
             per_try_timeout: None,
+            retry: None,
+            repeatable: false,
+            hedge_after: None,
         };
         let rule = Rule {
             name: Some(format!("generation-{}", self.generation).into()),

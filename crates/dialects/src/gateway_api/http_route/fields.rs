@@ -27,8 +27,7 @@ const RULE: &[Field] = &[
     Field::object(
         "retry",
         &[Field::list("codes", &Shape::Integer), Field::integer("attempts"), Field::text("backoff")],
-    )
-    .not_in_effect("requests are not retried yet"),
+    ),
     Field::any("sessionPersistence").not_in_effect("requests of one session go to any endpoint"),
 ];
 

@@ -51,8 +51,7 @@ const POLICY_WITH_PORTS: &[Field] = &[
             Field::integer("minRetryConcurrency"),
             Field::duration("budgetInterval"),
         ],
-    )
-    .not_in_effect("requests are not retried yet"),
+    ),
 ];
 
 const LOAD_BALANCER: Field = Field::object(
@@ -135,7 +134,7 @@ const CONNECTION_POOL: Field = Field::object(
                 Field::integer("http1MaxPendingRequests").not_in_effect(POOL),
                 Field::integer("http2MaxRequests").not_in_effect(POOL),
                 Field::integer("maxRequestsPerConnection").not_in_effect(POOL).unless("0"),
-                Field::integer("maxRetries").not_in_effect(POOL),
+                Field::integer("maxRetries"),
                 Field::integer("maxConcurrentStreams").not_in_effect(POOL),
                 Field::duration("idleTimeout").not_in_effect(IDLE),
                 Field::choice("h2UpgradePolicy", &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"])

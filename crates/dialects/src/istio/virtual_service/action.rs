@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leno_model::request::split_authority;
+use leno_model::retry::{BACKOFF, Conditions, RetryPolicy};
 use leno_model::route::{
     Action, Backend, FixedResponse, Forward, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
 };
@@ -17,6 +18,7 @@ use crate::http::{is_authority, is_path};
 use crate::istio::host::service_host;
 use crate::limits::MAX_RESPONSE_BYTES;
 use crate::pattern;
+use crate::retry;
 use crate::yaml::{Fields, Value};
 
 /// Reads the action of an entry of `http`; `authority` is one that its headers set.
@@ -29,7 +31,7 @@ pub(super) fn read(
     let rewrite = fields.value("rewrite").as_ref().and_then(rewrite).unwrap_or_default();
     let rewrite = Rewrite { authority: rewrite.authority.or(authority), ..rewrite };
     let timeout = fields.duration("timeout").filter(|timeout| *timeout > Duration::ZERO);
-    let per_try_timeout = per_try_timeout(fields);
+    let (retry, per_try_timeout) = fields.object("retries").map(retries).unwrap_or_default();
     let redirect_value = fields.value("redirect");
     let response_value = fields.value("directResponse");
     if let Some(delegate) = fields.value("delegate") {
@@ -60,14 +62,34 @@ pub(super) fn read(
         rewrite,
         timeout,
         per_try_timeout,
+        retry,
+        repeatable: false,
+        hedge_after: None,
     }))
 }
 
-fn per_try_timeout(fields: &Fields<'_>) -> Option<Duration> {
-    let retries = fields.object("retries")?;
-    let timeout = retries.duration("perTryTimeout").filter(|timeout| *timeout > Duration::ZERO);
-    retries.finish();
-    timeout
+/// The policy, and the time of one try. Without tries after the first nothing else counts, as in Istio.
+fn retries(fields: Fields<'_>) -> (Option<RetryPolicy>, Option<Duration>) {
+    let attempts = fields.value("attempts").map_or(Some(0), |value| retry::attempts(&value));
+    let per_try = fields.duration("perTryTimeout").filter(|timeout| !timeout.is_zero());
+    let named = fields.value("retryOn").filter(|value| value.text().is_some_and(|text| !text.is_empty()));
+    let (on, statuses) = match named.map(|value| retry::conditions(&value)) {
+        None => (Conditions::DEFAULT, Vec::new()),
+        Some(read) => read.unwrap_or_default(),
+    };
+    let backoff = fields.duration("backoff").filter(|pause| !pause.is_zero());
+    let skip_previous = fields.boolean("retryIgnorePreviousHosts").unwrap_or(true);
+    fields.finish();
+    let policy = RetryPolicy {
+        attempts: attempts.unwrap_or_default(),
+        on,
+        statuses,
+        headers: Vec::new(),
+        backoff: backoff.unwrap_or(BACKOFF),
+        skip_previous,
+    };
+    let per_try = per_try.filter(|_| policy.attempts > 0);
+    (Some(policy), per_try)
 }
 
 /// The only backend gets everything; of several at least one must have a weight.

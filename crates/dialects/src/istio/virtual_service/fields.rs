@@ -5,7 +5,7 @@ use crate::table::{Field, Shape};
 const CORS: &str = "Leno adds no CORS headers yet, so browsers refuse cross-origin answers";
 const FAULT: &str = "no faults are injected yet";
 const MIRROR: &str = "requests are not mirrored yet";
-const RETRY: &str = "requests are not retried yet";
+const LOCALITY: &str = "endpoints are not preferred by where they run, so a retry may go to any";
 const NOT_HTTP: &str = "traffic that is not HTTP goes to the service that was dialled";
 
 pub(super) const SPEC: &[Field] = &[
@@ -83,11 +83,11 @@ const REWRITE: &[Field] = &[
 
 const RETRIES: &[Field] = &[
     Field::duration("perTryTimeout"),
-    Field::integer("attempts").not_in_effect(RETRY).unless("0"),
-    Field::text("retryOn").not_in_effect(RETRY),
-    Field::boolean("retryRemoteLocalities").not_in_effect(RETRY),
-    Field::boolean("retryIgnorePreviousHosts").not_in_effect(RETRY),
-    Field::duration("backoff").not_in_effect(RETRY),
+    Field::integer("attempts"),
+    Field::text("retryOn"),
+    Field::boolean("retryRemoteLocalities").not_in_effect(LOCALITY).unless("false"),
+    Field::boolean("retryIgnorePreviousHosts"),
+    Field::duration("backoff"),
 ];
 
 const HEADERS: &[Field] = &[Field::object("request", OPERATIONS), Field::object("response", OPERATIONS)];
