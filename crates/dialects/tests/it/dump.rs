@@ -6,6 +6,7 @@ use leno_model::destination::{Destination, Subset, TrafficPolicy};
 use leno_model::gateway::Gateway;
 use leno_model::labels::Labels;
 use leno_model::policy::{Clause, PolicyRule, ScopedMtls, ScopedPolicy, Selection};
+use leno_model::retry::RepeatRule;
 use leno_model::route::{Action, Backend, HeaderEdits, Match, Rule};
 use leno_model::service::{Service, Workload};
 use leno_model::snapshot::{RouteObject, Snapshot};
@@ -15,6 +16,9 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> String {
     let mut out = String::new();
     for report in &snapshot.objects {
         line(&mut out, 0, format!("{}: {}", report.origin.object, report.verdict.as_str()));
+    }
+    if snapshot.mesh.repeat == RepeatRule::Any {
+        line(&mut out, 0, "everything may be repeated".to_owned());
     }
     for (name, labels) in &snapshot.namespaces {
         line(&mut out, 0, format!("namespace {name}{}", show_labels(labels)));
