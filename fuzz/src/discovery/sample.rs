@@ -38,6 +38,7 @@ fn mesh() -> MeshSettings {
             address: Some(tcp("127.0.0.1:15008")),
             identity: "spiffe://cluster.local/ns/edge/sa/egress".into(),
         }),
+        repeat_any: true,
     }
 }
 
@@ -100,6 +101,8 @@ fn host() -> HostUnit {
         balancer: Some(units::Balancer::RoundRobin.into()),
         tls: Some(units::TlsMode { kind: Some(tls_mode::Kind::Auto(true)) }),
         connect_timeout: Some(1_000_000_000),
+        retry_budget: Some(units::RetryBudget { share: 200_000, minimum: 3, interval: None }),
+        max_retries: Some(7),
     };
     HostUnit {
         host: HOST.into(),
@@ -164,6 +167,14 @@ fn table() -> units::RouteTable {
         authority: Some("b.example".into()),
         path: Some(rewrite),
         timeout: Some(5_000_000_000),
+        retry: Some(units::RetryPolicy {
+            attempts: 2,
+            on: vec!["5xx".into()],
+            statuses: vec![503],
+            headers: vec!["x-again".into()],
+            backoff: 25_000_000,
+            skip_previous: true,
+        }),
         ..Default::default()
     };
     let rule = |matches, action| units::Rule {
