@@ -21,4 +21,4 @@ pub(crate) use client::Response;
 pub(crate) use halves::{Incoming, Outgoing};
 pub use refusal::Refusal;
 pub(crate) use reply::Reply;
-pub use server::ServerConnection;
+pub use server::{ServerConnection, Turned};

@@ -29,6 +29,15 @@ impl LocalReply {
         Some(if is_grpc { Self::grpc(row.grpc, row.body) } else { Self::http(status, row.body) })
     }
 
+    /// The same with the rule that the client broke, which says to whoever wrote it what to mend.
+    #[must_use]
+    pub fn because(failure: Failure, is_grpc: bool, rule: &str) -> Option<Self> {
+        let row = failure.row();
+        let status = StatusCode::from_u16(row.http).ok()?;
+        let body = format!("{}: {rule}", row.body);
+        Some(if is_grpc { Self::grpc(row.grpc, &body) } else { Self::http(status, &body) })
+    }
+
     /// An answer with a status that configuration chose, such as a fault rule's.
     #[must_use]
     pub fn with_status(status: StatusCode, body: &str, is_grpc: bool) -> Self {
@@ -63,7 +72,16 @@ impl LocalReply {
 impl Reply {
     /// Answers with the failure's local reply, or cuts the exchange off where the table has none.
     pub fn local(self, failure: Failure, is_grpc: bool) {
-        match LocalReply::of(failure, is_grpc) {
+        self.answer(failure, LocalReply::of(failure, is_grpc));
+    }
+
+    /// The same with the rule that the client broke.
+    pub fn local_because(self, failure: Failure, is_grpc: bool, rule: &str) {
+        self.answer(failure, LocalReply::because(failure, is_grpc, rule));
+    }
+
+    fn answer(self, failure: Failure, reply: Option<LocalReply>) {
+        match reply {
             Some(LocalReply { head, body }) => self.whole(head, body),
             None => self.abort(failure),
         }

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use leno_model::failure::Failure;
+
 use crate::budget::Budget;
 use crate::exchange::Exchange;
 use crate::head::Scheme;
@@ -79,6 +81,23 @@ impl Connection {
         match self {
             Self::H1(connection) => connection.accept().await,
             Self::H2(connection) => connection.accept().await,
+        }
+    }
+
+    /// Why the connection ended, once [`Self::accept`] has said `None`: the failure, and the rule that the client broke.
+    /// `None` for every ordinary end. Those that could be answered are.
+    #[must_use]
+    pub fn turned_away(&self) -> Option<(Failure, String)> {
+        match self {
+            Self::H1(connection) => {
+                let turned = connection.turned_away()?;
+                let rule = turned.refusal.map(|refusal| refusal.to_string());
+                Some((turned.failure, rule.unwrap_or_default()))
+            }
+            Self::H2(connection) => {
+                let reason = connection.broken()?;
+                Some((Failure::DownstreamProtocol, reason.description().to_owned()))
+            }
         }
     }
 

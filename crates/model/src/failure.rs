@@ -134,6 +134,10 @@ table! {
     Denied = "-", "rbac_access_denied", 403, PERMISSION_DENIED, Policy, "RBAC: access denied";
     /// Mutual TLS is required and the peer has no mesh identity.
     NoPeerIdentity = "-", "mutual_tls_required", 0, UNAUTHENTICATED, Policy, "";
+    /// A client's TLS handshake with a gateway failed.
+    DownstreamTls = "-", "downstream_tls_handshake_failed", 0, UNAUTHENTICATED, Downstream, "";
+    /// A peer's first flight is not an `Open` (Leno's own).
+    NoOpen = "DPE", "open_expected", 0, INTERNAL, Downstream, "";
     /// The destination may not be reached from this workload (host loopback, metadata, Leno's own ports).
     ForbiddenDestination = "-", "destination_forbidden", 403, PERMISSION_DENIED, Policy, "destination forbidden";
     /// The proxy's own certificate has expired and could not be renewed (Leno's own flag).

@@ -36,7 +36,25 @@ pub struct ServerConnection {
     drain: Drain,
     timer: Timer,
     stage: Stage,
-    refusal: Option<Refusal>,
+    refused: Option<Turned>,
+}
+
+/// Bytes that could not become an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// The row of the failure table.
+    pub failure: Failure,
+    /// The rule that was broken, where it was one.
+    pub refusal: Option<Refusal>,
+}
+
+impl Turned {
+    fn reply(self) -> Option<LocalReply> {
+        match self.refusal {
+            Some(refusal) => LocalReply::because(self.failure, false, &refusal.to_string()),
+            None => LocalReply::of(self.failure, false),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +82,7 @@ impl ServerConnection {
         let conn = Conn::new(io, Side::Server, limits, config.budget.clone());
         let drain = conn.drain.clone();
         let conn = Rc::new(RefCell::new(conn));
-        Self { conn, config, drain, timer: Timer::default(), stage: Stage::Open, refusal: None }
+        Self { conn, config, drain, timer: Timer::default(), stage: Stage::Open, refused: None }
     }
 
     /// See [`crate::server::Connection::accept`].
@@ -78,10 +96,10 @@ impl ServerConnection {
         self.drain.clone()
     }
 
-    /// Why the connection's last bytes were refused, once [`Self::accept`] has said `None`.
+    /// What could not become an exchange, once [`Self::accept`] has said `None`.
     #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.refusal
+    pub fn turned_away(&self) -> Option<Turned> {
+        self.refused
     }
 
     /// See [`Self::accept`].
@@ -154,8 +172,7 @@ impl ServerConnection {
         match read {
             HeadRead::Complete(parsed) => return Poll::Ready(Some(self.begin(parsed))),
             HeadRead::Refused(refusal) => {
-                self.refusal = Some(refusal);
-                self.turn_away(refusal.of_client());
+                self.turn_away(Turned { failure: refusal.of_client(), refusal: Some(refusal) });
             }
             HeadRead::Gone(_) => self.stage = Stage::Closed,
         }
@@ -178,7 +195,7 @@ impl ServerConnection {
             return Poll::Pending;
         }
         if partial {
-            self.turn_away(Failure::RequestTimeout);
+            self.turn_away(Turned { failure: Failure::RequestTimeout, refusal: None });
         } else {
             self.stage = Stage::Closing { left: 0 };
         }
@@ -211,9 +228,10 @@ impl ServerConnection {
     }
 
     /// Answers what can't become an exchange, and closes.
-    fn turn_away(&mut self, failure: Failure) {
+    fn turn_away(&mut self, turned: Turned) {
+        self.refused = Some(turned);
         let mut conn = self.conn.borrow_mut();
-        if let Some(LocalReply { head, body }) = LocalReply::of(failure, false) {
+        if let Some(LocalReply { head, body }) = turned.reply() {
             let request = Answered {
                 version: Version::Http11,
                 is_head: false,

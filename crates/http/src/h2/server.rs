@@ -44,6 +44,12 @@ pub struct ServerConnection {
     resets: Rc<Resets>,
     drain: Drain,
     timer: Timer,
+    broken: Option<h2::Reason>,
+}
+
+/// The reason of an error that the client didn't announce itself.
+fn found_here(error: &h2::Error) -> Option<h2::Reason> {
+    error.reason().filter(|_| error.is_library())
 }
 
 enum Stage {
@@ -68,7 +74,14 @@ impl ServerConnection {
             reads,
             drain: Drain::default(),
             timer: Timer::default(),
+            broken: None,
         }
+    }
+
+    /// The rule of the protocol that the client broke, once [`Self::accept`] has said `None`.
+    #[must_use]
+    pub fn broken(&self) -> Option<h2::Reason> {
+        self.broken
     }
 
     /// See [`crate::server::Connection::accept`].
@@ -93,7 +106,10 @@ impl ServerConnection {
                         let prober = Prober::new(connection.ping_pong(), &self.reads, &self.config.h2);
                         self.stage = Stage::Open { connection: Box::new(connection), prober, leaving: false };
                     }
-                    Poll::Ready(Err(_)) => self.stage = Stage::Closed,
+                    Poll::Ready(Err(error)) => {
+                        self.broken = found_here(&error);
+                        self.stage = Stage::Closed;
+                    }
                     Poll::Pending => {
                         self.drain.register(cx);
                         let slow = self.timer.is_over(Wait::Head, self.config.header_timeout, cx);
@@ -133,7 +149,11 @@ impl ServerConnection {
         }
         match connection.poll_accept(cx) {
             Poll::Ready(Some(Ok(accepted))) => return Poll::Ready(Some(accepted)),
-            Poll::Ready(None | Some(Err(_))) => return Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => {
+                self.broken = found_here(&error);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {}
         }
         if prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {

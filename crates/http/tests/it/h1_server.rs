@@ -60,7 +60,7 @@ async fn malformed_requests_are_answered_and_end_the_connection() {
         peer.shutdown().await.expect("shut");
         let mut connection = ServerConnection::new(Box::new(io), Rc::new(server::Config::default()));
         assert!(in_time(connection.accept()).await.is_none(), "{text:?}");
-        assert_eq!(connection.refusal(), Some(refusal));
+        assert_eq!(connection.turned_away().and_then(|turned| turned.refusal), Some(refusal));
         let answer = read_all(&mut peer).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
@@ -112,7 +112,7 @@ async fn large_heads_are_held_on_the_budget() {
     write(&mut second_peer, &start).await;
     second_peer.shutdown().await.expect("shut");
     assert!(in_time(second.accept()).await.is_none());
-    assert_eq!(second.refusal(), Some(Refusal::Overload));
+    assert_eq!(second.turned_away().and_then(|turned| turned.refusal), Some(Refusal::Overload));
     assert!(read_all(&mut second_peer).await.starts_with("HTTP/1.1 503"));
     let (mut third_peer, mut third) = open();
     write(&mut third_peer, "GET / HTTP/1.1\r\nHo").await;
