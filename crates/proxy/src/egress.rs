@@ -12,7 +12,6 @@ use std::sync::Arc;
 use leno_http::io::Io;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
-use leno_telemetry::istio::Reporter;
 
 use crate::bootstrap::HostCaller;
 use crate::core::Core;
@@ -33,7 +32,7 @@ pub(crate) async fn connection(
 ) {
     let mut shaken = match inbound::shake(&core, &local, io).await {
         Ok(shaken) => shaken,
-        Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
+        Err(refused) => return inbound::turn_away(&core, &local, remote, None, refused),
     };
     let asked = SocketAddr::new(shaken.open.ip, shaken.open.port);
     let led = way(&core.view(), host, &shaken.proof.peer.id, asked);
@@ -43,7 +42,7 @@ pub(crate) async fn connection(
             opaque::leaving(core, &local, shaken, remote, asked, address, judge).await;
         }
         Err(failure) => {
-            opaque::refuse(&core, &local, Reporter::Destination, failure);
+            inbound::turn_away(&core, &local, remote, Some(asked), failure);
             inbound::refuse(&mut shaken.io, &shaken.open, failure).await;
         }
     }

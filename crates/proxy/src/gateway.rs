@@ -1,5 +1,6 @@
 //! The life of a connection from outside the mesh: TLS where the listener ends it, then requests by host.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::parties::{Parties, Party, ServiceName};
 use crate::path::{Decided, Decision, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
+use crate::refused::{self, Refused};
 use crate::secure;
 use crate::serve;
 use crate::upstream::Chosen;
@@ -67,7 +69,11 @@ pub(crate) async fn connection(
         }
         ListenerProtocol::Https => {
             let accepting = secure::accept(&core, io, |hello| tls.config(hello.server_name()));
-            let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, Box::pin(accepting)).await else { return };
+            let tls = match tokio::time::timeout(HANDSHAKE, Box::pin(accepting)).await {
+                Ok(Ok(tls)) => tls,
+                Ok(Err(error)) => return turn_away(&core, &local, &ends, secure::reason(&error)),
+                Err(_elapsed) => return turn_away(&core, &local, &ends, "no handshake in time"),
+            };
             let (_, session) = tls.get_ref();
             ends.server_name = session.server_name().map(Into::into);
             let protocol =
@@ -76,6 +82,11 @@ pub(crate) async fn connection(
             serve::requests(core, Path::Gateway(path), protocol, Box::new(tls), Scheme::Https).await;
         }
     }
+}
+
+/// Counts and tells of a connection that isn't served.
+fn turn_away(core: &Core, local: &Local, ends: &Ends, why: impl Display) {
+    refused::connection(core, local, Reporter::Source, ends, Refused::because(Failure::DownstreamTls, why));
 }
 
 impl GatewayPath {

@@ -35,6 +35,7 @@ use crate::path::{Decided, Decision, Path};
 use crate::prepare;
 use crate::proof::Proof;
 use crate::record::Ends;
+use crate::refused::{self, Refused};
 use crate::resolve;
 use crate::secure;
 use crate::serve;
@@ -73,7 +74,7 @@ pub(crate) struct InboundPath {
 pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
     let Shaken { mut io, proof, open } = match shake(&core, &local, io).await {
         Ok(shaken) => shaken,
-        Err(failure) => return opaque::refuse(&core, &local, Reporter::Destination, failure),
+        Err(refused) => return turn_away(&core, &local, remote, None, refused),
     };
     let view = core.view();
     let path = admit(&core, &local, &view, proof, &open, remote);
@@ -81,10 +82,22 @@ pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, rem
     match path {
         Ok(path) => opened(core, path, io, &open).await,
         Err(failure) => {
-            opaque::refuse(&core, &local, Reporter::Destination, failure);
+            turn_away(&core, &local, remote, Some(SocketAddr::new(open.ip, open.port)), failure);
             refuse(&mut io, &open, failure).await;
         }
     }
+}
+
+/// Counts and tells of a connection that isn't served.
+pub(crate) fn turn_away(
+    core: &Core,
+    local: &Local,
+    remote: Option<SocketAddr>,
+    asked: Option<SocketAddr>,
+    refused: impl Into<Refused>,
+) {
+    let ends = Ends { remote, local: asked, server_name: None };
+    refused::connection(core, local, Reporter::Destination, &ends, refused);
 }
 
 /// A connection after its handshake and first flight.
@@ -96,29 +109,30 @@ pub(crate) struct Shaken {
 
 /// Shakes hands and reads the first flight, in bounded time. What isn't of the mesh has no identity; a peer of the mesh
 /// may also come while we have none ourselves.
-pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
+pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Refused> {
     match tokio::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io))).await {
         Ok(shaken) => shaken,
-        Err(_elapsed) => Err(Failure::NoPeerIdentity),
+        Err(_elapsed) => Err(Refused::because(Failure::NoPeerIdentity, "no handshake in time")),
     }
 }
 
-async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Failure> {
+async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Refused> {
     let current = local.identities.usable(local.wall())?;
     let mut tls = secure::accept(core, io, |_hello| Some(current.server(ClientAuth::Required)))
         .await
-        .map_err(|_handshake| Failure::NoPeerIdentity)?;
+        .map_err(|error| Refused::because(Failure::NoPeerIdentity, secure::reason(&error)))?;
     let (_, session) = tls.get_ref();
-    let proof = Proof::of(session, &current, Side::Client).map_err(|_no_svid| Failure::NoPeerIdentity)?;
+    let proof = Proof::of(session, &current, Side::Client)
+        .map_err(|error| Refused::because(Failure::NoPeerIdentity, error))?;
     if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
-        return Err(Failure::NoPeerIdentity);
+        return Err(Refused::because(Failure::NoPeerIdentity, "no leno/1 in the handshake"));
     }
     let (open, rest) = first_flight(&mut tls).await?;
     Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), proof, open })
 }
 
 /// Reads the `Open`, and whatever of the connection's own bytes came with it.
-async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), Failure> {
+async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), Refused> {
     let mut buffer = BytesMut::with_capacity(512);
     loop {
         match Open::decode(&buffer) {
@@ -126,12 +140,13 @@ async fn first_flight(io: &mut (impl Io + ?Sized)) -> Result<(Open, BytesMut), F
                 let rest = buffer.split_off(length);
                 return Ok((*open, rest));
             }
-            Decoded::Refused(_) => return Err(Failure::NoPeerIdentity),
+            Decoded::Refused(why) => return Err(Refused::because(Failure::NoOpen, why)),
             // Bounded: a longer `Open` than the limit is refused by its length alone.
             Decoded::NeedMore(more) => buffer.reserve(more),
         }
         match io.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(Failure::NoPeerIdentity),
+            Ok(0) => return Err(Refused::because(Failure::NoOpen, "the connection ended")),
+            Err(error) => return Err(Refused::because(Failure::NoOpen, error)),
             Ok(_) => {}
         }
     }
@@ -240,7 +255,7 @@ pub(crate) async fn direct(
 ) {
     let view = core.view();
     let Some(tables) = view.inbound.as_deref() else {
-        return opaque::refuse(&core, &local, Reporter::Destination, Failure::NotDiscovered);
+        return turn_away(&core, &local, remote, Some(destination), Failure::NotDiscovered);
     };
     let mode = tables.unit.mtls.port(destination.port());
     let clients_begin = tables.unit.port(destination.port()).is_some_and(|port| port.protocol.is_http());
@@ -253,7 +268,8 @@ pub(crate) async fn direct(
             return mesh(core, local, io, remote).await;
         }
         (MtlsMode::Strict, false) => {
-            return opaque::refuse(&core, &local, Reporter::Destination, Failure::NoPeerIdentity);
+            let refused = Refused::because(Failure::NoPeerIdentity, "plaintext under STRICT");
+            return turn_away(&core, &local, remote, Some(destination), refused);
         }
         (MtlsMode::Permissive, false) | (MtlsMode::Disable, _) => {}
     }
@@ -298,7 +314,9 @@ async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, mut io: Box<dyn Io>,
         Detected::Spoke { client, upstream, .. } => {
             opaque::joined_inbound(core, &path, client, upstream).await
         }
-        Detected::Failed(failure) => opaque::refuse(&core, &path.local, Reporter::Destination, failure),
+        Detected::Failed(failure) => {
+            refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);
+        }
         Detected::Gone => {}
     }
 }

@@ -38,6 +38,7 @@ mod pool;
 mod prepare;
 mod proof;
 mod record;
+mod refused;
 mod renew;
 mod request;
 mod resolve;

@@ -29,24 +29,11 @@ use crate::outbound::{self, OutboundPath};
 use crate::parties::{Parties, Party, ServiceName};
 use crate::places;
 use crate::record::Ends;
+use crate::refused;
 use crate::upstream::{self, Chosen, Spoken};
 use crate::view::View;
 
-/// Counts a connection that is not served at all. Closing it is the caller's part: it drops the socket.
-pub(crate) fn refuse(core: &Core, local: &Local, reporter: Reporter, failure: Failure) {
-    let service = ServiceName::undeclared("unknown");
-    let parties = Parties {
-        reporter,
-        local,
-        remote: &Party::default(),
-        service: &service,
-        security: Security::Unknown,
-    };
-    handle(core, &parties).failed(failure.row().flag);
-    tracing::debug!(workload = %local.name, %failure, "a connection was refused");
-}
-
-fn handle(core: &Core, parties: &Parties<'_>) -> TcpHandle {
+pub(crate) fn handle(core: &Core, parties: &Parties<'_>) -> TcpHandle {
     core.tcp_handle(&parties.key(), |metrics, shard| parties.labels(|labels| metrics.resolve(shard, labels)))
 }
 
@@ -153,7 +140,9 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<
     }
     let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, &[]) {
         Ok(chosen) => chosen,
-        Err(failure) => return refuse(&core, &path.local, Reporter::Destination, failure),
+        Err(failure) => {
+            return refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);
+        }
     };
     match dial(&core, &path.local, &chosen.way, chosen.limit).await {
         Ok(upstream) => {

@@ -28,6 +28,7 @@ use crate::parties::{Parties, Party, ServiceName};
 use crate::path::{Decided, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
+use crate::refused;
 use crate::resolve::{self, Meaning};
 use crate::serve;
 use crate::upstream::{Chosen, To};
@@ -76,9 +77,21 @@ pub(crate) async fn connection(
 ) {
     let dialled = match dialled(&core, &local, destination).await {
         Ok(dialled) => dialled,
-        Err(failure) => return opaque::refuse(&core, &local, Reporter::Source, failure),
+        Err(failure) => return turn_away(&core, &local, remote, destination, failure),
     };
     serve_known(core, local, io, remote, destination, dialled, Client::Own).await;
+}
+
+/// Counts and tells of a connection that isn't served.
+fn turn_away(
+    core: &Core,
+    local: &Local,
+    remote: Option<SocketAddr>,
+    destination: SocketAddr,
+    failure: Failure,
+) {
+    let ends = Ends { remote, local: Some(destination), server_name: None };
+    refused::connection(core, local, Reporter::Source, &ends, failure);
 }
 
 /// What an address means.
@@ -111,7 +124,7 @@ pub(crate) async fn serve_known(
         && !core.view().hosts.contains_key(host)
         && !matches!(resolve::name(&core, host.as_str()).await, Ok(Some(_)))
     {
-        return opaque::refuse(&core, &local, Reporter::Source, Failure::NoDestination);
+        return turn_away(&core, &local, remote, destination, Failure::NoDestination);
     }
     let declared = declared(&core, &dialled, destination.port());
     let path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
@@ -142,7 +155,9 @@ async fn undeclared(core: Rc<Core>, path: OutboundPath, io: Box<dyn Io>) {
         Detected::Spoke { client, chosen, upstream } => {
             opaque::joined(core, &path, *chosen, client, upstream).await
         }
-        Detected::Failed(failure) => opaque::refuse(&core, &path.local, Reporter::Source, failure),
+        Detected::Failed(failure) => {
+            refused::connection(&core, &path.local, Reporter::Source, &path.ends, failure);
+        }
         Detected::Gone => {}
     }
 }

@@ -11,9 +11,11 @@ use leno_engine::explain::Silent;
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Answer, Exchange, Incoming, Outgoing, Progress, Reply, Response};
 use leno_http::head::{Connect, RequestHead, ResponseHead, Version};
+use leno_http::normalize::{self, PathMode};
 use leno_http::relay::{self, BodyEnd, DuplexEnd};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_model::request::RequestView as _;
 use leno_model::route::HeaderEdits;
 use tokio::time::Sleep;
 
@@ -25,6 +27,7 @@ use crate::path::{Decision, Path, Plan};
 use crate::places::Busy;
 use crate::pool::Lease;
 use crate::record::Record;
+use crate::refused::Refused;
 use crate::upstream::{self, Chosen, Spoken};
 
 /// Serves one request to its end; its connection is busy for as long.
@@ -39,7 +42,7 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
         reply.close_after();
     }
     if let Err(failure) = path.prepare(&core, &mut head) {
-        return refuse(&mut record, reply, failure);
+        return refuse_head(&mut record, reply, &head, failure);
     }
     record.prepared(&head);
     path.learn_caller(&core).await;
@@ -64,6 +67,17 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
 fn refuse(record: &mut Record, reply: Reply, failure: Failure) {
     record.failed(failure);
     reply.local(failure, record.is_grpc());
+}
+
+/// Answers a request whose head can't be made trustworthy, with the rule that its path breaks.
+fn refuse_head(record: &mut Record, reply: Reply, head: &RequestHead, failure: Failure) {
+    let rejected = normalize::path(head.path(), PathMode::default()).err();
+    let Some(rejected) = rejected.filter(|_| failure == Failure::PathRejected) else {
+        return refuse(record, reply, failure);
+    };
+    record.failed(failure);
+    record.details(Refused::because(failure, rejected).details());
+    reply.local_because(failure, record.is_grpc(), &rejected.to_string());
 }
 
 /// Answers as a rule says.
@@ -116,8 +130,8 @@ enum Begun {
     Failed(Failure, Progress),
     /// There is nobody to answer any more.
     Over(Failure),
-    /// It is denied by now.
-    Denied(Failure),
+    /// It is denied by now, or its body turns out to be wrong.
+    Refused(Failure),
 }
 
 impl Forwarding<'_> {
@@ -154,7 +168,7 @@ impl Forwarding<'_> {
                     return self.answer(seen, sent, answer, incoming, uploading, body, reply, deadline).await;
                 }
                 Begun::Over(failure) => return self.record.failed(failure),
-                Begun::Denied(failure) => return refuse(self.record, reply, failure),
+                Begun::Refused(failure) => return refuse(self.record, reply, failure),
                 Begun::Failed(failure, progress) => {
                     last = failure;
                     let in_time = failure != Failure::UpstreamTimeout;
@@ -253,10 +267,10 @@ impl Forwarding<'_> {
                 end = relay::body(body, &mut sent.outgoing, tally), if uploading => match end {
                     // The answer may say more than that the upstream stopped reading.
                     BodyEnd::Complete | BodyEnd::Stopped(_) => uploading = false,
-                    BodyEnd::Aborted(failure) => return Begun::Over(failure),
+                    BodyEnd::Aborted(failure) => return Begun::Refused(failure),
                 },
                 failure = reply.closed() => return Begun::Over(failure),
-                failure = &mut denied, if is_stream => return Begun::Denied(failure),
+                failure = &mut denied, if is_stream => return Begun::Refused(failure),
                 () = until(deadline.as_mut()) => {
                     return Begun::Failed(Failure::UpstreamTimeout, Progress::Sent);
                 }

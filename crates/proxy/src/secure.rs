@@ -18,7 +18,7 @@ use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, ClientHello};
-use rustls::{AlertDescription, ClientConfig, ServerConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
@@ -87,6 +87,21 @@ pub(crate) async fn accept(
         Poll::Ready(result) => result,
         Poll::Pending => accepting.await,
     }
+}
+
+/// Why a handshake failed. What this process found about a certificate is inside of what rustls says.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(CertificateError::Other(found))) = inner else {
+        return error.to_string();
+    };
+    let mut text = found.0.to_string();
+    let mut source = found.0.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether an error is the peer's word that it doesn't accept our certificate.

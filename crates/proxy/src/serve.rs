@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use leno_http::h2;
-use leno_http::head::Scheme;
+use leno_http::head::{Scheme, Version};
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
 use leno_runtime::task;
@@ -12,6 +12,7 @@ use leno_runtime::task;
 use crate::core::Core;
 use crate::path::Path;
 use crate::places;
+use crate::refused::{self, Refused};
 use crate::request;
 
 /// Serves requests until the connection ends.
@@ -42,7 +43,16 @@ pub(crate) async fn requests(
             () = &mut forced => return,
             exchange = connection.accept() => exchange,
         };
-        let Some(exchange) = exchange else { return };
+        let Some(exchange) = exchange else {
+            if let Some((failure, rule)) = connection.turned_away() {
+                let name = match protocol {
+                    Protocol::Http1 => Version::Http11,
+                    Protocol::Http2 => Version::Http2,
+                };
+                refused::request(&core, &path, name.as_str(), &Refused::because(failure, rule));
+            }
+            return;
+        };
         let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
         match protocol {
             // In a box, or idle connections would hold the room that a request needs.
