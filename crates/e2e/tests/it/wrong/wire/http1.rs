@@ -75,6 +75,7 @@ fn row(proxy: &mut Proxy, what: &str, shown: &str, sent: &str) -> Row {
     // The proxy may have answered and closed before everything is sent.
     let _closed = stream.write_all(sent.as_bytes());
     let (got, _) = read_until(&mut stream, is_whole);
+    drop(stream);
     Row::of(vec![words(what), text(shown.escape_debug().to_string()), text(answer(&got)), text(proxy.log())])
 }
 

@@ -52,7 +52,9 @@ pub(super) fn table(proxy: &mut Proxy) -> Table {
         if what == "cut off" {
             end(&mut stream);
         }
-        let (got, _) = read_until(&mut Ended(stream), |_| false);
+        let mut stream = Ended(stream);
+        let (got, _) = read_until(&mut stream, |_| false);
+        drop(stream);
         let got = match got.as_slice() {
             [] => "(closed)".to_owned(),
             [byte] => format!("the byte {byte} ({}), closed", reason(*byte)),

@@ -29,8 +29,7 @@ pub(super) struct Proxy {
     /// First lines of the requests that the application got.
     seen: Arc<Mutex<Vec<String>>>,
     healthy: BufReader<TcpStream>,
-    asked: usize,
-    /// How far the log is read.
+    /// How many lines of the log are told.
     read: usize,
 }
 
@@ -59,12 +58,9 @@ impl Proxy {
                 fs::read_to_string(folder.join("log")).unwrap()
             );
             let mut client = BufReader::new(connect(inbound)?);
-            get(&mut client, "/first").filter(|status| status.contains(" 200 ")).map(|_| client)
+            get(&mut client, "/healthy").filter(|status| status.contains(" 200 ")).map(|_| client)
         });
-        let mut proxy =
-            Self { child, folder, inbound, mesh, peers, port, seen, healthy: client, asked: 0, read: 0 };
-        proxy.log();
-        proxy
+        Self { child, folder, inbound, mesh, peers, port, seen, healthy: client, read: 0 }
     }
 
     /// A connection to the port of its own workload.
@@ -72,25 +68,26 @@ impl Proxy {
         connect(self.inbound).expect("the proxy accepts")
     }
 
-    /// Asserts that another connection is served as ever, and tells what was logged since the last time.
+    /// Asserts that another connection is served as ever, and tells what is logged of the wrong one, which has ended.
     pub(super) fn log(&mut self) -> String {
-        self.asked += 1;
-        let path = format!("/healthy-{}", self.asked);
-        let status = get(&mut self.healthy, &path).expect("the connection beside is served");
+        self.is_served_beside();
+        self.read += 1;
+        let nth = self.read - 1;
+        let wrong = eventually("the access log tells", || self.logged().into_iter().nth(nth));
+        told(&serde_json::from_str(&wrong).unwrap())
+    }
+
+    /// Asserts that another connection is served as ever.
+    pub(super) fn is_served_beside(&mut self) {
+        let status = get(&mut self.healthy, "/healthy").expect("the connection beside is served");
         assert!(status.contains(" 200 "), "{status}");
-        let lines = eventually("the request is logged", || {
-            let text = fs::read_to_string(self.folder.join("access.log")).ok()?;
-            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
-            lines.iter().any(|line| line.contains(&format!("{path}\""))).then_some(lines)
-        });
-        let new = lines
-            .iter()
-            .skip(self.read)
-            .filter(|line| !line.contains("/healthy-") && !line.contains("/first"));
-        let told: Vec<String> = new.map(|line| told(&serde_json::from_str(line).unwrap())).collect();
-        self.read = lines.len();
-        told.join("\n")
+    }
+
+    /// What the access log has so far of anything but the connection beside.
+    fn logged(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.join("access.log")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().filter(|line| !line.contains("/healthy\"")).map(str::to_owned).collect()
     }
 
     /// Whether the application got anything whose path begins so.
@@ -103,6 +100,8 @@ impl Proxy {
         assert_eq!(self.child.try_wait().unwrap(), None, "the proxy lives");
         let said = fs::read_to_string(self.folder.join("log")).unwrap();
         assert!(!said.contains("panicked"), "{said}");
+        let untold = self.logged().split_off(self.read);
+        assert_eq!(untold, Vec::<String>::new(), "everything that is logged is told");
     }
 }
 

@@ -109,32 +109,25 @@ pub(super) fn table(proxy: &mut Proxy) -> Table {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(sent).unwrap();
         let (got, _) = read_until(&mut stream, |_| false);
+        drop(stream);
         rows.push(Row::of(vec![words(what), text(shown), text(alert(&got)), text(proxy.log())]));
     }
-    let peers = &proxy.peers;
-    let mesh = proxy.mesh;
-    let mut ends = vec![
-        ("TLS 1.2", "a hello of TLS 1.2", end(connect(mesh, Some(&peers.member), b"leno/1", true))),
-        ("no certificate", "no certificate", end(connect(mesh, None, b"leno/1", false))),
-        (
-            "a certificate of another root",
-            "a chain to a root that isn't the mesh's",
-            end(connect(mesh, Some(&peers.stranger), b"leno/1", false)),
-        ),
-        (
-            "a certificate without identity",
-            "a certificate for a DNS name",
-            end(connect(mesh, Some(&peers.nameless), b"leno/1", false)),
-        ),
-        (
-            "an unknown protocol",
-            "ALPN `http/1.1`",
-            end(connect(mesh, Some(&peers.member), b"http/1.1", false)),
-        ),
-    ];
-    for (what, shown, got) in ends.drain(..) {
+    let mut row = |what, shown, connect: &dyn Fn(&Proxy) -> Stream| {
+        let got = end(connect(proxy));
         rows.push(Row::of(vec![words(what), words(shown), text(got), text(proxy.log())]));
-    }
+    };
+    let leno = leno_wire::open::ALPN;
+    row("TLS 1.2", "a hello of TLS 1.2", &|proxy| connect(proxy.mesh, Some(&proxy.peers.member), leno, true));
+    row("no certificate", "none", &|proxy| connect(proxy.mesh, None, leno, false));
+    row("a certificate of another root", "one signed by a root of the same name", &|proxy| {
+        connect(proxy.mesh, Some(&proxy.peers.stranger), leno, false)
+    });
+    row("a certificate without identity", "one for a DNS name", &|proxy| {
+        connect(proxy.mesh, Some(&proxy.peers.nameless), leno, false)
+    });
+    row("an unknown protocol", "ALPN `http/1.1`", &|proxy| {
+        connect(proxy.mesh, Some(&proxy.peers.member), b"http/1.1", false)
+    });
     Table { title: "TLS between proxies".to_owned(), rows }
 }
 
