@@ -14,15 +14,11 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
-};
-
+use crate::certificates::Authority;
 use crate::mesh::{Admin, eventually};
 use crate::programs;
 
@@ -33,7 +29,7 @@ pub const SEED: u64 = 2_026;
 #[derive(Debug)]
 pub struct Proxies {
     folder: PathBuf,
-    root: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
     leno: PathBuf,
     running: Vec<Child>,
 }
@@ -54,13 +50,10 @@ impl Proxies {
         // What an earlier run that was killed may have left.
         let _fresh = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("config")).unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.join("root.pem"), root.pem()).unwrap();
+        let authority = Authority::new();
+        fs::write(folder.join("root.pem"), authority.root()).unwrap();
         let leno = programs::own("leno", "leno").expect("leno builds");
-        Self { folder, root, leno, running: Vec::new() }
+        Self { folder, authority, leno, running: Vec::new() }
     }
 
     /// Writes or replaces a file of the configuration, at once.
@@ -81,20 +74,16 @@ impl Proxies {
         arguments: &[String],
     ) -> Proxy {
         let file = |suffix: &str| self.folder.join(format!("{name}.{suffix}"));
-        self.certify(
-            &format!("spiffe://cluster.local/ns/{namespace}/sa/{account}"),
-            &file("pem"),
-            &file("key"),
-        );
+        let identity = format!("spiffe://cluster.local/ns/{namespace}/sa/{account}");
+        let svid = self.authority.svid(&self.folder, name, &identity);
         let proxy = Proxy { name: name.to_owned(), admin: file("admin"), log: file("log") };
         let mut command = Command::new(&self.leno);
         command.arg("proxy").arg(format!("--{role}={namespace}/{name}"));
         command.args(["--threads=1", &format!("--seed={SEED}"), "--access-log-format=json"]);
-        let (cert, key) = (file("pem"), file("key"));
         for (option, path) in [
             ("--config", &self.folder.join("config")),
-            ("--cert", &cert),
-            ("--key", &key),
+            ("--cert", &svid.chain),
+            ("--key", &svid.key),
             ("--roots", &self.folder.join("root.pem")),
             ("--admin", &proxy.admin),
             ("--access-log", &proxy.log),
@@ -112,17 +101,6 @@ impl Proxies {
             }
         });
         proxy
-    }
-
-    fn certify(&self, identity: &str, certificate: &Path, key: &Path) {
-        let pair = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.subject_alt_names = vec![SanType::URI(identity.try_into().unwrap())];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        fs::write(certificate, params.signed_by(&pair, &self.root).unwrap().pem()).unwrap();
-        fs::write(key, pair.serialize_pem()).unwrap();
     }
 }
 

@@ -10,7 +10,6 @@
 
 mod agreement;
 mod bookshop;
-mod certificates;
 mod commands;
 mod endings;
 mod floods;

@@ -13,7 +13,7 @@ use leno_testkit::mesh::eventually;
 use leno_testkit::programs;
 use serde_json::Value;
 
-use crate::certificates::{Authority, Files};
+use leno_testkit::certificates::{Authority, Files};
 
 /// Requires mutual TLS.
 pub(crate) const STRICT: &str = "---

@@ -10,8 +10,8 @@ use leno_testkit::mesh::eventually;
 use leno_testkit::programs::{CURL, OPENSSL, or_skip};
 use leno_wire::open::{Open, Protocol, Source};
 
-use crate::certificates::{Authority, Files};
 use crate::pair::{Pair, STRICT, call, show};
+use leno_testkit::certificates::{Authority, Files};
 
 const CLIENT: &str = "spiffe://cluster.local/ns/default/sa/client";
 

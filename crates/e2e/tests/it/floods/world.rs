@@ -9,12 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use leno_testkit::certificates::Authority;
 use leno_testkit::mesh::eventually;
 use leno_testkit::programs;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
-};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::clients;
@@ -140,29 +137,11 @@ impl World {
     }
 
     fn write_certificates(&self) {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        self.write("root.pem", &root.pem());
+        let authority = Authority::new();
+        std::fs::write(self.folder.join("root.pem"), authority.root()).unwrap();
         for name in ["client", "server"] {
-            let key = KeyPair::generate().unwrap();
-            let mut params = CertificateParams::new([]).unwrap();
-            let id = format!("spiffe://cluster.local/ns/default/sa/{name}");
-            params.subject_alt_names = vec![SanType::URI(id.as_str().try_into().unwrap())];
-            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            params.extended_key_usages =
-                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-            self.write(&format!("{name}.pem"), &params.signed_by(&key, &root).unwrap().pem());
-            self.write(&format!("{name}.key"), &key.serialize_pem());
+            authority.svid(&self.folder, name, &format!("spiffe://cluster.local/ns/default/sa/{name}"));
         }
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.folder.join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 

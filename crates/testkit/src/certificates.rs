@@ -1,5 +1,9 @@
 //! Certificates that a test makes itself: right ones, and such as nobody may accept.
 
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,34 +13,45 @@ use rcgen::{
 };
 
 /// An authority of a test's own.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+#[derive(Debug)]
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// Where a certificate and its key were written.
 #[derive(Clone, Debug)]
-pub(crate) struct Files {
-    pub(crate) chain: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct Files {
+    /// The certificate, in PEM.
+    pub chain: PathBuf,
+    /// The key, in PEM.
+    pub key: PathBuf,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Authority {
-    pub(crate) fn new() -> Self {
+    /// An authority that nobody else has.
+    pub fn new() -> Self {
         let mut params = CertificateParams::new([]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    pub(crate) fn root(&self) -> String {
+    /// Its root certificate, in PEM.
+    pub fn root(&self) -> String {
         self.0.pem()
     }
 
-    /// An SVID that is good for long.
-    pub(crate) fn svid(&self, folder: &Path, name: &str, id: &str) -> Files {
+    /// An SVID that is good for long: `NAME.pem` and `NAME.key` in the folder.
+    pub fn svid(&self, folder: &Path, name: &str, id: &str) -> Files {
         self.issue(folder, name, id, |_params| {})
     }
 
     /// An SVID whose time is over.
-    pub(crate) fn expired(&self, folder: &Path, name: &str, id: &str) -> Files {
+    pub fn expired(&self, folder: &Path, name: &str, id: &str) -> Files {
         self.issue(folder, name, id, |params| {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2020, 1, 2);
@@ -44,7 +59,7 @@ impl Authority {
     }
 
     /// An SVID that is good until then.
-    pub(crate) fn until(&self, end: SystemTime, folder: &Path, name: &str, id: &str) -> Files {
+    pub fn until(&self, end: SystemTime, folder: &Path, name: &str, id: &str) -> Files {
         let since = end.duration_since(UNIX_EPOCH).unwrap();
         self.issue(folder, name, id, |params| params.not_after = date_time_ymd(1970, 1, 1) + since)
     }
@@ -68,6 +83,7 @@ impl Authority {
             Files { chain: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
         std::fs::write(&files.chain, certificate.pem()).unwrap();
         std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
         files
     }
 }
