@@ -43,7 +43,7 @@ fn find(program: &str, process: &Process) -> Result<PathBuf, String> {
     let candidates = executable::candidates(program, &process.environment, &process.workdir);
     let path = process.environment.get("PATH").map_or("", String::as_str);
     let found = candidates.into_iter().find(|file| executable::is_executable(file));
-    found.ok_or_else(|| format!("no program {program:?} in PATH ({path})"))
+    found.ok_or_else(|| format!("no program {program:?} in PATH ({path}); give its whole path, or set PATH"))
 }
 
 /// The failure in words, with the remedy where the place is the likely reason.
@@ -63,7 +63,10 @@ fn explain(error: &Error, program: &Path, process: &Process) -> String {
         None if missing == Some(&Step::Execute) && place.exists() => {
             "; the file is there, its interpreter isn't".to_owned()
         }
-        None => String::new(),
+        None if missing == Some(&Step::Workdir) => {
+            "; name a directory that there is with `workdir`".to_owned()
+        }
+        None => "; check the path of the program".to_owned(),
     };
     format!("there is no {}{hint}", place.display())
 }

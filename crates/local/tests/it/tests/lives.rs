@@ -121,7 +121,8 @@ pub(super) fn a_failing_start_says_why(mesh: &mut Mesh) {
     };
     note(
         "program",
-        "it didn't start: no program \"no-such-program\" in PATH (/usr/bin:/bin); starting it again in",
+        "it didn't start: no program \"no-such-program\" in PATH (/usr/bin:/bin); give its whole path, or \
+         set PATH; starting it again in",
     );
     note(
         "place",
