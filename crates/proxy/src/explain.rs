@@ -167,11 +167,25 @@ pub enum Invalid {
     #[error("{0:?} is not a SPIFFE id")]
     Identity(String),
     /// A gateway's port.
-    #[error("this proxy is no gateway that listens on port {0}")]
-    NoListener(u16),
+    #[error("this proxy is no gateway that listens on port {port}; {}", listening(.ports))]
+    NoListener {
+        /// The port that was asked about.
+        port: u16,
+        /// Those that there are.
+        ports: Vec<u16>,
+    },
     /// The proxy serves no workload of its own.
     #[error("this proxy has no workload whose requests could be explained")]
     NoWorkload,
+}
+
+fn listening(ports: &[u16]) -> String {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    if ports.is_empty() {
+        "publish a port of a service, or write a Gateway".to_owned()
+    } else {
+        format!("its ports are {}", ports.join(", "))
+    }
 }
 
 /// Explains a request.
@@ -192,7 +206,11 @@ pub(crate) async fn explain(
                 head.set_scheme(scheme);
                 Ok(Path::Gateway(path))
             }
-            None => return Err(Invalid::NoListener(question.port)),
+            None => {
+                let ports =
+                    core.view().gateway.as_deref().map(|gateway| gateway.ports.keys().copied().collect());
+                return Err(Invalid::NoListener { port: question.port, ports: ports.unwrap_or_default() });
+            }
         },
         From::Peer { identity, ip } => inbound(core, local, question, identity.as_deref(), *ip)?,
     };
