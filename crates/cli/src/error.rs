@@ -175,16 +175,21 @@ pub(crate) fn print(error: &anyhow::Error, format: Format) {
         Some(Problem::MeshFile(findings)) => findings.iter().map(Finding::from).collect(),
         _ => Vec::new(),
     };
-    write(
-        &Shown {
-            code: code(error),
-            message: error.to_string(),
-            causes: error.chain().skip(1).map(ToString::to_string).collect(),
-            hint: problem.and_then(Problem::hint).or_else(|| remedy::of(error)),
-            findings,
-        },
-        format,
-    );
+    let mut texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let hint =
+        problem.and_then(Problem::hint).or_else(|| remedy::of(error)).or_else(|| own_remedy(&mut texts));
+    let causes = texts.split_off(1.min(texts.len()));
+    let message = texts.pop().unwrap_or_default();
+    write(&Shown { code: code(error), message, causes, hint, findings }, format);
+}
+
+/// Takes the remedy out of the last text that has one, behind a semicolon: parts that know what to do say so there.
+fn own_remedy(texts: &mut [String]) -> Option<String> {
+    texts.iter_mut().rev().find_map(|text| {
+        let (message, remedy) = text.split_once("; ").map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+        *text = message;
+        Some(remedy)
+    })
 }
 
 /// Prints what is wrong with the words of a command, in the same form.

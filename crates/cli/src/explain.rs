@@ -3,10 +3,14 @@
 //! The proxies answer: the caller's says where the request would go, the called workload's whether it would be let in.
 //! Nothing is sent to any application.
 
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use leno_dialects::table::nearest;
+use leno_model::request::split_authority;
 use leno_proxy::explain::{Explanation, From, Question, Step};
 use leno_runtime::LocalRuntime;
 use serde::Serialize;
@@ -42,11 +46,16 @@ pub(crate) struct Arguments {
     named: Named,
 }
 
+/// The destination of what leaves the mesh, in the log's notation.
+const OUTSIDE: &str = "PassthroughCluster";
+
 /// The answers of both sides.
 #[derive(Debug, Serialize)]
 struct Answers {
     outbound: Explanation,
     inbound: Option<Explanation>,
+    /// What to do about a name that nobody in the mesh has.
+    hint: Option<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
@@ -75,11 +84,12 @@ async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
     let caller = &arguments.from;
     let socket = mesh.admin(caller)?;
     let outbound = explained(caller, &socket, &question).await?;
-    let Some(endpoint) = &outbound.endpoint else { return Ok(Answers { outbound, inbound: None }) };
+    let hint = nobody(mesh, arguments, &outbound);
+    let Some(endpoint) = &outbound.endpoint else { return Ok(Answers { outbound, inbound: None, hint }) };
     let identity = identity(&admin::get(caller, &socket, "/config").await?)?;
     let called = endpoint.uid.rsplit('/').next().unwrap_or(&endpoint.uid).to_owned();
     let Ok(socket) = mesh.admin(&called) else {
-        return Ok(Answers { outbound, inbound: None });
+        return Ok(Answers { outbound, inbound: None, hint });
     };
     question.from = From::Peer { identity, ip: None };
     question.port = endpoint.target.port();
@@ -89,7 +99,24 @@ async fn ask(mesh: &Running, arguments: &Arguments) -> anyhow::Result<Answers> {
         question.headers.clone_from(&sent.headers);
     }
     let inbound = explained(&called, &socket, &question).await?;
-    Ok(Answers { outbound, inbound: Some(inbound) })
+    Ok(Answers { outbound, inbound: Some(inbound), hint })
+}
+
+/// Where a request leaves the mesh by a name, as it also does where a service's name is misspelt.
+fn nobody(mesh: &Running, arguments: &Arguments, outbound: &Explanation) -> Option<String> {
+    let (host, _) = split_authority(arguments.connect.as_deref().unwrap_or(&arguments.url.authority));
+    if outbound.destination.as_deref() != Some(OUTSIDE) || host.parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    let mut services: Vec<&str> =
+        mesh.status.replicas.iter().filter_map(|replica| replica.service.as_deref()).collect();
+    services.sort_unstable();
+    services.dedup();
+    let remedy = match nearest(host, services.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("services are {}", services.join(", ")),
+    };
+    Some(format!("nobody in the mesh has the host {host}, so it is taken for one outside; {remedy}"))
 }
 
 async fn explained(name: &str, socket: &Path, question: &Question) -> anyhow::Result<Explanation> {
@@ -107,6 +134,9 @@ fn print(answers: &Answers, all: bool) -> std::io::Result<()> {
     one(&mut out, "sends", &answers.outbound, all)?;
     if let Some(inbound) = &answers.inbound {
         one(&mut out, "receives", inbound, all)?;
+    }
+    if let Some(hint) = &answers.hint {
+        writeln!(out, "  help: {hint}")?;
     }
     Ok(())
 }
