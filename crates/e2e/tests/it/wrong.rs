@@ -6,6 +6,7 @@ mod kinds;
 mod mesh_file;
 mod page;
 mod program;
+mod running;
 mod wire;
 
 use std::path::PathBuf;
@@ -35,6 +36,11 @@ fn wrong_mesh_files_are_told() {
 fn wrong_configuration_is_told() {
     let Some(program) = program() else { return };
     page::check(&kinds::section(&Leno::new(&program, "kinds")));
+}
+
+#[test]
+fn a_running_mesh_tells_what_is_wrong_and_goes_on() {
+    page::check(&running::section());
 }
 
 #[test]

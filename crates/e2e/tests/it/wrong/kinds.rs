@@ -16,7 +16,7 @@ use objects::{Case, KINDS, WORLD};
 use texts::TEXTS;
 
 /// The exit code for findings.
-const FOUND: i32 = 79;
+pub(super) const FOUND: i32 = 79;
 
 pub(super) fn section(leno: &Leno) -> Section {
     let known: BTreeSet<&str> = SUPPORTED.iter().map(|kind| kind.name).collect();

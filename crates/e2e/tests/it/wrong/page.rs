@@ -112,11 +112,16 @@ fn written(section: &Section) -> String {
         if !table.title.is_empty() {
             write!(page, "\n### {}\n", table.title).unwrap();
         }
-        let (names, rule) = (section.columns.join(" | "), "---|".repeat(section.columns.len()));
+        let rows: Vec<Vec<String>> =
+            table.rows.iter().map(|row| row.cells.iter().map(cell).collect()).collect();
+        // Columns at the end in which nothing stands are left out.
+        let filled =
+            |row: &Vec<String>| row.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+        let width = rows.iter().map(filled).max().unwrap_or_default();
+        let (names, rule) = (section.columns[..width].join(" | "), "---|".repeat(width));
         write!(page, "\n| {names} |\n|{rule}\n").unwrap();
-        for row in &table.rows {
-            let cells: Vec<String> = row.cells.iter().map(cell).collect();
-            writeln!(page, "| {} |", cells.join(" | ")).unwrap();
+        for row in rows {
+            writeln!(page, "| {} |", row[..width].join(" | ")).unwrap();
         }
     }
     page

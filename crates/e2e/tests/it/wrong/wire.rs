@@ -3,7 +3,7 @@
 pub(super) mod certificates;
 mod discovery;
 mod h2;
-mod http1;
+pub(super) mod http1;
 mod open;
 mod proxy;
 mod tls;

@@ -89,7 +89,7 @@ fn is_whole(got: &[u8]) -> bool {
 }
 
 /// Status and body of a response, and what becomes of the connection.
-pub(super) fn answer(got: &[u8]) -> String {
+pub(in super::super) fn answer(got: &[u8]) -> String {
     let text = String::from_utf8_lossy(got);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return format!("{text}(closed)") };
     let end = if is_whole(got) { "" } else { "\n(closed)" };
