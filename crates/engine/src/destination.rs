@@ -15,6 +15,8 @@ use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{EndpointUnit, HostUnit};
 
 use crate::explain::EndpointOutcome;
+use crate::retry::Purse;
+use crate::retry::budget::{Budget, Limits};
 use crate::state::{EndpointState, Reading, StateTable};
 use slots::Slots;
 
@@ -56,6 +58,8 @@ pub struct Cluster {
     port: u16,
     subset: Option<Arc<str>>,
     policy: TrafficPolicy,
+    budget: Arc<Budget>,
+    retry_limits: Limits,
     /// Those that can be reached; the ready ones first.
     candidates: Vec<Candidate>,
     /// How many of them are ready.
@@ -131,7 +135,8 @@ impl Cluster {
         candidates.append(&mut waiting);
         let turn = AtomicU64::new(states.spread(u64::from(port)));
         let subset = subset.map(|subset| Arc::clone(&subset.name));
-        Ok(Self { host, unit, port, subset, policy, candidates, ready, excluded, slots, turn })
+        let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
+        Ok(Self { host, unit, port, subset, policy, budget, retry_limits, candidates, ready, excluded, slots, turn })
     }
 
     /// The service.
@@ -156,6 +161,12 @@ impl Cluster {
     #[must_use]
     pub const fn policy(&self) -> &TrafficPolicy {
         &self.policy
+    }
+
+    /// What pays for tries after the first.
+    #[must_use]
+    pub const fn purse(&self) -> Purse<'_> {
+        Purse { budget: &self.budget, limits: self.retry_limits }
     }
 
     /// Every endpoint that can be reached, ready or not, with its state.

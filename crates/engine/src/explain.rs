@@ -6,12 +6,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leno_model::failure::Failure;
 use leno_model::policy::{ConditionKey, PolicyAction};
+use leno_model::retry::Conditions;
 use leno_model::route::Target;
 use leno_model::span::Origin;
 use leno_model::text::{PathMatch, TextMatch};
+
+use crate::retry::{Reason, Repeatable};
 
 /// A listener to a decision's steps.
 pub trait Explain {
@@ -91,6 +95,15 @@ pub enum Event {
         /// What became of it.
         outcome: PolicyOutcome,
     },
+    /// What holds for the tries of the request.
+    Tries(Tries),
+    /// A try has ended otherwise than it should.
+    Retry {
+        /// Tries so far.
+        tries: u32,
+        /// The pause before the next one, or why there is none.
+        outcome: Result<Duration, Reason>,
+    },
     /// An endpoint was considered.
     Endpoint {
         /// Its id.
@@ -98,6 +111,23 @@ pub enum Event {
         /// What became of it.
         outcome: EndpointOutcome,
     },
+}
+
+/// What holds for the tries of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// Tries after the first, at most.
+    pub attempts: u32,
+    /// What has to go wrong for another.
+    pub on: Conditions,
+    /// Whether it may be sent again though it may have taken effect.
+    pub repeatable: Repeatable,
+    /// Time for the whole exchange.
+    pub timeout: Option<Duration>,
+    /// Time for one try.
+    pub per_try: Option<Duration>,
+    /// When a second try starts beside the first.
+    pub hedge_after: Option<Duration>,
 }
 
 /// What became of a rule's match.

@@ -1,8 +1,29 @@
 //! The engine's limits, each with its reason.
 
+use std::time::Duration;
+
 /// Endpoints with state of their own, at most. State is some 200 bytes each, its key included; a proxy with more endpoints than this
 /// balances the rest without memory of earlier configurations.
 pub const MAX_STATES: usize = 65_536;
+
+/// How far back "recent requests" reaches for a retry budget that doesn't say so. Long enough for a share of a trickle
+/// to mean something, short enough that a quiet hour doesn't pay for a storm.
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Share of recent requests that may be retried where nothing is configured, in millionths (20 %, as Linkerd's and
+/// Istio's budgets).
+pub const RETRY_SHARE: u32 = 200_000;
+
+/// Retries per second that are allowed whatever their share where nothing is configured, so that services with few
+/// requests have any (Linkerd's number).
+pub const RETRIES_PER_SECOND: u32 = 10;
+
+/// Service ports with a retry budget that survives changes of configuration, at most.
+pub const MAX_BUDGETS: usize = 16_384;
+
+/// Ids of requests whose failure was retried that are remembered for the answer they lead to. A failure is answered
+/// within seconds; at 8 bytes each, a thousand failures per second cost little.
+pub const SETTLED_REQUESTS: usize = 1024;
 
 /// Largest compiled program of a path rewrite, in bytes. A pattern is checked against
 /// [`leno_model::text::MAX_PROGRAM_BYTES`] in its anchored form; the unanchored one may be a little larger.

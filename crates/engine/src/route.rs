@@ -10,7 +10,6 @@ mod redirect;
 mod rewrite;
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use leno_model::failure::Failure;
 use leno_model::labels::Labels;
@@ -19,6 +18,7 @@ use leno_model::request::RequestView;
 use leno_model::route::{Action, Backend, FixedResponse, HeaderEdits, RouteTable, Rule, Scope, Target};
 
 use crate::explain::{Event, Explain, RuleOutcome};
+use crate::retry::Settings;
 use crate::rng::below;
 use candidate::Candidate;
 
@@ -104,10 +104,8 @@ pub struct Forward<'r> {
     pub request_headers: [&'r HeaderEdits; 2],
     /// Changes to the response's headers, in the order in which they are made.
     pub response_headers: [&'r HeaderEdits; 2],
-    /// Time for the whole exchange, all tries included.
-    pub timeout: Option<Duration>,
-    /// Time for one try.
-    pub per_try_timeout: Option<Duration>,
+    /// Times, and when it is tried again.
+    pub settings: Settings<'r>,
 }
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
@@ -212,8 +210,7 @@ fn to_target(target: &Target) -> Routed<'_> {
         authority: None,
         request_headers: [&NO_EDITS, &NO_EDITS],
         response_headers: [&NO_EDITS, &NO_EDITS],
-        timeout: None,
-        per_try_timeout: None,
+        settings: Settings::IMPLICIT,
     })
 }
 
@@ -257,8 +254,13 @@ impl CompiledRule {
             authority: forward.rewrite.authority.as_deref(),
             request_headers: [&rule.request_headers, &backend.request_headers],
             response_headers: [&backend.response_headers, &rule.response_headers],
-            timeout: forward.timeout,
-            per_try_timeout: forward.per_try_timeout,
+            settings: Settings {
+                policy: forward.retry.as_ref(),
+                repeatable: forward.repeatable,
+                hedge_after: forward.hedge_after,
+                timeout: forward.timeout,
+                per_try: forward.per_try_timeout,
+            },
             ..target
         })
     }

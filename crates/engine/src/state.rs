@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use leno_model::name::Host;
 
-use crate::limits::MAX_STATES;
+use crate::limits::{MAX_BUDGETS, MAX_STATES};
+use crate::retry::budget::Budget;
 use crate::rng::mix;
 use average::Average;
 
@@ -35,6 +36,7 @@ pub struct StateTable {
     epoch: Instant,
     seed: u64,
     cells: Mutex<Cells>,
+    budgets: Mutex<HashMap<(Host, u16), Weak<Budget>>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +53,25 @@ impl StateTable {
     /// An empty table. `seed` spreads where proxies begin to take turns.
     #[must_use]
     pub fn new(epoch: Instant, seed: u64) -> Self {
-        Self { epoch, seed, cells: Mutex::default() }
+        Self { epoch, seed, cells: Mutex::default(), budgets: Mutex::default() }
+    }
+
+    /// The retry budget of a service port. At most [`MAX_BUDGETS`] are shared and survive; the rest are new.
+    #[must_use]
+    pub fn budget(&self, host: &Host, port: u16) -> Arc<Budget> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (host.clone(), port);
+        if let Some(budget) = budgets.get(&key).and_then(Weak::upgrade) {
+            return budget;
+        }
+        if budgets.len() >= MAX_BUDGETS {
+            budgets.retain(|_, budget| budget.strong_count() > 0);
+        }
+        let budget = Arc::new(Budget::new(self.epoch));
+        if budgets.len() < MAX_BUDGETS {
+            budgets.insert(key, Arc::downgrade(&budget));
+        }
+        budget
     }
 
     /// The cell of an endpoint of a service port. At most [`MAX_STATES`] are shared and survive; the rest are new.

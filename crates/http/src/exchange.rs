@@ -10,6 +10,7 @@
 //! for a frame is given to an HTTP/2 sender only when the next one is asked for; ask once the last was written on.
 
 mod outgoing;
+mod replay;
 mod tunnel;
 
 use std::future::poll_fn;
@@ -24,6 +25,7 @@ use crate::{h1, h2};
 
 pub use leno_model::retry::Progress;
 pub use outgoing::Outgoing;
+pub use replay::Replay;
 pub use tunnel::Tunnel;
 
 /// A request that was accepted.
@@ -60,6 +62,8 @@ enum Source {
     Whole(Bytes),
     H1(h1::Incoming),
     H2(h2::Incoming),
+    /// Decorates another one, as every kind after it: it keeps what was read.
+    Replay(replay::Reader),
 }
 
 impl Incoming {
@@ -99,6 +103,7 @@ impl Incoming {
             Source::Whole(_) => false,
             Source::H1(source) => source.is_ended(),
             Source::H2(source) => source.is_ended(),
+            Source::Replay(reader) => reader.is_ended(),
         }
     }
 
@@ -114,6 +119,7 @@ impl Incoming {
             Source::Ended | Source::Whole(_) => Poll::Pending,
             Source::H1(source) => source.poll_stalled(cx),
             Source::H2(source) => source.poll_stalled(cx),
+            Source::Replay(reader) => reader.poll_stalled(cx),
         }
     }
 
@@ -128,6 +134,7 @@ impl Incoming {
             }
             Source::H1(source) => source.poll_frame(cx),
             Source::H2(source) => source.poll_frame(cx),
+            Source::Replay(reader) => reader.poll_frame(cx),
         }
     }
 }

@@ -51,6 +51,16 @@ pub const READ_AHEAD: usize = RELAY_BUFFER;
 /// Body bytes up to which a head and its body are copied into one buffer rather than written as a vector.
 pub const COALESCE: usize = 1024;
 
+/// Bytes of a request's body that are kept for another try. Most requests that are worth repeating have less, and
+/// uploads that don't must not fill the budget.
+pub const REPLAY_BYTES: usize = 64 * 1024;
+
+/// What keeping one frame costs beside its bytes, so that a body of many tiny frames counts for what it takes.
+pub const REPLAY_FRAME: usize = 64;
+
+/// Bytes of a request's body that are reserved of the budget at a time while they are kept.
+pub const REPLAY_STEP: usize = 4 * 1024;
+
 /// Bytes of an unread request body that are read and dropped to keep a connection; beyond, closing is cheaper.
 pub const DRAIN_BODY: u64 = 64 * 1024;
 

@@ -43,6 +43,13 @@ impl Tally {
         self.grpc_status.get()
     }
 
+    /// Begins anew: what was moved so far is moved once more.
+    pub fn restart(&self) {
+        self.bytes.set(0);
+        self.moves.set(0);
+        self.grpc_status.set(None);
+    }
+
     fn moved(&self, bytes: usize) {
         self.bytes.set(self.bytes.get().wrapping_add(bytes as u64));
         self.moves.set(self.moves.get().wrapping_add(1));

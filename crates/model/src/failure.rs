@@ -23,6 +23,10 @@ pub enum Fault {
 pub struct Row {
     /// The response flag in access logs and metrics; `-` for none.
     pub flag: &'static str,
+    /// The flags where a retry policy allowed no further try: [`Row::flag`] and `URX`.
+    pub flag_exhausted: &'static str,
+    /// The flags where a limit of retries allowed no further try: [`Row::flag`] and `UO`.
+    pub flag_overflow: &'static str,
     /// `response_code_details` in access logs.
     pub details: &'static str,
     /// Status of the local reply; 0 where the connection is cut without one.
@@ -50,7 +54,10 @@ macro_rules! table {
             pub const fn row(self) -> &'static Row {
                 match self {
                     $(Self::$name => &Row {
-                        flag: $flag, details: $details, http: $http, grpc: grpc::$grpc, fault: Fault::$fault, body: $body,
+                        flag: $flag,
+                        flag_exhausted: concat!($flag, ",", "URX"),
+                        flag_overflow: concat!($flag, ",", "UO"),
+                        details: $details, http: $http, grpc: grpc::$grpc, fault: Fault::$fault, body: $body,
                     },)*
                 }
             }
@@ -126,6 +133,8 @@ table! {
     UpstreamProtocol = "UPE", "upstream_reset_before_response_started{protocol_error}", 502, UNAVAILABLE, Upstream, "upstream protocol error";
     /// The route's timeout passed without a complete answer.
     UpstreamTimeout = "UT", "response_timeout", 504, DEADLINE_EXCEEDED, Upstream, "upstream request timeout";
+    /// A try's own timeout passed before its answer began.
+    TryTimeout = "UT", "upstream_per_try_timeout", 504, DEADLINE_EXCEEDED, Upstream, "upstream request timeout";
     /// A limit of connections, requests or waiting requests of the destination is reached.
     Overflow = "UO", "upstream_overflow", 503, UNAVAILABLE, Local, "upstream limit reached";
     /// The process-wide budget of buffered bytes, or another limit of the proxy, is used up.

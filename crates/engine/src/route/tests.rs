@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use leno_model::route::{
     Forward as ForwardAction, HeaderMatch, Match, MatchOrder, PathRewrite, QueryMatch, Redirect,
@@ -324,7 +325,7 @@ fn edits_come_in_the_order_in_which_they_are_made() {
     assert_eq!(values(forward.response_headers), ["backend", "rule"]);
     assert_eq!((forward.path.as_deref(), forward.authority), (Some("/v2/x"), Some("other")));
     assert_eq!(
-        (forward.timeout, forward.per_try_timeout),
+        (forward.settings.timeout, forward.settings.per_try),
         (Some(Duration::from_secs(3)), Some(Duration::from_secs(1)))
     );
 }
