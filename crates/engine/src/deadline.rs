@@ -119,7 +119,10 @@ mod tests {
         let texts = ["0", "15", "1e3", "", " 5", "5ms", "9999999999999999999"];
         let read: Vec<_> = texts.map(|text| read_milliseconds(text.as_bytes())).into();
         let none = None::<Duration>;
-        assert_eq!(read, [Some(Duration::ZERO), Some(Duration::from_millis(15)), none, none, none, none, none]);
+        assert_eq!(
+            read,
+            [Some(Duration::ZERO), Some(Duration::from_millis(15)), none, none, none, none, none]
+        );
         assert_eq!(nearest([None, read[1], read[0]]), read[0]);
     }
 }

@@ -136,7 +136,20 @@ impl Cluster {
         let turn = AtomicU64::new(states.spread(u64::from(port)));
         let subset = subset.map(|subset| Arc::clone(&subset.name));
         let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
-        Ok(Self { host, unit, port, subset, policy, budget, retry_limits, candidates, ready, excluded, slots, turn })
+        Ok(Self {
+            host,
+            unit,
+            port,
+            subset,
+            policy,
+            budget,
+            retry_limits,
+            candidates,
+            ready,
+            excluded,
+            slots,
+            turn,
+        })
     }
 
     /// The service.

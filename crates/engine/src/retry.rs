@@ -113,6 +113,8 @@ pub enum Verdict {
 pub enum Reason {
     /// Nothing went wrong that the policy names.
     NotNamed,
+    /// The policy never asks for another try.
+    Off,
     /// It was decided on below.
     Settled,
     /// The policy allows no more.
@@ -133,6 +135,7 @@ impl Reason {
     pub const fn text(self) -> &'static str {
         match self {
             Self::NotNamed => "the policy names nothing that went wrong",
+            Self::Off => "the policy asks for no further tries",
             Self::Settled => "retries were decided on by the proxy below",
             Self::Exhausted => "the policy allows no more tries",
             Self::MayHaveTakenEffect => "it may have taken effect, and is not known to be repeatable",
@@ -179,16 +182,13 @@ pub fn decide(
     verdict
 }
 
-fn judge(
-    terms: &Terms<'_>,
-    tried: &Tried<'_>,
-    purse: Option<Purse<'_>>,
-    now: Instant,
-    draw: u64,
-) -> Verdict {
+fn judge(terms: &Terms<'_>, tried: &Tried<'_>, purse: Option<Purse<'_>>, now: Instant, draw: u64) -> Verdict {
     let unprocessed = tried.end.is_unprocessed();
-    if !names(terms, &tried.end) {
+    if !is_failure(terms, &tried.end) {
         return Verdict::Enough(Reason::NotNamed);
+    }
+    if terms.attempts == 0 {
+        return Verdict::Enough(Reason::Off);
     }
     if tried.end.mark() == Some(Mark::Settled) {
         return Verdict::Enough(Reason::Settled);
@@ -203,7 +203,8 @@ fn judge(
         return Verdict::Enough(Reason::BodyNotKept);
     }
     // What cost nothing may be made up for at once, at another endpoint.
-    let pause = if unprocessed && tried.tries == 1 { Duration::ZERO } else { pause(terms, tried.tries, draw) };
+    let pause =
+        if unprocessed && tried.tries == 1 { Duration::ZERO } else { pause(terms, tried.tries, draw) };
     if tried.left.is_some_and(|left| left <= pause) {
         return Verdict::Enough(Reason::NoTime);
     }
@@ -233,9 +234,7 @@ pub fn hedge(
     }
     match purse {
         None => Ok(None),
-        Some(purse) => {
-            Budget::withdraw(purse.budget, purse.limits, now).map(Some).ok_or(Reason::Budget)
-        }
+        Some(purse) => Budget::withdraw(purse.budget, purse.limits, now).map(Some).ok_or(Reason::Budget),
     }
 }
 
@@ -258,7 +257,8 @@ impl End<'_> {
 }
 
 /// Whether one of the policy's conditions holds (Envoy's meaning of each).
-fn names(terms: &Terms<'_>, end: &End<'_>) -> bool {
+#[must_use]
+pub fn is_failure(terms: &Terms<'_>, end: &End<'_>) -> bool {
     match end {
         End::Failed(failure, progress) => names_failure(terms, *failure, *progress),
         End::Answered(answer) => names_answer(terms, answer),
@@ -266,9 +266,11 @@ fn names(terms: &Terms<'_>, end: &End<'_>) -> bool {
 }
 
 fn names_failure(terms: &Terms<'_>, failure: Failure, progress: Progress) -> bool {
-    // Without an endpoint there is nobody to ask again, and with the whole time gone no time to.
+    // Without an endpoint there is nobody to ask again, and with the whole time gone no time to. An endpoint that
+    // takes no more connections is like one that is gone.
     let of_a_try = failure.row().fault == Fault::Upstream
-        && !matches!(failure, Failure::NoEndpoint | Failure::UpstreamTimeout);
+        && !matches!(failure, Failure::NoEndpoint | Failure::UpstreamTimeout)
+        || failure == Failure::Overflow;
     of_a_try
         && terms.on.iter().any(|condition| match condition {
             Condition::ServerError | Condition::GatewayError | Condition::Reset => true,

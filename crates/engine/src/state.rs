@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use leno_model::name::Host;
 
 use crate::limits::{MAX_BUDGETS, MAX_STATES};
+use crate::retry::Settled;
 use crate::retry::budget::Budget;
 use crate::rng::mix;
 use average::Average;
@@ -37,6 +38,7 @@ pub struct StateTable {
     seed: u64,
     cells: Mutex<Cells>,
     budgets: Mutex<HashMap<(Host, u16), Weak<Budget>>>,
+    settled: Settled,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +55,14 @@ impl StateTable {
     /// An empty table. `seed` spreads where proxies begin to take turns.
     #[must_use]
     pub fn new(epoch: Instant, seed: u64) -> Self {
-        Self { epoch, seed, cells: Mutex::default(), budgets: Mutex::default() }
+        let settled = Settled::new(mix(seed));
+        Self { epoch, seed, cells: Mutex::default(), budgets: Mutex::default(), settled }
+    }
+
+    /// Requests whose failure was retried in vain.
+    #[must_use]
+    pub const fn settled(&self) -> &Settled {
+        &self.settled
     }
 
     /// The retry budget of a service port. At most [`MAX_BUDGETS`] are shared and survive; the rest are new.

@@ -20,6 +20,7 @@ use leno_telemetry::access::AccessLog;
 use leno_telemetry::id::Ids;
 use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
 use leno_telemetry::load::Load;
+use leno_telemetry::retries::Retries;
 use leno_telemetry::{Registry, Shard};
 use leno_wire::client::Discovery;
 use tokio::sync::{Semaphore, watch};
@@ -42,6 +43,8 @@ pub struct Shared {
     pub discovery: Discovery,
     /// Latencies and failures of endpoints.
     pub states: StateTable,
+    /// Counts of further tries.
+    pub(crate) retries: Retries,
     /// Bytes that may be buffered.
     pub budget: Budget,
     /// TLS towards the outside world.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript};
+use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript, Tries};
+use leno_engine::retry::{Repeatable, Terms};
 use leno_http::head::{RequestHead, Scheme};
 use leno_identity::tls::peer::{Fingerprint, Peer};
 use leno_model::failure::Failure;
@@ -25,6 +26,7 @@ use crate::inbound::InboundPath;
 use crate::local::Local;
 use crate::outbound::{Dialled, OutboundPath};
 use crate::path::{Decided, Decision, Path};
+use crate::request::hints;
 use crate::resolve;
 use crate::upstream::To;
 
@@ -144,7 +146,7 @@ pub struct Endpoint {
 /// Something that was considered.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Step {
-    /// `rule`, `backend`, `policy`, `endpoint` or `reading`.
+    /// `rule`, `backend`, `policy`, `retry`, `endpoint` or `reading`.
     pub kind: String,
     /// What it is.
     pub subject: String,
@@ -236,6 +238,9 @@ pub(crate) async fn explain(
         Decision::Forward(plan) => {
             "forward".clone_into(&mut explanation.outcome);
             explanation.destination = Some(plan.to.to_string());
+            let wishes = hints::take(&path, &mut head);
+            let rule = view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
+            Terms::new(&plan.settings, head.method(), rule, wishes.as_deref()).tell(&mut transcript);
             let sent = plan.edit(&mut head).map(|()| explanation.request = Some(Sent::new(&head)));
             if let Err(failure) = sent.and_then(|()| explanation.choose(&plan.to, draw, &mut transcript)) {
                 explanation.fails(failure);
@@ -392,12 +397,45 @@ impl std::convert::From<Event> for Step {
                 let won = outcome == PolicyOutcome::Won;
                 step("policy", format!("{origin} ({action}{shadow})"), won, policy_outcome(&outcome))
             }
+            Event::Tries(tries) => step("retry", tries_in_words(&tries), false, repeatable(tries.repeatable)),
+            Event::Retry { tries, outcome } => {
+                let outcome = match outcome {
+                    Ok(pause) => format!("is followed by another after {pause:?}"),
+                    Err(reason) => format!("is the last: {}", reason.text()),
+                };
+                step("retry", format!("try {tries}"), false, outcome)
+            }
             Event::Endpoint { uid, outcome } => {
                 let won = outcome == EndpointOutcome::Picked;
                 step("endpoint", uid.to_string(), won, endpoint_outcome(&outcome))
             }
         }
     }
+}
+
+fn tries_in_words(tries: &Tries) -> String {
+    let mut words = match tries.attempts {
+        0 => "no further tries".to_owned(),
+        attempts => format!("up to {attempts} further tries on {}", tries.on),
+    };
+    let times =
+        [("timeout", tries.timeout), ("per try", tries.per_try), ("a second try after", tries.hedge_after)];
+    for (name, time) in times {
+        if let Some(time) = time {
+            words.push_str(&format!(", {name} {time:?}"));
+        }
+    }
+    words
+}
+
+fn repeatable(repeatable: Repeatable) -> String {
+    match repeatable {
+        Repeatable::No => "may have an effect, so it is repeated only if it was not processed",
+        Repeatable::ByMethod => "its method changes nothing, so it may be repeated",
+        Repeatable::Declared => "is declared repeatable",
+        Repeatable::Mesh => "the mesh repeats everything",
+    }
+    .to_owned()
 }
 
 fn rule_outcome(outcome: &RuleOutcome) -> String {

@@ -94,9 +94,9 @@ pub const SETTLED: [Duration; 2] = [Duration::from_millis(250), Duration::from_s
 /// How often the bytes of an open opaque connection are counted. Istio's interval.
 pub const TALLY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Connection attempts for one request: the first and two more to other endpoints (Istio's default retries), and only
-/// while nothing of the request was processed.
-pub const ATTEMPTS: usize = 3;
+/// Times that a request is sent once more to the same endpoint because a kept connection turned out to be gone. The
+/// first is on a new HTTP/1 connection; an HTTP/2 one may be replaced while it is drained.
+pub const STALE_TRIES: u32 = 3;
 
 /// Workload ports remembered as speaking HTTP. A workload has a handful.
 pub const LEARNT_PORTS: usize = 1024;

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leno_engine::explain::{Explain, Silent};
+use leno_engine::retry::Settings;
 use leno_engine::route::{Forward, Routed};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_model::retry::{ATTEMPTS, BACKOFF, Condition, Conditions, RetryPolicy};
 use leno_model::route::{HeaderEdits, Rule};
 use leno_telemetry::istio::HttpHandle;
 
@@ -86,8 +88,8 @@ pub(crate) struct Plan<'v> {
     pub(crate) request_headers: [&'v HeaderEdits; 2],
     /// Changes to the response's headers.
     pub(crate) response_headers: [&'v HeaderEdits; 2],
-    /// Time for the whole exchange.
-    pub(crate) timeout: Option<Duration>,
+    /// Times, and when it is tried again.
+    pub(crate) settings: Settings<'v>,
 }
 
 impl Plan<'_> {
@@ -97,6 +99,16 @@ impl Plan<'_> {
         self.path.is_some() || self.authority.is_some() || edits_fields
     }
 }
+
+/// For destinations with one endpoint: what it refused unprocessed is asked of it again.
+static REFUSED: RetryPolicy = RetryPolicy {
+    attempts: ATTEMPTS,
+    on: Conditions::NONE.with(Condition::RefusedStream),
+    statuses: Vec::new(),
+    headers: Vec::new(),
+    backoff: BACKOFF,
+    skip_previous: false,
+};
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
 
@@ -118,6 +130,13 @@ impl<'v> Plan<'v> {
 
     /// Sends it on as it is.
     fn unchanged(to: To<'v>) -> Self {
+        let settings = match to {
+            To::Cluster { .. } => Settings::IMPLICIT,
+            // There is only one place to ask.
+            To::Application { .. } | To::External { .. } => {
+                Settings { policy: Some(&REFUSED), ..Settings::IMPLICIT }
+            }
+        };
         Self {
             to,
             protocol: None,
@@ -125,7 +144,7 @@ impl<'v> Plan<'v> {
             authority: None,
             request_headers: [&NO_EDITS, &NO_EDITS],
             response_headers: [&NO_EDITS, &NO_EDITS],
-            timeout: None,
+            settings,
         }
     }
 }
@@ -188,7 +207,7 @@ fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<P
         authority: forward.authority,
         request_headers: forward.request_headers,
         response_headers: forward.response_headers,
-        timeout: forward.timeout,
+        settings: forward.settings,
     })
 }
 

@@ -22,7 +22,7 @@ use leno_runtime::task;
 use tokio::sync::Semaphore;
 
 use crate::dial::Dialled;
-use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, POOL_IDLE_UNREPEATABLE, STREAMS_PER_CONNECTION};
+use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION};
 use crate::table::Table;
 
 /// What two requests must have in common to share a connection.
@@ -123,13 +123,12 @@ impl Pool {
         Rc::new(Self { config: Rc::new(config), single: RefCell::default(), shared: RefCell::default() })
     }
 
-    /// A connection for one request: a kept one, else a new one by `dial`. A request that can't be repeated gets no
-    /// connection that idled for long, since the other side may be closing it just now. Certificates are judged by
-    /// `wall`.
+    /// A connection for one request: a kept one that rested for less than `rest`, else a new one by `dial`.
+    /// Certificates are judged by `wall`.
     pub(crate) async fn lease<F>(
         &self,
         key: &Key,
-        repeatable: bool,
+        rest: Duration,
         wall: SystemTime,
         dial: F,
     ) -> Result<Lease, Failure>
@@ -137,24 +136,17 @@ impl Pool {
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
         match key.protocol {
-            Protocol::Http1 => self.single(key, repeatable, wall, dial).await,
+            Protocol::Http1 => self.single(key, rest, wall, dial).await,
             Protocol::Http2 => self.stream(key, wall, dial).await,
         }
     }
 
-    async fn single<F>(
-        &self,
-        key: &Key,
-        repeatable: bool,
-        wall: SystemTime,
-        dial: F,
-    ) -> Result<Lease, Failure>
+    async fn single<F>(&self, key: &Key, rest: Duration, wall: SystemTime, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
         let bucket = self.bucket(key);
-        let limit = if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE };
-        if let Some(Idle { connection, facts, .. }) = kept(&bucket, limit, wall) {
+        if let Some(Idle { connection, facts, .. }) = kept(&bucket, rest, wall) {
             return Ok(Lease::new(Connection::H1(connection), facts, true, Some(bucket)));
         }
         let Dialled { io, local, until, .. } = dial().await?;
@@ -313,6 +305,7 @@ impl Drop for Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::POOL_IDLE_UNREPEATABLE;
 
     fn key() -> Key {
         Key {
@@ -328,6 +321,7 @@ mod tests {
 
     /// Leases a connection and gives it back; whether it had been used before.
     async fn lease(pool: &Pool, repeatable: bool) -> bool {
+        let rest = if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE };
         let dial = async || {
             let (io, peer) = tokio::io::duplex(64);
             // The peer goes on, or the connection would be closed.
@@ -338,7 +332,7 @@ mod tests {
             .detach();
             Ok(Dialled { io: Box::new(io), local: None, until: None, proof: None })
         };
-        pool.lease(&key(), repeatable, SystemTime::now(), dial).await.unwrap().reused
+        pool.lease(&key(), rest, SystemTime::now(), dial).await.unwrap().reused
     }
 
     fn let_rest(pool: &Pool, time: Duration) {

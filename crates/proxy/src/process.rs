@@ -23,6 +23,7 @@ use leno_telemetry::Registry;
 use leno_telemetry::access::AccessLog;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
+use leno_telemetry::retries::Retries;
 use leno_wire::Subject;
 use leno_wire::client::{self, Config as DiscoveryConfig};
 use leno_wire::state::State;
@@ -167,6 +168,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         discovery: discovery.clone(),
         states: StateTable::new(began, fastrand::u64(..)),
         budget,
+        retries: Retries::new(&registry),
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),

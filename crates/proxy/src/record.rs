@@ -23,6 +23,7 @@ pub(crate) struct Record {
     is_grpc: bool,
     status: u16,
     failure: Option<Failure>,
+    limit: Option<Limit>,
     details: Option<Arc<str>>,
     request: Tally,
     response: Tally,
@@ -45,6 +46,15 @@ struct Line {
     upstream_local: Option<SocketAddr>,
     cluster: Option<String>,
     route: Option<Arc<str>>,
+}
+
+/// What kept a request that went wrong from being tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The policy's number of tries.
+    Exhausted,
+    /// The destination's retry budget.
+    Overflow,
 }
 
 /// The ends of the downstream connection.
@@ -78,6 +88,7 @@ impl Record {
             is_grpc,
             status: 0,
             failure: None,
+            limit: None,
             details: None,
             request: Tally::default(),
             response: Tally::default(),
@@ -116,6 +127,13 @@ impl Record {
         }
     }
 
+    /// Our end of the connection to it.
+    pub(crate) fn upstream_local(&mut self, local: Option<SocketAddr>) {
+        if let Some(line) = &mut self.log {
+            line.upstream_local = local;
+        }
+    }
+
     /// The route that matched, and more about why, for the log.
     pub(crate) fn decided(&mut self, route: Option<&Arc<str>>, details: Option<String>) {
         if let Some(line) = &mut self.log {
@@ -151,6 +169,22 @@ impl Record {
         }
     }
 
+    /// It went wrong, and would have been tried again but for a limit.
+    pub(crate) fn limited(&mut self, limit: Limit) {
+        self.limit = Some(limit);
+    }
+
+    fn flag(&self) -> &'static str {
+        match (self.failure.map(Failure::row), self.limit) {
+            (None, None) => "-",
+            (Some(row), None) => row.flag,
+            (None, Some(Limit::Exhausted)) => "URX",
+            (None, Some(Limit::Overflow)) => "UO",
+            (Some(row), Some(Limit::Exhausted)) => row.flag_exhausted,
+            (Some(row), Some(Limit::Overflow)) => row.flag_overflow,
+        }
+    }
+
     /// More about why, for the log: the policy that denied.
     pub(crate) fn details(&mut self, details: String) {
         self.details = Some(details.into());
@@ -169,7 +203,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let flag = self.failure.map_or("-", |failure| failure.row().flag);
+        let flag = self.flag();
         self.metrics.response_code = self.status;
         self.metrics.response_flags = flag;
         self.metrics.request_bytes += self.request.bytes();

@@ -22,6 +22,7 @@ pub mod metric;
 pub mod process;
 pub mod reference;
 pub mod registry;
+pub mod retries;
 pub mod tap;
 pub mod trace;
 

@@ -70,12 +70,7 @@ pub struct Terms<'r> {
 impl<'r> Terms<'r> {
     /// The terms of a request. `wishes` are those of its caller, where that is trusted.
     #[must_use]
-    pub fn new(
-        settings: &Settings<'r>,
-        method: &str,
-        rule: RepeatRule,
-        wishes: Option<&'r Wishes>,
-    ) -> Self {
+    pub fn new(settings: &Settings<'r>, method: &str, rule: RepeatRule, wishes: Option<&'r Wishes>) -> Self {
         let policy = settings.policy.unwrap_or(&IMPLICIT);
         let repeatable = match rule {
             _ if settings.repeatable => Repeatable::Declared,

@@ -10,7 +10,13 @@ use crate::rng::Rng;
 
 fn policy(on: &str, attempts: u32) -> RetryPolicy {
     let on = on.split(',').filter_map(Condition::from_name).collect();
-    RetryPolicy { on, attempts, statuses: vec![418], headers: vec!["x-again".into()], ..RetryPolicy::IMPLICIT }
+    RetryPolicy {
+        on,
+        attempts,
+        statuses: vec![418],
+        headers: vec!["x-again".into()],
+        ..RetryPolicy::IMPLICIT
+    }
 }
 
 fn settings(policy: &RetryPolicy) -> Settings<'_> {
@@ -40,8 +46,7 @@ fn reason(terms: &Terms<'_>, tried: &Tried<'_>) -> Option<Reason> {
 fn condition_holds(name: &str, end: &End<'_>) -> bool {
     let (status, grpc, fields): (u16, u16, &[&str]) = match end {
         End::Answered(answer) => {
-            let named: &[&str] =
-                if (answer.has_field)("x-again") { &["x-again"] } else { &[] };
+            let named: &[&str] = if (answer.has_field)("x-again") { &["x-again"] } else { &[] };
             (answer.status, answer.grpc_status.unwrap_or(0), named)
         }
         End::Failed(..) => (0, 0, &[]),
@@ -115,16 +120,14 @@ fn decisions_are_those_of_the_oracle() {
         let wrong = !over && names.iter().any(|name| condition_holds(name, &end));
         let settled = matches!(end, End::Answered(Answer { mark: Some(Mark::Settled), .. }));
         let clean = matches!(end, End::Failed(_, Progress::NotSent | Progress::Refused));
-        let harmless = clean
-            || declared
-            || rule == RepeatRule::Any
-            || ["GET", "HEAD", "OPTIONS"].contains(&method);
+        let harmless =
+            clean || declared || rule == RepeatRule::Any || ["GET", "HEAD", "OPTIONS"].contains(&method);
         let expected = wrong && !settled && tries <= policy.attempts && harmless && tried.replayable;
         let reason = reason(&terms, &tried);
         assert_eq!(reason.is_none(), expected, "{names:?} {method} {tried:?} {reason:?}");
         seen.extend(reason.map(|reason| format!("{reason:?}")));
     }
-    let all = ["BodyNotKept", "Exhausted", "MayHaveTakenEffect", "NotNamed", "Settled"];
+    let all = ["BodyNotKept", "Exhausted", "MayHaveTakenEffect", "NotNamed", "Off", "Settled"];
     assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), all);
 }
 
@@ -222,7 +225,10 @@ fn trusted_callers_have_wishes() {
     let terms = Terms::new(&settings(&none), "GET", RepeatRule::Safe, Some(&asked));
     assert_eq!((terms.attempts, terms.on.to_string().as_str()), (1, "5xx,internal"));
     let terms = Terms::new(&Settings::IMPLICIT, "GET", RepeatRule::Safe, Some(&asked));
-    assert_eq!((terms.attempts, terms.on), (2, Conditions::DEFAULT.union([Condition::ServerError, Condition::Internal].into_iter().collect())));
+    assert_eq!(
+        (terms.attempts, terms.on),
+        (2, Conditions::DEFAULT.union([Condition::ServerError, Condition::Internal].into_iter().collect()))
+    );
 
     let codes = wishes(&[
         ("x-envoy-retry-on", "retriable-status-codes,retriable-headers"),
@@ -250,18 +256,16 @@ fn trusted_callers_have_wishes() {
     let terms = Terms::new(&Settings::IMPLICIT, "POST", RepeatRule::Safe, Some(&times));
     assert_eq!((terms.per_try, terms.hedge_after), (Some(Duration::from_millis(100)), None));
 
-    let unlimited = wishes(&[("x-envoy-upstream-rq-timeout-ms", "0"), ("x-envoy-expected-rq-timeout-ms", "0")]);
+    let unlimited =
+        wishes(&[("x-envoy-upstream-rq-timeout-ms", "0"), ("x-envoy-expected-rq-timeout-ms", "0")]);
     let route = Settings { timeout: Some(Duration::from_secs(1)), ..Settings::IMPLICIT };
     assert_eq!(Terms::new(&route, "GET", RepeatRule::Safe, Some(&unlimited)).timeout, None);
 }
 
 #[test]
 fn hedges_are_for_what_is_repeatable() {
-    let declared = Settings {
-        repeatable: true,
-        hedge_after: Some(Duration::from_millis(50)),
-        ..Settings::IMPLICIT
-    };
+    let declared =
+        Settings { repeatable: true, hedge_after: Some(Duration::from_millis(50)), ..Settings::IMPLICIT };
     let now = Instant::now();
     let terms = Terms::new(&declared, "POST", RepeatRule::Safe, None);
     assert_eq!(terms.hedge_after, Some(Duration::from_millis(50)));

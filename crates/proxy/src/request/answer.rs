@@ -1,0 +1,110 @@
+//! The answer that counts: its head is edited and sent, its body relayed.
+
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use leno_engine::state::{InFlight, Outcome};
+use leno_http::exchange::{Incoming, Outgoing, Reply};
+use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::relay::{self, BodyEnd};
+use leno_model::failure::Failure;
+use tokio::time::Sleep;
+
+use super::attempt::Sent;
+use super::tunnel::is_tunnel;
+use super::{Forwarding, denied, hints, until};
+use crate::headers;
+use crate::record::Record;
+
+/// An answer that counts.
+pub(super) struct Answered {
+    /// Its head.
+    pub(super) head: ResponseHead,
+    /// Its body.
+    pub(super) incoming: Incoming,
+    /// The try that it is of.
+    pub(super) sent: Sent,
+    /// Counts the request at its endpoint.
+    pub(super) in_flight: Option<InFlight>,
+}
+
+impl Forwarding<'_> {
+    pub(super) async fn answer(
+        self,
+        record: &mut Record,
+        request: &RequestHead,
+        answered: Answered,
+        reply: Reply,
+        deadline: Pin<&mut Option<Sleep>>,
+    ) {
+        let Answered { mut head, incoming, sent, in_flight } = answered;
+        let now = Instant::now();
+        let service_time = now.saturating_duration_since(sent.at);
+        learn(in_flight.as_ref(), &head, now, service_time);
+        record.service_time(service_time);
+        for edits in self.plan.response_headers {
+            headers::edit(head.fields_mut(), edits);
+        }
+        hints::mark_answer(self.core, self.path, request, &mut head);
+        self.path.answered(self.core, &mut head, service_time);
+        record.answered(&head);
+        let tunnels = is_tunnel(request, head.status());
+        let outgoing = reply.head(head);
+        if tunnels {
+            return self.tunnel(record, request, sent, incoming, outgoing).await;
+        }
+        self.relay(record, request, sent, incoming, outgoing, deadline).await;
+    }
+
+    async fn relay(
+        self,
+        record: &mut Record,
+        request: &RequestHead,
+        mut sent: Sent,
+        mut incoming: Incoming,
+        mut outgoing: Outgoing,
+        mut deadline: Pin<&mut Option<Sleep>>,
+    ) {
+        let denied = denied(self.core, self.path, self.view, request);
+        tokio::pin!(denied);
+        let end = loop {
+            tokio::select! {
+                biased;
+                end = relay::body(&mut incoming, &mut outgoing, record.response_tally()) => break end,
+                end = relay::body(&mut sent.body, &mut sent.outgoing, record.request_tally()), if sent.uploading => {
+                    match end {
+                        BodyEnd::Complete | BodyEnd::Stopped(_) => sent.uploading = false,
+                        BodyEnd::Aborted(failure) => {
+                            record.failed(failure);
+                            outgoing.abort(failure);
+                            return;
+                        }
+                    }
+                },
+                failure = &mut denied => break BodyEnd::Aborted(failure),
+                () = until(deadline.as_mut()) => break BodyEnd::Aborted(Failure::UpstreamTimeout),
+            }
+        };
+        match end {
+            BodyEnd::Complete => {}
+            BodyEnd::Aborted(failure) => {
+                record.failed(failure);
+                outgoing.abort(failure);
+            }
+            BodyEnd::Stopped(failure) => record.failed(failure),
+        }
+    }
+}
+
+/// Tells the balancer how the endpoint did.
+fn learn(in_flight: Option<&InFlight>, head: &ResponseHead, now: Instant, service_time: Duration) {
+    let Some(in_flight) = in_flight else { return };
+    let outcome = if is_failing(head) { Outcome::Failed } else { Outcome::Answered(service_time) };
+    in_flight.learn(now, outcome);
+}
+
+/// Whether an answer tells of a failing server.
+pub(super) fn is_failing(head: &ResponseHead) -> bool {
+    head.status().is_server_error()
+        || head.grpc_status() == Some(u16::from(leno_model::failure::grpc::UNAVAILABLE))
+}

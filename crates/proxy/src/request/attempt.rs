@@ -1,0 +1,149 @@
+//! One try: a connection to the chosen endpoint, the request on it, and the head of its answer.
+//!
+//! A try knows nothing of other tries and of the client: whoever runs it watches those, and drops it to end it.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use leno_http::exchange::{Answer, Incoming, Outgoing, Progress, Response};
+use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::relay::{self, BodyEnd, Tally};
+use leno_http::server::Protocol;
+use leno_model::failure::Failure;
+
+use super::Forwarding;
+use crate::dial::dial;
+use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
+use crate::pool::Lease;
+use crate::upstream::Chosen;
+
+/// What a try is about.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'t> {
+    pub(super) head: &'t RequestHead,
+    pub(super) chosen: &'t Chosen,
+    pub(super) protocol: Protocol,
+    /// How long a kept connection may have rested: zero asks for a new one.
+    pub(super) rest: Duration,
+    /// Counts the bytes of the body.
+    pub(super) tally: &'t Tally,
+    /// Where interim answers are left for the client.
+    pub(super) interim: &'t Interim,
+    /// Whether anything of it has been sent.
+    pub(super) is_sent: &'t Cell<bool>,
+}
+
+/// A request on a connection, whose answer has begun.
+pub(super) struct Sent {
+    pub(super) lease: Lease,
+    pub(super) outgoing: Outgoing,
+    pub(super) response: Response,
+    pub(super) body: Incoming,
+    /// Whether the body is still being sent.
+    pub(super) uploading: bool,
+    pub(super) at: Instant,
+}
+
+/// How a try ended.
+pub(super) enum End {
+    /// Its answer has begun.
+    Answer(ResponseHead, Incoming, Box<Sent>),
+    /// The upstream failed.
+    Failed(Failed),
+    /// There is nobody to answer any more.
+    Over(Failure),
+}
+
+/// A try without an answer.
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) progress: Progress,
+    /// Whether its connection had been used before.
+    pub(super) reused: bool,
+    /// What is left of the body.
+    pub(super) body: Incoming,
+}
+
+/// How long a kept connection may have rested to carry a request.
+pub(super) fn rest(repeatable: bool) -> Duration {
+    if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE }
+}
+
+impl Forwarding<'_> {
+    /// Makes a try. Dropping it cancels the request upstream.
+    pub(super) async fn attempt(self, attempt: Attempt<'_>, body: Incoming) -> End {
+        let (lease, outgoing, response) = match self.connect(attempt).await {
+            Ok(connected) => connected,
+            Err(failure) => {
+                let progress = if matches!(failure, Failure::UpstreamRefused) {
+                    Progress::Refused
+                } else {
+                    Progress::NotSent
+                };
+                return End::Failed(Failed { failure, progress, reused: false, body });
+            }
+        };
+        attempt.is_sent.set(true);
+        let sent = Sent { lease, outgoing, response, body, uploading: true, at: Instant::now() };
+        begin(attempt, sent).await
+    }
+
+    async fn connect(self, attempt: Attempt<'_>) -> Result<(Lease, Outgoing, Response), Failure> {
+        let Attempt { head, chosen, protocol, rest, .. } = attempt;
+        let local = self.path.local();
+        let key = chosen.key(local, protocol);
+        // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
+        loop {
+            let dialling = async || dial(self.core, local, &chosen.way, chosen.limit).await;
+            let mut lease = self.core.pool.lease(&key, rest, local.wall(), dialling).await?;
+            match lease.connection()?.send(head).await {
+                Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
+                // Left in the pool it could be the next one again.
+                Err(unsent) if lease.reused && unsent.failure == Failure::UpstreamClosed => lease.discard(),
+                Err(unsent) => return Err(unsent.failure),
+            }
+        }
+    }
+}
+
+/// Waits for the answer's head while the body goes up.
+async fn begin(attempt: Attempt<'_>, mut sent: Sent) -> End {
+    loop {
+        tokio::select! {
+            biased;
+            answer = sent.response.head() => match answer {
+                Ok(Answer::Final(head, incoming)) => return End::Answer(head, incoming, Box::new(sent)),
+                Ok(Answer::Informational(head)) => attempt.interim.pass(head).await,
+                Err(failure) => {
+                    let Sent { lease, response, body, .. } = sent;
+                    let progress = response.progress();
+                    return End::Failed(Failed { failure, progress, reused: lease.reused, body });
+                }
+            },
+            end = relay::body(&mut sent.body, &mut sent.outgoing, attempt.tally), if sent.uploading => match end {
+                // The answer may say more than that the upstream stopped reading.
+                BodyEnd::Complete | BodyEnd::Stopped(_) => sent.uploading = false,
+                BodyEnd::Aborted(failure) => return End::Over(failure),
+            },
+        }
+    }
+}
+
+/// An interim answer on its way from a try to the client. Both are polled by one task.
+#[derive(Default)]
+pub(super) struct Interim(RefCell<Option<ResponseHead>>);
+
+impl Interim {
+    /// Leaves one, and waits until it was taken.
+    async fn pass(&self, head: ResponseHead) {
+        self.0.replace(Some(head));
+        poll_fn(|_cx| if self.0.borrow().is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Takes one. To be polled after the tries, which don't wake it.
+    pub(super) async fn next(&self) -> ResponseHead {
+        poll_fn(|_cx| self.0.take().map_or(Poll::Pending, Poll::Ready)).await
+    }
+}

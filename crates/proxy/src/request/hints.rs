@@ -1,0 +1,106 @@
+//! What requests and answers carry about tries and time, between the proxies of a mesh and for Envoy's clients.
+//!
+//! Wishes count from the own workload, and from the mesh only how long the caller waits. Marks are the mesh's own: they
+//! are believed of an authenticated proxy alone, and neither an application nor a stranger sees them or can set them.
+
+use std::time::Duration;
+
+use leno_engine::deadline::{self, EXPECTED_TIMEOUT, GRPC_TIMEOUT};
+use leno_engine::retry::{Mark, Wishes};
+use leno_http::head::{RequestHead, ResponseHead};
+
+use crate::core::Core;
+use crate::dial::Way;
+use crate::path::Path;
+use crate::upstream::To;
+
+/// Says which try of a request this is.
+const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+
+const PRIVATE: &str = "x-envoy-";
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Takes a request's wishes off it.
+pub(crate) fn take(path: &Path, head: &mut RequestHead) -> Option<Box<Wishes>> {
+    let is_private =
+        |name: &str| name.get(..PRIVATE.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PRIVATE));
+    if !head.fields().iter().any(|(name, _)| is_private(name)) {
+        return None;
+    }
+    let mut wishes = Wishes::default();
+    for (name, value) in head.fields().iter().filter(|(name, _)| is_private(name)) {
+        let name = name.to_ascii_lowercase();
+        let counts = match path {
+            Path::Outbound(_) => true,
+            Path::Inbound(_) => path.is_from_proxy() && name == EXPECTED_TIMEOUT,
+            Path::Gateway(_) => false,
+        };
+        if counts {
+            wishes.note(&name, value);
+        }
+    }
+    head.fields_mut().remove_where(|name| is_private(name) && Wishes::is_wish(&name.to_ascii_lowercase()));
+    (wishes != Wishes::default()).then(|| Box::new(wishes))
+}
+
+/// How long a gRPC client waits.
+pub(super) fn grpc_deadline(head: &RequestHead) -> Option<Duration> {
+    head.fields().get(GRPC_TIMEOUT).filter(|_| head.is_grpc()).and_then(deadline::read_grpc)
+}
+
+/// Says on a request which try it is, and how long its sender waits. `left` is the time for the try.
+pub(super) fn mark_try(
+    path: &Path,
+    to: &To<'_>,
+    head: &mut RequestHead,
+    tries: u32,
+    left: Option<Duration>,
+    is_grpc_timed: bool,
+) {
+    let fields = head.fields_mut();
+    if matches!(to, To::Cluster { .. }) && !matches!(path, Path::Inbound(_)) {
+        let _managed = match tries {
+            1 => fields.set(ATTEMPT_COUNT, b"1"),
+            _ => fields.set(ATTEMPT_COUNT, tries.to_string().as_bytes()),
+        };
+    }
+    let Some(left) = left else { return };
+    if !matches!(to, To::External { .. }) {
+        let _managed = fields.set(EXPECTED_TIMEOUT, deadline::write_milliseconds(left).as_bytes());
+    }
+    if is_grpc_timed {
+        let _managed = fields.set(GRPC_TIMEOUT, deadline::write_grpc(left).as_bytes());
+    }
+}
+
+/// Takes a mark off an answer, and returns it where it is to be believed.
+pub(super) fn take_mark(way: &Way, head: &mut ResponseHead) -> Option<Mark> {
+    let mark = Mark::from_value(head.fields().get(Mark::HEADER)?);
+    head.fields_mut().remove(Mark::HEADER);
+    mark.filter(|_| matches!(way, Way::Native { .. }))
+}
+
+/// Marks an answer on its way to a proxy of the mesh: one that fails because a call which was retried has failed.
+pub(super) fn mark_answer(core: &Core, path: &Path, request: &RequestHead, head: &mut ResponseHead) {
+    let fails = head.status().as_u16() >= 400 || head.grpc_status().is_some_and(|status| status != 0);
+    if fails && path.is_from_proxy() && is_settled(core, request) {
+        mark(head, Mark::Settled);
+    }
+}
+
+/// Writes a mark.
+pub(super) fn mark(head: &mut ResponseHead, mark: Mark) {
+    let _managed = head.fields_mut().set(Mark::HEADER, mark.value().as_bytes());
+}
+
+/// Remembers that a request was retried in vain.
+pub(super) fn settle(core: &Core, request: &RequestHead) {
+    if let Some(id) = request.fields().get(REQUEST_ID) {
+        core.shared.states.settled().note(id);
+    }
+}
+
+fn is_settled(core: &Core, request: &RequestHead) -> bool {
+    request.fields().get(REQUEST_ID).is_some_and(|id| core.shared.states.settled().holds(id))
+}

@@ -1,0 +1,273 @@
+//! One round of tries: an endpoint is chosen and tried, where it takes long a second one beside it, until there is the
+//! head of an answer, a failure, or a reason to stop.
+//!
+//! A kept connection that turns out to be gone says nothing about the endpoint: the same one is tried again on a new
+//! connection, which no policy has to allow and nothing counts.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::{Duration, Instant};
+
+use leno_engine::deadline::nearest;
+use leno_engine::retry::{self, Answer, Repeatable};
+use leno_engine::state::Outcome;
+use leno_http::exchange::{Incoming, Progress, Reply};
+use leno_http::head::{RequestHead, Version};
+use leno_http::server::Protocol;
+use leno_model::failure::Failure;
+use tokio::time::Sleep;
+
+use super::attempt::{self, Attempt, End, Failed, Interim};
+use super::hedge::{self, Which};
+use super::tries::{Begun, Tries};
+use super::{denied, hints, until};
+use crate::limits::STALE_TRIES;
+use crate::record::Record;
+use crate::upstream::{self, Chosen, Spoken};
+
+/// What came of a round.
+pub(super) enum Round {
+    /// The head of an answer.
+    Answer(Box<Begun>, Chosen),
+    /// No answer.
+    Failed(Failure, Progress, Chosen),
+    /// There is nobody to answer any more.
+    Over(Failure),
+    /// No endpoint's doing; the client is told.
+    Refused(Failure),
+}
+
+/// What came of watching tries.
+enum Event<T> {
+    End(T),
+    Over(Failure),
+    Refused(Failure),
+    /// The try's time is over, or a second one is due.
+    Timer,
+}
+
+impl Tries<'_> {
+    pub(super) async fn round(
+        &mut self,
+        record: &mut Record,
+        head: &mut RequestHead,
+        reply: &mut Reply,
+        mut deadline: Pin<&mut Option<Sleep>>,
+    ) -> Round {
+        let mut chosen = match self.choose(record, head) {
+            Ok(chosen) => chosen,
+            Err(failure) => return Round::Refused(failure),
+        };
+        let mut rest = attempt::rest(self.terms.repeatable != Repeatable::No);
+        let mut stale = 0;
+        loop {
+            let (event, second) =
+                self.side_by_side(record, head, &chosen, rest, reply, deadline.as_mut()).await;
+            if let Some(second) = second {
+                // The first one's time is known by now to be no shorter than this.
+                self.on.path.chosen(self.on.core, &second, record);
+                record.upstream(second.target, None, || self.on.plan.to.to_string());
+                chosen = second;
+            }
+            let (failure, progress) = match event {
+                Event::End(End::Answer(mut head, incoming, sent)) => {
+                    let mark = hints::take_mark(&chosen.way, &mut head);
+                    let begun = Begun { head, incoming, sent: *sent, mark };
+                    return Round::Answer(Box::new(begun), chosen);
+                }
+                Event::End(End::Failed(failed)) => {
+                    let is_stale = stale < STALE_TRIES && self.is_stale(&failed);
+                    let Failed { failure, progress, body, .. } = failed;
+                    if record.request_tally().moves() == 0 {
+                        self.body.give_back(body);
+                    }
+                    if is_stale && self.body.can_repeat() {
+                        stale += 1;
+                        rest = Duration::ZERO;
+                        record.request_tally().restart();
+                        self.on.core.shared.retries.stale.inc();
+                        continue;
+                    }
+                    (failure, progress)
+                }
+                Event::End(End::Over(failure)) | Event::Over(failure) => return Round::Over(failure),
+                Event::Refused(failure) => return Round::Refused(failure),
+                // Tries in time end as failures.
+                Event::Timer => (Failure::TryTimeout, Progress::Sent),
+            };
+            return Round::Failed(failure, progress, chosen);
+        }
+    }
+
+    /// Chooses the endpoint of the next try, and says so on the request and in the record.
+    fn choose(&mut self, record: &mut Record, head: &mut RequestHead) -> Result<Chosen, Failure> {
+        let (core, plan) = (self.on.core, self.on.plan);
+        self.count += 1;
+        let chosen = upstream::choose(core, &plan.to, Spoken::Http(self.protocol(head)), &self.failed)?;
+        self.on.path.chosen(core, &chosen, record);
+        record.upstream(chosen.target, None, || plan.to.to_string());
+        let left = nearest([self.left(), self.terms.per_try]);
+        hints::mark_try(self.on.path, &plan.to, head, self.count, left, self.is_grpc_timed);
+        Ok(chosen)
+    }
+
+    fn protocol(&self, head: &RequestHead) -> Protocol {
+        match (self.on.plan.protocol, head.version()) {
+            (Some(protocol), _) => protocol,
+            (None, Version::Http2) => Protocol::Http2,
+            (None, _) => Protocol::Http1,
+        }
+    }
+
+    /// Whether a try failed because its connection had died before: it carried requests before, and this one's end is
+    /// certain to be harmless.
+    fn is_stale(&self, failed: &Failed) -> bool {
+        let harmless = match failed.progress {
+            Progress::NotSent | Progress::Refused => true,
+            Progress::Sent => {
+                self.terms.repeatable != Repeatable::No && failed.failure == Failure::UpstreamClosed
+            }
+            Progress::ResponseStarted => false,
+        };
+        failed.reused && harmless
+    }
+
+    /// Tries the chosen endpoint, and a second one beside it where that is due. Says which second one it came from.
+    async fn side_by_side(
+        &mut self,
+        record: &Record,
+        head: &RequestHead,
+        chosen: &Chosen,
+        rest: Duration,
+        reply: &mut Reply,
+        mut deadline: Pin<&mut Option<Sleep>>,
+    ) -> (Event<End>, Option<Chosen>) {
+        let (interim, is_sent) = (Interim::default(), Cell::new(false));
+        let protocol = self.protocol(head);
+        let tally = record.request_tally();
+        let what = Attempt { head, chosen, protocol, rest, tally, interim: &interim, is_sent: &is_sent };
+        let mut first = pin!(self.on.attempt(what, self.body.take()));
+        let seen = self.came.unwrap_or(head);
+        let is_stream = self.body.is_stream();
+        let hedge_after = self.terms.hedge_after;
+        let mut timer = pin!(nearest([hedge_after, self.terms.per_try]).map(tokio::time::sleep));
+        let mut watch = Watch { tries: self.on, seen, is_stream, interim: &interim, reply };
+        let event = watch.until_end(first.as_mut(), deadline.as_mut(), timer.as_mut()).await;
+        let is_due = hedge_after.is_some_and(|after| self.terms.per_try.is_none_or(|limit| after < limit));
+        if !matches!(event, Event::Timer) {
+            return (event, None);
+        }
+        let second = if is_due { self.second(chosen, protocol) } else { None };
+        timer.set(self.terms.per_try.filter(|_| is_due).map(tokio::time::sleep));
+        let Some(second) = second else {
+            if !is_due {
+                return (timed_out(&is_sent), None);
+            }
+            let event = watch.until_end(first, deadline, timer).await;
+            return (if matches!(event, Event::Timer) { timed_out(&is_sent) } else { event }, None);
+        };
+        let mut again = head.clone();
+        let left = nearest([self.left(), self.terms.per_try]);
+        hints::mark_try(self.on.path, &self.on.plan.to, &mut again, self.count, left, self.is_grpc_timed);
+        let beside = leno_http::relay::Tally::default();
+        let what = Attempt { head: &again, chosen: &second, tally: &beside, ..what };
+        let began = Instant::now();
+        let event = {
+            // In a box, or every request would hold the room of a second try.
+            let mut other: Pin<Box<dyn Future<Output = End> + '_>> =
+                Box::pin(self.on.attempt(what, self.body.take()));
+            let racing = pin!(hedge::race(first, other.as_mut(), |_, end| self.is_good(end)));
+            watch.until_end(racing, deadline, timer).await
+        };
+        match event {
+            Event::End((Which::First, end)) => (Event::End(end), None),
+            Event::End((Which::Second, end)) => {
+                let slow = began.elapsed().saturating_add(hedge_after.unwrap_or_default());
+                if let Some(in_flight) = &chosen.in_flight {
+                    in_flight.learn(Instant::now(), Outcome::Answered(slow));
+                }
+                (Event::End(end), Some(second))
+            }
+            Event::Over(failure) => (Event::Over(failure), None),
+            Event::Refused(failure) => (Event::Refused(failure), None),
+            Event::Timer => (timed_out(&is_sent), None),
+        }
+    }
+
+    /// Chooses a second endpoint, if a second try may start now.
+    fn second(&mut self, first: &Chosen, protocol: Protocol) -> Option<Chosen> {
+        let complete = self.body.is_complete();
+        let permit = retry::hedge(self.terms, self.count, complete, self.purse(), Instant::now()).ok()?;
+        let mut failed = self.failed.clone();
+        failed.extend(first.uid().cloned());
+        let second =
+            upstream::choose(self.on.core, &self.on.plan.to, Spoken::Http(protocol), &failed).ok()?;
+        self.permit = permit;
+        self.count += 1;
+        self.on.core.shared.retries.hedged.inc();
+        Some(second)
+    }
+
+    /// Whether a try's end is an answer that the policy finds nothing wrong with.
+    fn is_good(&self, end: &End) -> bool {
+        let End::Answer(head, ..) = end else { return false };
+        let has_field = |name: &str| head.fields().get(name).is_some();
+        let answer = Answer {
+            status: head.status().as_u16(),
+            grpc_status: head.grpc_status(),
+            has_field: &has_field,
+            mark: None,
+        };
+        !retry::is_failure(self.terms, &retry::End::Answered(answer))
+    }
+}
+
+/// A try whose time is over.
+fn timed_out(is_sent: &Cell<bool>) -> Event<End> {
+    let progress = if is_sent.get() { Progress::Sent } else { Progress::NotSent };
+    Event::End(End::Failed(Failed {
+        failure: Failure::TryTimeout,
+        progress,
+        reused: false,
+        body: Incoming::empty(),
+    }))
+}
+
+/// Who else is watched while tries are under way.
+struct Watch<'w> {
+    tries: super::Forwarding<'w>,
+    seen: &'w RequestHead,
+    is_stream: bool,
+    interim: &'w Interim,
+    reply: &'w mut Reply,
+}
+
+impl Watch<'_> {
+    /// Runs tries to their end, passes interim answers on, and watches client, policy and time.
+    async fn until_end<T>(
+        &mut self,
+        mut trying: Pin<&mut impl Future<Output = T>>,
+        mut deadline: Pin<&mut Option<Sleep>>,
+        mut timer: Pin<&mut Option<Sleep>>,
+    ) -> Event<T> {
+        let super::Forwarding { core, path, view, .. } = self.tries;
+        let mut denied = pin!(denied(core, path, view, self.seen));
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut trying => return Event::End(end),
+                head = self.interim.next() => {
+                    if let Err(failure) = self.reply.informational(&head).await {
+                        return Event::Over(failure);
+                    }
+                }
+                failure = self.reply.closed() => return Event::Over(failure),
+                // What can be sent at once needs no watching.
+                failure = &mut denied, if self.is_stream => return Event::Refused(failure),
+                () = until(deadline.as_mut()) => return Event::Refused(Failure::UpstreamTimeout),
+                () = until(timer.as_mut()) => return Event::Timer,
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Sends a request until an answer counts: rounds of tries, the pauses between them, and the end of it.
+//!
+//! Whether there is a further try is decided by [`leno_engine::retry`] alone; here is what it takes to make one. A
+//! request whose first answer counts costs no more than the keeping of its body.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use leno_engine::explain::Silent;
+use leno_engine::retry::budget::Permit;
+use leno_engine::retry::{self, Answer, Mark, Purse, Reason, Terms, Tried, Verdict};
+use leno_engine::state::Outcome;
+use leno_http::exchange::{Incoming, Reply};
+use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::reply::LocalReply;
+use leno_model::failure::Failure;
+use tokio::time::Sleep;
+
+use super::answer::{Answered, is_failing};
+use super::attempt::Sent;
+use super::body::Body;
+use super::round::Round;
+use super::{Forwarding, hints, refuse, until};
+use crate::path::Path;
+use crate::record::{Limit, Record};
+use crate::upstream::{Chosen, To};
+
+/// The tries of one request.
+pub(super) struct Tries<'t> {
+    pub(super) on: Forwarding<'t>,
+    pub(super) terms: &'t Terms<'t>,
+    /// Whether its client set a gRPC deadline.
+    pub(super) is_grpc_timed: bool,
+    /// The request as it came, where it goes on otherwise.
+    pub(super) came: Option<&'t RequestHead>,
+    pub(super) body: Body,
+    pub(super) began: Instant,
+    /// Tries so far.
+    pub(super) count: u32,
+    /// Endpoints that have failed it.
+    pub(super) failed: Vec<Arc<str>>,
+    /// Counts the try that is under way, where a budget pays for it.
+    pub(super) permit: Option<Permit>,
+}
+
+/// An answer whose head is here.
+pub(super) struct Begun {
+    pub(super) head: ResponseHead,
+    pub(super) incoming: Incoming,
+    pub(super) sent: Sent,
+    pub(super) mark: Option<Mark>,
+}
+
+impl Tries<'_> {
+    /// Makes tries until one counts, and answers the client.
+    pub(super) async fn run(
+        mut self,
+        record: &mut Record,
+        head: &mut RequestHead,
+        mut reply: Reply,
+        mut deadline: Pin<&mut Option<Sleep>>,
+    ) {
+        if let Some(purse) = self.purse() {
+            purse.budget.request();
+        }
+        loop {
+            let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
+            let pause = match round {
+                Round::Answer(begun, chosen) => match self.judge_answer(record, head, &begun, &chosen) {
+                    Some(pause) => {
+                        self.leave(&chosen, &begun.head);
+                        pause
+                    }
+                    None => return self.answer(record, head, *begun, chosen, reply, deadline).await,
+                },
+                Round::Failed(failure, progress, mut chosen) => {
+                    if let Some(in_flight) = chosen.in_flight.take() {
+                        in_flight.finish(Instant::now(), Outcome::Failed);
+                    }
+                    let end = retry::End::Failed(failure, progress);
+                    let Some(pause) = self.judge(record, head, end) else {
+                        return self.fail(record, reply, failure, end.is_unprocessed());
+                    };
+                    self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
+                    pause
+                }
+                Round::Over(failure) => return record.failed(failure),
+                Round::Refused(failure) => return refuse(record, reply, failure),
+            };
+            record.request_tally().restart();
+            if pause.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                failure = reply.closed() => return record.failed(failure),
+                () = until(deadline.as_mut()) => return refuse(record, reply, Failure::UpstreamTimeout),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// What pays for further tries.
+    pub(super) fn purse(&self) -> Option<Purse<'_>> {
+        match &self.on.plan.to {
+            To::Cluster { cluster, .. } => Some(cluster.purse()),
+            To::Application { .. } | To::External { .. } => None,
+        }
+    }
+
+    /// Time left for everything.
+    pub(super) fn left(&self) -> Option<Duration> {
+        self.terms.timeout.map(|timeout| timeout.saturating_sub(self.began.elapsed()))
+    }
+
+    /// Whether an answer is followed by another try, and after what pause.
+    fn judge_answer(
+        &mut self,
+        record: &mut Record,
+        request: &RequestHead,
+        begun: &Begun,
+        _chosen: &Chosen,
+    ) -> Option<Duration> {
+        let has_field = |name: &str| begun.head.fields().get(name).is_some();
+        let end = retry::End::Answered(Answer {
+            status: begun.head.status().as_u16(),
+            grpc_status: begun.head.grpc_status(),
+            has_field: &has_field,
+            mark: begun.mark,
+        });
+        if retry::is_failure(self.terms, &end) { self.judge(record, request, end) } else { None }
+    }
+
+    /// Whether there is another try, and after what pause.
+    fn judge(&mut self, record: &mut Record, request: &RequestHead, end: retry::End<'_>) -> Option<Duration> {
+        let core = self.on.core;
+        let tried = Tried { end, tries: self.count, replayable: self.body.can_repeat(), left: self.left() };
+        // The try before no longer counts, or it would stand in the way of the next.
+        self.permit = None;
+        let purse = self.purse();
+        match retry::decide(self.terms, &tried, purse, Instant::now(), core.draw(), &mut Silent) {
+            Verdict::Again { pause, permit } => {
+                core.shared.retries.again.inc();
+                self.permit = permit;
+                Some(pause)
+            }
+            Verdict::Enough(reason) => {
+                self.note(record, request, reason);
+                None
+            }
+        }
+    }
+
+    /// Tells why there is no further try.
+    fn note(&self, record: &mut Record, request: &RequestHead, reason: Reason) {
+        let retries = &self.on.core.shared.retries;
+        match reason {
+            Reason::NotNamed | Reason::Off => return,
+            Reason::Settled => retries.settled.inc(),
+            Reason::Exhausted => {
+                record.limited(Limit::Exhausted);
+                retries.exhausted.inc();
+            }
+            Reason::MayHaveTakenEffect => retries.unsafe_to_repeat.inc(),
+            Reason::BodyNotKept => retries.body.inc(),
+            Reason::NoTime => retries.time.inc(),
+            Reason::Budget => {
+                record.limited(Limit::Overflow);
+                retries.budget.inc();
+            }
+        }
+        if reason.settles() {
+            hints::settle(self.on.core, request);
+        }
+    }
+
+    /// Leaves an answer for another try's.
+    fn leave(&mut self, chosen: &Chosen, head: &ResponseHead) {
+        if let Some(in_flight) = &chosen.in_flight
+            && is_failing(head)
+        {
+            in_flight.learn(Instant::now(), Outcome::Failed);
+        }
+        self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
+    }
+
+    async fn answer(
+        self,
+        record: &mut Record,
+        head: &RequestHead,
+        begun: Begun,
+        mut chosen: Chosen,
+        reply: Reply,
+        deadline: Pin<&mut Option<Sleep>>,
+    ) {
+        self.body.release();
+        record.upstream_local(begun.sent.lease.local());
+        let Begun { head: answer, incoming, sent, .. } = begun;
+        let answered = Answered { head: answer, incoming, sent, in_flight: chosen.in_flight.take() };
+        let seen = self.came.unwrap_or(head);
+        self.on.answer(record, seen, answered, reply, deadline).await;
+    }
+
+    /// Answers from the failure table. A proxy of the mesh is told where nothing was processed.
+    fn fail(&self, record: &mut Record, reply: Reply, failure: Failure, unprocessed: bool) {
+        let tells = unprocessed && matches!(self.on.path, Path::Inbound(_)) && self.on.path.is_from_proxy();
+        match LocalReply::of(failure, record.is_grpc()).filter(|_| tells) {
+            Some(LocalReply { mut head, body }) => {
+                record.failed(failure);
+                hints::mark(&mut head, Mark::Untouched);
+                reply.whole(head, body);
+            }
+            None => refuse(record, reply, failure),
+        }
+    }
+}
