@@ -125,6 +125,7 @@ fn read_object(
         group: "".into(),
         location: root.at.in_file(file),
         index,
+        meant: None,
         created: None,
         content: content::of_node(root, word(root, "kind") == Some("Secret")),
         outcome: Outcome::Refused { instead: None },
@@ -156,7 +157,11 @@ fn read_object(
             let message = format_args!("Leno does not act on {kind} of {api_version} yet");
             findings.report_with(codes::UNSUPPORTED_KIND, root.at, message, why);
         }
-        Known::Unknown { hint } => {
+        Known::Unknown { near, hint } => {
+            parsed.meant = near.and_then(|near| {
+                let object = name(root, near.name, near.namespaced.then_some(options))?;
+                Some((near.group.into(), object))
+            });
             let message = format_args!("no API known here has a kind {kind} in {api_version}");
             findings.report_with(codes::UNKNOWN_KIND, root.at, message, hint);
         }

@@ -58,7 +58,9 @@ pub(crate) enum Known {
     LocalMesh,
     /// Nothing.
     Unknown {
-        /// What may have been meant.
+        /// The kind that may have been meant.
+        near: Option<&'static Kind>,
+        /// What to do about it.
         hint: String,
     },
 }
@@ -94,13 +96,18 @@ pub(crate) fn find(group: &str, kind: &str) -> Known {
     if recognised::is_foreign(group, kind) {
         return Known::Foreign;
     }
-    Known::Unknown { hint: hint(group, kind) }
+    let near = near(group, kind);
+    Known::Unknown { near, hint: hint(near) }
 }
 
-fn hint(group: &str, kind: &str) -> String {
-    let nearest_kind = nearest(kind, SUPPORTED.iter().map(|known| known.name));
-    let same_group = SUPPORTED.iter().find(|known| Some(known.name) == nearest_kind && known.group == group);
-    match same_group.or_else(|| SUPPORTED.iter().find(|known| Some(known.name) == nearest_kind)) {
+fn near(group: &str, kind: &str) -> Option<&'static Kind> {
+    let name = nearest(kind, SUPPORTED.iter().map(|known| known.name))?;
+    let mut named = SUPPORTED.iter().copied().filter(|known| known.name == name);
+    named.clone().find(|known| known.group == group).or_else(|| named.next())
+}
+
+fn hint(near: Option<&Kind>) -> String {
+    match near {
         Some(known) => format!("did you mean kind: {} with apiVersion: {}?", known.name, known.api_version()),
         None => {
             let names: Vec<&str> = SUPPORTED.iter().map(|known| known.name).collect();

@@ -66,6 +66,8 @@ impl LoadOptions {
 pub struct Parsed {
     /// The object, as far as its name could be read (for a text that is not well-formed it is a guess).
     pub object: Option<ObjectRef>,
+    /// The object that it is probably a version of, where its kind is a misspelt one.
+    pub meant: Option<ObjectKey>,
     /// The API group of its kind; empty for core Kubernetes.
     pub group: Arc<str>,
     /// Where it begins.
@@ -202,8 +204,8 @@ fn refuse_duplicate(parsed: &mut Parsed, name: &ObjectRef, first: &Location) {
 
 impl Loaded {
     /// Lets things stay as they were where a change is refused: a refused object's last good version goes on
-    /// counting; one that is new does not count at all; and where a document cannot even be named, the objects that
-    /// its file had before and has no more go on counting. `previous` is what was in effect before the change,
+    /// counting; one that is new does not count at all; where a document cannot even be named, the objects that its
+    /// file had before and has no more go on counting, and where a kind is misspelt, so does the object that is meant. `previous` is what was in effect before the change,
     /// after its own `keep_last_good`.
     pub fn keep_last_good(&mut self, previous: &Self) {
         let before: BTreeMap<ObjectKey, &Arc<Parsed>> =
@@ -216,6 +218,8 @@ impl Loaded {
             }
         }
         let now: BTreeSet<ObjectKey> = self.parsed.iter().filter_map(|parsed| parsed.key()).collect();
+        let meant: BTreeSet<&ObjectKey> =
+            self.parsed.iter().filter_map(|parsed| parsed.meant.as_ref()).collect();
         let nameless: BTreeSet<Arc<str>> = self
             .parsed
             .iter()
@@ -224,8 +228,11 @@ impl Loaded {
             .collect();
         let kept = before
             .into_iter()
-            .filter(|(key, last)| !now.contains(key) && nameless.contains(&last.location.file))
+            .filter(|(key, last)| {
+                !now.contains(key) && (nameless.contains(&last.location.file) || meant.contains(key))
+            })
             .map(|(_, last)| last.clone());
+        let kept: Vec<_> = kept.collect();
         self.parsed.extend(kept);
         self.parsed.sort_by(|a, b| (&a.location.file, a.index).cmp(&(&b.location.file, b.index)));
     }

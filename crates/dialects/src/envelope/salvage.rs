@@ -33,6 +33,7 @@ pub(super) fn broken(file: &Arc<str>, document: &Document<'_>, options: &LoadOpt
         group: group.into(),
         location: document.at.in_file(file),
         index,
+        meant: None,
         created: None,
         content: content::of_text(document.text),
         outcome: Outcome::Refused { instead: None },

@@ -68,6 +68,24 @@ fn a_document_without_a_name_keeps_what_its_file_had() {
 }
 
 #[test]
+fn a_misspelt_kind_keeps_the_object_that_is_meant() {
+    let before = read(&[("a.yaml", SERVICE), ("b.yaml", OTHER)]);
+    let misspelt = SERVICE.replace("Service", "Servise");
+    let once = read(&[("a.yaml", &misspelt), ("b.yaml", OTHER)]);
+    let now = after(&before, &[("a.yaml", &misspelt), ("b.yaml", OTHER)]);
+    assert_eq!(hosts(&now), ["other", "web"]);
+    assert!(now.objects.iter().any(|report| report.verdict.as_str() == "refused"));
+    // It lasts, but not beside the right one, nor for another kind or name.
+    let mut still = once.clone();
+    still.keep_last_good(&before);
+    assert_eq!(hosts(&after(&still, &[("a.yaml", &misspelt)])), ["web"]);
+    assert_eq!(hosts(&after(&still, &[("a.yaml", &misspelt.replace("web", "wab"))])), Vec::<&str>::new());
+    assert_eq!(hosts(&after(&still, &[("a.yaml", &SERVICE.replace("Service", "Cow"))])), Vec::<&str>::new());
+    let both = format!("{misspelt}---\n{SERVICE}");
+    assert_eq!(hosts(&after(&still, &[("a.yaml", &both)])), ["web"]);
+}
+
+#[test]
 fn a_broken_policy_is_strict_at_the_start_and_without_effect_as_a_change() {
     let broken = DENY.replace("paths", "path");
     let start = read(&[("a.yaml", &broken)]);
