@@ -39,6 +39,12 @@ const EDITS: &[Edit] = &[
         "route.yaml:7:16: ",
     ),
     ("YAML that isn't", "hosts: [hello", || ROUTE.replace("[hello]", "[hello").into(), "route.yaml:6:7: "),
+    (
+        "a kind that is misspelt",
+        "kind: VirtualServise",
+        || ROUTE.replace("Service", "Servise").into(),
+        "route.yaml:1:1: ",
+    ),
     ("not UTF-8", "# caf\\xe9", || [ROUTE.as_bytes(), b"# caf\xe9\n"].concat(), "route.yaml: "),
     ("too large", "17 MiB", || [ROUTE.as_bytes(), &vec![b'#'; 17 << 20]].concat(), "route.yaml: "),
 ];

@@ -60,7 +60,15 @@ impl Proxy {
             let mut client = BufReader::new(connect(inbound)?);
             get(&mut client, "/healthy").filter(|status| status.contains(" 200 ")).map(|_| client)
         });
-        Self { child, folder, inbound, mesh, peers, port, seen, healthy: client, read: 0 }
+        let mut proxy = Self { child, folder, inbound, mesh, peers, port, seen, healthy: client, read: 0 };
+        // Whoever came before it was ready was refused, and that was logged before this.
+        let first = || {
+            let text = fs::read_to_string(proxy.folder.join("access.log")).ok()?;
+            text.lines().any(|line| line.contains("/healthy\"") && line.ends_with('}')).then_some(())
+        };
+        eventually("the first request is logged", first);
+        proxy.read = proxy.logged().len();
+        proxy
     }
 
     /// A connection to the port of its own workload.
