@@ -4,8 +4,8 @@ use std::{fs, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 
 /// The client's identity.
@@ -23,7 +23,10 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     for (name, id) in [("client", CLIENT_ID), ("server", SERVER_ID)] {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new([])?;
-        params.subject_alt_names = vec![SanType::URI(id.try_into()?)];
+        params.subject_alt_names = vec![SanType::URI(id.try_into()?), SanType::DnsName(name.try_into()?)];
+        // Who can't read identities goes by names.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -34,7 +37,8 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn private(path: &Path, text: &str) -> Result<()> {
+/// Writes a file for its owner alone.
+pub(crate) fn private(path: &Path, text: &str) -> Result<()> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)

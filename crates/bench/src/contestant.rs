@@ -2,7 +2,9 @@
 
 mod direct;
 mod envoy;
+mod haproxy;
 mod leno;
+mod nginx;
 mod relays;
 
 use std::{net::SocketAddr, process::Command};
@@ -23,6 +25,10 @@ pub(crate) enum Name {
     Relays,
     /// Two Envoys: mTLS (TLS 1.3), routes, RBAC, statistics
     Envoy,
+    /// Two nginx: mTLS (TLS 1.3), routes, the caller's name checked
+    Nginx,
+    /// Two HAProxys: the same
+    Haproxy,
     /// Two Lenos: mTLS, routes, authorization, metrics
     Leno,
 }
@@ -55,6 +61,8 @@ impl Name {
             Self::Direct => Box::new(direct::Direct),
             Self::Relays => Box::new(relays::Relays),
             Self::Envoy => Box::new(envoy::Envoy),
+            Self::Nginx => Box::new(nginx::Nginx),
+            Self::Haproxy => Box::new(haproxy::Haproxy),
             Self::Leno => Box::new(leno::Leno),
         }
     }
@@ -64,6 +72,8 @@ impl Name {
             Self::Direct => "direct",
             Self::Relays => "relays",
             Self::Envoy => "envoy",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
             Self::Leno => "leno",
         }
     }

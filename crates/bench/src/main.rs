@@ -1,4 +1,4 @@
-//! `leno-bench`: Leno beside bare relays and Envoy, over TCP between two network namespaces.
+//! `leno-bench`: Leno beside bare relays, Envoy, nginx and HAProxy, over TCP between two network namespaces.
 //!
 //! `run` is the harness; the other commands are its tools, each a process of its own. Invariants: every contestant
 //! has the same client, server, cable and work; every process that is started ends with this one; every run is

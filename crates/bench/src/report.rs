@@ -157,10 +157,28 @@ fn ratios(summaries: &Summaries) -> Vec<Ratio> {
         (other > 0.0).then(|| Ratio { name, value: own / other })
     };
     let cpu = format!("closed.{}.cpu_us_per_request", limits::COMPARED);
+    let crowded = |figure: &str| format!("closed.128.{figure}");
     let instructions = "instructions.user_per_request";
     let mebibytes = |name, figure: &str| Some(Ratio { name, value: median(Name::Leno, figure)? / 1024.0 });
     [
         ratio("leno_cpu_per_request_to_envoy", &cpu, Name::Leno, Name::Envoy),
+        ratio("leno_cpu_per_request_to_nginx", &cpu, Name::Leno, Name::Nginx),
+        ratio("leno_cpu_per_request_to_haproxy", &cpu, Name::Leno, Name::Haproxy),
+        ratio(
+            "leno_cpu_per_request_at_128_to_envoy",
+            &crowded("cpu_us_per_request"),
+            Name::Leno,
+            Name::Envoy,
+        ),
+        ratio("leno_throughput_at_128_to_envoy", &crowded("requests_per_second"), Name::Leno, Name::Envoy),
+        ratio("leno_throughput_at_128_to_nginx", &crowded("requests_per_second"), Name::Leno, Name::Nginx),
+        ratio(
+            "leno_throughput_at_128_to_haproxy",
+            &crowded("requests_per_second"),
+            Name::Leno,
+            Name::Haproxy,
+        ),
+        ratio("leno_transfer_to_envoy", "transfer.mib_per_second", Name::Leno, Name::Envoy),
         ratio("leno_added_p50_to_relays", "latency.added_p50_us", Name::Leno, Name::Relays),
         ratio("envoy_added_p50_to_relays", "latency.added_p50_us", Name::Envoy, Name::Relays),
         ratio("leno_instructions_to_envoy", instructions, Name::Leno, Name::Envoy),

@@ -227,7 +227,7 @@ impl Report {
     fn compare(&mut self, round: u16) {
         let p50 = "latency.p50_us";
         let Some(direct) = self.of(Name::Direct).of_round(p50, round) else { return };
-        for name in [Name::Relays, Name::Envoy, Name::Leno] {
+        for name in [Name::Relays, Name::Envoy, Name::Nginx, Name::Haproxy, Name::Leno] {
             if let Some(own) = self.of(name).of_round(p50, round) {
                 self.of(name).add("latency.added_p50_us", own - direct);
             }

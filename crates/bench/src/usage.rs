@@ -30,8 +30,13 @@ pub(crate) struct Memory {
 }
 
 impl Cpu {
-    /// Of one process, all its threads that still live.
+    /// Of a process and its children.
     pub(crate) fn of(process: u32) -> Result<Self> {
+        family(process)?.into_iter().try_fold(Self::default(), |sum, one| Ok(sum.and(Self::of_one(one)?)))
+    }
+
+    /// Of one process, all its threads that still live.
+    fn of_one(process: u32) -> Result<Self> {
         let folder = format!("/proc/{process}");
         let mut total = 0;
         let tasks = std::fs::read_dir(format!("{folder}/task"))
@@ -72,8 +77,19 @@ fn ticks(stat: &str) -> Option<(Duration, Duration)> {
 }
 
 impl Memory {
-    /// Of one process.
+    /// Of a process and its children. What these share counts as often as they are, but in the proportional size.
     pub(crate) fn of(process: u32) -> Result<Self> {
+        family(process)?.into_iter().try_fold(Self::default(), |sum, one| {
+            let one = Self::of_one(one)?;
+            Ok(Self {
+                rss_kib: sum.rss_kib + one.rss_kib,
+                rss_anon_kib: sum.rss_anon_kib + one.rss_anon_kib,
+                pss_kib: sum.pss_kib + one.pss_kib,
+            })
+        })
+    }
+
+    fn of_one(process: u32) -> Result<Self> {
         let rollup = read(Path::new(&format!("/proc/{process}/smaps_rollup")))?;
         let status = read(Path::new(&format!("/proc/{process}/status")))?;
         let size = |text: &str, name: &str| field(text, name).with_context(|| format!("no {name} in /proc"));
@@ -85,8 +101,19 @@ impl Memory {
     }
 }
 
-/// Sockets that a process has open.
+/// A process and its children: what a proxy with worker processes is.
+fn family(process: u32) -> Result<Vec<u32>> {
+    let children = read(Path::new(&format!("/proc/{process}/task/{process}/children")))?;
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    Ok(std::iter::once(process).chain(children).collect())
+}
+
+/// Sockets that a process and its children have open.
 pub(crate) fn sockets(process: u32) -> Result<usize> {
+    family(process)?.into_iter().map(sockets_of_one).sum()
+}
+
+fn sockets_of_one(process: u32) -> Result<usize> {
     let folder = format!("/proc/{process}/fd");
     let open = std::fs::read_dir(&folder).with_context(|| format!("can't list {folder}"))?;
     let is_socket = |entry: &std::fs::DirEntry| {

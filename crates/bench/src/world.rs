@@ -78,6 +78,13 @@ impl World {
         std::fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
         Ok(path)
     }
+
+    /// Writes a file with a key in it into the folder.
+    pub(crate) fn secret(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.file(name);
+        certificates::private(&path, text)?;
+        Ok(path)
+    }
 }
 
 /// The path of an answer with a body of so many bytes.

@@ -1,0 +1,172 @@
+//! Two nginx: TLS 1.3 with certificates on both sides, routes by path and header, the caller told by name and allowed
+//! to read, the caller's certificate told to the application, two worker processes, no access log unless asked for.
+//!
+//! nginx knows no URI in a certificate, so identities are the certificates' common names, and hosts their DNS names.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command};
+
+use anyhow::Result;
+use leno_testkit::programs::NGINX;
+
+use super::{Contestant, Running};
+use crate::{
+    limits,
+    process::{Process, inside},
+    world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
+};
+
+pub(super) struct Nginx;
+
+impl Contestant for Nginx {
+    fn absence(&self, _: &World) -> Option<String> {
+        NGINX.find().err().map(|missing| missing.to_string())
+    }
+
+    fn start(&self, world: &World) -> Result<Running> {
+        let client = Config {
+            name: "client",
+            processes: "worker_processes 2;",
+            listen: format!("{CLIENT_PROXY}"),
+            server: String::new(),
+            dial: SERVER_PROXY,
+            location: client_tls(world),
+            access_log: world.access_log("nginx-client"),
+        };
+        let server = Config {
+            name: "server",
+            processes: "worker_processes 2;",
+            listen: format!("{SERVER_PROXY} ssl"),
+            server: server_tls(world),
+            dial: LOCAL_SERVER,
+            location: "proxy_set_header X-Forwarded-Client-Cert $ssl_client_s_dn;".to_owned(),
+            access_log: world.access_log("nginx-server"),
+        };
+        let start = |config: Config, side| -> Result<Process> {
+            let mut command = inside(side, NGINX.find()?)?;
+            config.arguments(&mut command, world)?;
+            Process::start(&format!("nginx-{}", config.name), &world.folder, command)
+        };
+        let proxies = vec![start(client, &world.network.client)?, start(server, &world.network.server)?];
+        Ok(Running { entry: CLIENT_PROXY, proxies })
+    }
+
+    fn single(&self, world: &World) -> Result<Option<Command>> {
+        let config = Config {
+            name: "single",
+            // What counts instructions sees one process.
+            processes: "master_process off;",
+            listen: format!("{CLIENT_PROXY}"),
+            server: String::new(),
+            dial: DIRECT,
+            location: String::new(),
+            access_log: None,
+        };
+        let mut command = Command::new(NGINX.find()?);
+        config.arguments(&mut command, world)?;
+        Ok(Some(command))
+    }
+}
+
+/// What differs between them.
+struct Config {
+    name: &'static str,
+    processes: &'static str,
+    listen: String,
+    /// Of the server that listens.
+    server: String,
+    dial: SocketAddr,
+    /// Of each location.
+    location: String,
+    access_log: Option<PathBuf>,
+}
+
+impl Config {
+    fn arguments(&self, command: &mut Command, world: &World) -> Result<()> {
+        let path = world.write(&format!("nginx-{}/nginx.conf", self.name), &self.text(world))?;
+        command.arg("-p").arg(world.file(&format!("nginx-{}", self.name))).arg("-c").arg(path);
+        command.args(["-e", "stderr"]);
+        Ok(())
+    }
+
+    fn text(&self, world: &World) -> String {
+        let Self { name, processes, listen, server, dial, location, access_log } = self;
+        let log =
+            access_log.as_ref().map_or_else(|| "off".to_owned(), |path| format!("{} mesh", path.display()));
+        let scheme = if location.contains("proxy_ssl") { "https" } else { "http" };
+        let folder = world.file(&format!("nginx-{name}"));
+        let folder = folder.display();
+        let (host, seconds) = (limits::HOST, limits::TRANSFER.as_secs());
+        format!(
+            r#"{processes}
+user root;
+daemon off;
+pid {folder}/nginx.pid;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 8192; }}
+http {{
+  log_format mesh '[$time_iso8601] "$request" $status $request_length $bytes_sent $request_time "$http_user_agent" "$request_id" "$host" "$upstream_addr"';
+  access_log {log};
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  tcp_nodelay on;
+  upstream upstream {{
+    server {dial};
+    keepalive 256;
+    keepalive_requests 1000000000;
+  }}
+  proxy_http_version 1.1;
+  proxy_max_temp_file_size 0;
+  server {{
+    listen {listen} reuseport;
+    server_name server;
+    merge_slashes on;
+{server}
+    proxy_set_header Connection "";
+    proxy_set_header Host {host};
+    proxy_set_header X-Request-Id $request_id;
+    location /admin/ {{
+      if ($http_x_team != operators) {{ return 404; }}
+      proxy_read_timeout 5s;
+      proxy_pass {scheme}://upstream;
+    }}
+    location = /healthz {{ proxy_read_timeout 1s; proxy_pass {scheme}://upstream; }}
+    location / {{ proxy_read_timeout {seconds}s; proxy_pass {scheme}://upstream; }}
+    {location}
+  }}
+}}
+"#
+        )
+    }
+}
+
+/// Mutual TLS towards the server's proxy.
+fn client_tls(world: &World) -> String {
+    let path = |name: &str| world.file(name).display().to_string();
+    format!(
+        "proxy_ssl_protocols TLSv1.3; proxy_ssl_certificate {}; proxy_ssl_certificate_key {};
+    proxy_ssl_trusted_certificate {}; proxy_ssl_verify on; proxy_ssl_name server;",
+        path("client.pem"),
+        path("client.key"),
+        path("root.pem"),
+    )
+}
+
+/// Mutual TLS, and who may read.
+fn server_tls(world: &World) -> String {
+    let path = |name: &str| world.file(name).display().to_string();
+    format!(
+        r#"    ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};
+    ssl_client_certificate {}; ssl_verify_client on;
+    if ($ssl_client_s_dn != "CN=client") {{ return 403; }}
+    if ($request_method != GET) {{ return 403; }}
+    if ($uri !~ ^/bytes/) {{ return 403; }}
+"#,
+        path("server.pem"),
+        path("server.key"),
+        path("root.pem"),
+    )
+}
