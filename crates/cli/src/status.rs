@@ -4,9 +4,11 @@
 //! does not answer leaves a gap and nothing more: a mesh whose control plane is down goes on, and so does this.
 
 mod gather;
+mod live;
 mod text;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use leno_local::protocol;
 use serde::Serialize;
@@ -20,6 +22,13 @@ use crate::output::{self, Format};
 pub(crate) struct Arguments {
     #[command(flatten)]
     named: Named,
+    /// Go on showing it: on a terminal as a table that is kept up to date, which q or Ctrl-C ends; elsewhere printed again
+    /// and again, with `--output json` as one object a line
+    #[arg(long, short)]
+    watch: bool,
+    /// The time between two looks, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    interval: u64,
 }
 
 /// Everything there is to say.
@@ -134,6 +143,10 @@ struct Refusal {
 }
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
+    if arguments.watch {
+        live::run(&arguments.named, Duration::from_secs(arguments.interval), format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = gather::report(arguments.named.running()?)?;
     match format {
         Format::Json => output::json(&report)?,

@@ -1,15 +1,15 @@
 //! `leno up`: a mesh of plain processes on this machine.
 
+mod known;
 mod metrics;
+mod watch;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ use leno_local::up::{Arguments as Parts, Context, Handover, Options, Print, Prog
 use leno_proxy::bootstrap as proxy;
 use serde_json::Value;
 
+use self::known::Known;
 use self::metrics::Metrics;
 use crate::access_log::AccessLog;
 use crate::announce::{self, GATEWAY};
@@ -65,6 +66,9 @@ pub(crate) struct Arguments {
     /// 127.0.0.1, or `off`; 127.0.0.1:15020 by default, if that is free
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<Metrics>,
+    /// Apply edits of the mesh file to the running mesh; only what has changed is restarted
+    #[arg(long, short)]
+    watch: bool,
 }
 
 pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCode> {
@@ -74,7 +78,8 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
     let watched = arguments.files.iter().chain(&arguments.config).map(|path| canonical(path));
     let watched = watched.collect::<Result<Vec<_>, _>>()?;
     let metrics = metrics::listen(arguments.metrics)?;
-    let known = Rc::new(Known { ready: RefCell::default(), changes: RefCell::default() });
+    let known = Rc::new(Known::default());
+    known.services(announce::services(&file));
     let renewal =
         Renewal { lifetime_seconds: arguments.svid_lifetime, after_percent: arguments.svid_renew_after };
     let facts = Rc::new(Facts {
@@ -82,14 +87,16 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         bind: arguments.bind,
         renewal,
         tokens: Tokens::draw()?,
-        file,
+        file: RefCell::new(file),
     });
     let observer = {
         let known = Rc::clone(&known);
-        Box::new(move |status: &Status| known.tell(status))
+        Box::new(move |status: &Status, context: &Context| known.tell(status, context))
     };
+    let edits = arguments.watch.then(|| watch::Edits::start(&arguments.files, &facts, &known)).transpose()?;
+    let mesh = facts.file.borrow().mesh.clone();
     leno_local::up::run(Options {
-        mesh: facts.file.mesh.clone(),
+        mesh,
         directory,
         protected: watched,
         arguments: Parts {
@@ -108,6 +115,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         },
         metrics,
         observer,
+        edits: edits.map(|edits| Box::new(edits) as Box<_>),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -124,9 +132,10 @@ fn part(name: &str) -> Vec<OsString> {
     vec![name.into()]
 }
 
-/// What does not change while the mesh runs.
+/// What the mesh's programs are told of.
 struct Facts {
-    file: MeshFile,
+    /// The mesh file, as it was last taken.
+    file: RefCell<MeshFile>,
     config: Vec<PathBuf>,
     bind: IpAddr,
     renewal: Renewal,
@@ -143,34 +152,6 @@ impl Tokens {
         let mut bytes = [0; 32];
         io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
         Ok(Self { gateway: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
-    }
-}
-
-/// Which workloads are ready, and where the control plane is told.
-struct Known {
-    ready: RefCell<BTreeMap<String, bool>>,
-    changes: RefCell<Option<File>>,
-}
-
-impl Known {
-    fn tell(&self, status: &Status) {
-        let mut known = self.ready.borrow_mut();
-        for replica in &status.replicas {
-            let ready = replica.phase == leno_local::Phase::Ready;
-            if known.insert(replica.name.clone(), ready) == Some(ready) {
-                continue;
-            }
-            let change = control::Change::Ready {
-                namespace: plan::NAMESPACE.to_owned(),
-                name: replica.name.clone(),
-                ready,
-            };
-            let Ok(line) = serde_json::to_string(&change) else { continue };
-            if let Some(changes) = self.changes.borrow_mut().as_mut() {
-                // A control plane that is gone is told everything when it is started again.
-                let _gone = writeln!(changes, "{line}");
-            }
-        }
     }
 }
 
@@ -193,13 +174,7 @@ fn programs(facts: &Rc<Facts>, known: &Rc<Known>, format: AccessLog) -> Vec<Prog
 
 impl Facts {
     fn control(&self, known: &Known, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
-        let (read, write) = io::pipe()?;
-        *known.changes.borrow_mut() = Some(File::from(OwnedFd::from(write)));
-        let ready = known.ready.borrow();
-        let workloads = context.members.iter().map(|member| {
-            let ready = ready.get(&member.replica.name).copied().unwrap_or(false);
-            announce::workload(&member.replica, member.join_token.clone(), ready)
-        });
+        let changes = known.open()?;
         let admin = listen(&context.admin("control"))?;
         to_value(&control::Local {
             mesh: context.mesh.clone(),
@@ -207,13 +182,13 @@ impl Facts {
             state: context.state.clone(),
             socket: context.control.clone(),
             config: self.config.clone(),
-            services: announce::services(&self.file),
-            workloads: workloads.collect(),
+            services: known.all_services(),
+            workloads: known.all_workloads(),
             gateway: Some(announce::gateway(self.tokens.gateway.clone(), Some(egress(context)))),
             ranges: plan::ranges(),
             svid_lifetime_seconds: self.renewal.lifetime_seconds.unwrap_or_default(),
             svid_renew_after_percent: self.renewal.after_percent,
-            changes: Some(handover.hand(read.into())?),
+            changes: Some(handover.hand(changes)?),
             vault: Some(handover.vault()),
             admin: Some(handover.hand(admin.into())?),
         })
@@ -222,16 +197,6 @@ impl Facts {
     fn gateway(&self, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
         let admin = listen(&context.admin(GATEWAY))?;
         let egress = listen(&egress(context))?;
-        let published = self.file.mesh.spec.services.iter().flat_map(|service| {
-            let ports = service.all_ports().into_iter();
-            ports.filter_map(|port| {
-                Some(proxy::Published {
-                    listen: port.publish?.0,
-                    host: format!("{}.{}.svc.cluster.local", service.name, plan::NAMESPACE),
-                    port: port.port,
-                })
-            })
-        });
         to_value(&proxy::GatewayHandoff {
             mesh: context.mesh.clone(),
             trust_domain: plan::TRUST_DOMAIN.to_owned(),
@@ -252,21 +217,40 @@ impl Facts {
             },
             threads: 0,
             bind: self.bind,
-            published: published.collect(),
+            published: self.published(),
             egress: Some(handover.hand(egress.into())?),
-            host_callers: context.members.iter().map(|member| host_caller(&member.replica)).collect(),
+            host_callers: self.host_callers(),
             admin: handover.hand(admin.into())?,
             vault: Some(handover.vault()),
         })
     }
-}
 
-/// Who may reach which ports of this machine. Workloads of one service account are told apart by their own sidecars.
-fn host_caller(replica: &plan::Replica) -> proxy::HostCaller {
-    proxy::HostCaller {
-        namespace: plan::NAMESPACE.to_owned(),
-        service_account: replica.service_account.clone(),
-        host: proxy::HostPorts { address: plan::HOST_ADDRESS, ports: replica.host_access.clone() },
+    /// Ports of this machine that lead to services.
+    fn published(&self) -> Vec<proxy::Published> {
+        let file = self.file.borrow();
+        let published = file.mesh.spec.services.iter().flat_map(|service| {
+            let ports = service.all_ports().into_iter();
+            ports.filter_map(|port| {
+                Some(proxy::Published {
+                    listen: port.publish?.0,
+                    host: format!("{}.{}.svc.cluster.local", service.name, plan::NAMESPACE),
+                    port: port.port,
+                })
+            })
+        });
+        published.collect()
+    }
+
+    /// Who may reach which ports of this machine. Workloads of one service account are told apart by their own
+    /// sidecars.
+    fn host_callers(&self) -> Vec<proxy::HostCaller> {
+        let file = self.file.borrow();
+        let callers = file.mesh.spec.workloads.iter().map(|workload| proxy::HostCaller {
+            namespace: plan::NAMESPACE.to_owned(),
+            service_account: workload.service_account(),
+            host: proxy::HostPorts { address: plan::HOST_ADDRESS, ports: workload.host_access.clone() },
+        });
+        callers.filter(|caller| !caller.host.ports.is_empty()).collect()
     }
 }
 

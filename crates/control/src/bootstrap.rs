@@ -215,6 +215,15 @@ pub enum Change {
         /// Its name.
         name: String,
     },
+    /// A service has come, or is described anew.
+    Service(Service),
+    /// A service is gone for good.
+    RemovedService {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
 }
 
 impl Local {

@@ -97,9 +97,11 @@ pub async fn run(local: Local) -> Result<(), ProcessError> {
     let config = config(&local)?;
     let metrics = config.metrics.clone();
     leno_telemetry::process::register(&metrics);
+    let cluster_domain = Arc::clone(&config.options.cluster_domain);
     let handle = ControlPlane::start(config).await?;
     if let Some(stream) = changes {
-        let applier = changes::Applier::new(handle.workloads().clone(), Arc::clone(handle.authority()));
+        let applier =
+            changes::Applier::new(handle.workloads().clone(), Arc::clone(handle.authority()), cluster_domain);
         changes::follow(stream, applier).map_err(setup("the stream of changes"))?;
     }
     let _admin = match admin {
@@ -138,7 +140,7 @@ fn adopt(number: RawFd) -> Result<OwnedFd, ProcessError> {
 pub fn config(local: &Local) -> Result<Config, ProcessError> {
     let trust_domain: TrustDomain = local.trust_domain.parse().map_err(ProcessError::TrustDomain)?;
     let options = LoadOptions::new(trust_domain.clone());
-    let workloads = Workloads::new(trust_domain.clone());
+    let workloads = Workloads::new(trust_domain.clone()).in_cluster(&local.mesh);
     let mut config = Config::new(options, workloads);
     config.state = Some(local.state.clone());
     config.paths = local.config.clone();
@@ -215,9 +217,13 @@ fn gateway(from: &bootstrap::Gateway) -> LocalGateway {
     }
 }
 
+fn host(name: &str, namespace: &str, domain: &str) -> Result<Host, ProcessError> {
+    Host::for_service(name, namespace, domain)
+        .map_err(|source| ProcessError::Service(name.to_owned(), source))
+}
+
 fn service(from: &bootstrap::Service, domain: &str) -> Result<Service, ProcessError> {
-    let host = Host::for_service(&from.name, &from.namespace, domain)
-        .map_err(|source| ProcessError::Service(from.name.clone(), source))?;
+    let host = host(&from.name, &from.namespace, domain)?;
     let (name, namespace): (Arc<str>, Arc<str>) = (from.name.as_str().into(), from.namespace.as_str().into());
     let mut ports: Vec<ServicePort> = from
         .ports

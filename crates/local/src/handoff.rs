@@ -158,7 +158,7 @@ pub(crate) enum SupervisorTask {
 }
 
 /// What a supervisor is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Supervisor {
     pub(crate) mesh: String,

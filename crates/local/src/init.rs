@@ -66,7 +66,10 @@ fn open(init: &Init) -> Result<(), Error> {
     let link = handoff::adopt(init.link)?;
     process::set_name("leno-init").map_err(|error| Error::Step("name this process", error))?;
     match enter(init, &link) {
-        Ok(signals) => serve(&link, &signals).map_err(|error| Error::Step("serve the world", error)),
+        Ok(signals) => {
+            crate::release_memory();
+            serve(&link, &signals).map_err(|error| Error::Step("serve the world", error))
+        }
         Err(error) => {
             let reason = crate::error_chain(&error);
             // The supervisor may be gone; then nobody wants to know.

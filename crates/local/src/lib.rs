@@ -41,3 +41,9 @@ fn error_chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Gives the kernel the pages back that only starting needed; what runs on needs few of them.
+fn release_memory() {
+    // Without it the process is only larger.
+    let _kib = leno_capture::memory::release_files();
+}

@@ -43,6 +43,10 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long a sidecar may take to drain after its workload ended.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
+/// How long a replica goes on serving after the mesh was told to send it nothing new. A change is in effect at the
+/// last proxy within a second, mostly in some 50 ms; what callers had sent until then is answered meanwhile.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
 /// How long making a world may take: some fifty mounts, milliseconds on an idle machine.
 pub const WORLD_WAIT: Duration = Duration::from_secs(30);
 

@@ -208,6 +208,8 @@ pub enum Phase {
     Unhealthy,
     /// Ended; it starts again after a pause.
     Restarting,
+    /// Running and well; it gets no new requests, since it is about to end.
+    Draining,
     /// Ended with success, and without a service there is no more to do.
     Done,
     /// Ended for good.
@@ -223,6 +225,7 @@ impl Phase {
             Self::Ready => "ready",
             Self::Unhealthy => "unhealthy",
             Self::Restarting => "restarting",
+            Self::Draining => "draining",
             Self::Done => "done",
             Self::Stopped => "stopped",
         }

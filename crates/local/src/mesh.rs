@@ -223,6 +223,11 @@ impl Workload {
         }
     }
 
+    /// The account that is the last part of its identity: its service, else its own name.
+    pub fn service_account(&self) -> String {
+        self.service.clone().unwrap_or_else(|| self.name())
+    }
+
     /// The name of one of its processes: its own, with `-N` from the second on.
     pub fn replica_name(&self, number: u16) -> String {
         if number == 0 { self.name() } else { format!("{}-{number}", self.name()) }

@@ -5,8 +5,9 @@
 //! what it had.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -32,14 +33,12 @@ pub struct Replica {
     pub name: String,
     /// The workload's name.
     pub workload: String,
-    /// Its place in `spec.workloads`.
-    pub index: usize,
     /// Its service, which is also its service account; the workload's name without service.
     pub service_account: String,
     /// Its service, if it implements one.
     pub service: Option<String>,
     /// `app`, `version` and the labels of the mesh file.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Its own addresses: one IPv4, one IPv6.
     pub addresses: Vec<IpAddr>,
     /// Ports of the host that it may reach, as [`HOST_ADDRESS`].
@@ -75,32 +74,60 @@ pub fn ranges() -> Vec<IpNet> {
     vec![v4.into(), v6.into()]
 }
 
-/// All replicas of a checked mesh, in the order of the file. `sockets` is the mesh's runtime directory.
-pub fn replicas(mesh: &LocalMesh, sockets: &std::path::Path) -> Vec<Replica> {
-    let mut replicas = Vec::new();
-    for (index, workload) in mesh.spec.workloads.iter().enumerate() {
-        for number in 0..workload.replicas() {
-            let Some(addresses) = u16::try_from(replicas.len()).ok().and_then(addresses) else { break };
-            let name = workload.replica_name(number);
-            let account = workload.service.clone().unwrap_or_else(|| workload.name());
-            let mut labels = workload.labels.clone();
-            labels.insert("app".to_owned(), account.clone());
-            labels.extend(workload.version.iter().map(|version| ("version".to_owned(), version.clone())));
-            replicas.push(Replica {
-                workload: workload.name(),
-                index,
-                service_account: account,
-                service: workload.service.clone(),
-                labels,
-                addresses: addresses.to_vec(),
-                host_access: workload.host_access.clone(),
-                inbound: sockets.join("s").join(format!("{name}.in")),
-                admin: sockets.join("s").join(format!("{name}.admin")),
-                name,
-            });
+/// Which replica has which addresses. One that comes back has them again; those of one that is gone are given
+/// to others only when all have been used, since callers may remember them.
+#[derive(Debug, Clone, Default)]
+pub struct Pool {
+    taken: BTreeMap<String, u16>,
+    next: u16,
+}
+
+/// Ordinals that a [`Pool`] gives out: far more than a mesh has replicas, and none of them is [`HOST_ADDRESS`].
+const ORDINALS: u16 = 60_000;
+
+impl Pool {
+    /// The addresses of a replica. `None` when all are taken.
+    pub fn of(&mut self, replica: &str) -> Option<[IpAddr; 2]> {
+        if let Some(&ordinal) = self.taken.get(replica) {
+            return addresses(ordinal);
         }
+        let used: BTreeSet<u16> = self.taken.values().copied().collect();
+        let ordinal = (self.next..ORDINALS).chain(0..self.next).find(|ordinal| !used.contains(ordinal))?;
+        self.taken.insert(replica.to_owned(), ordinal);
+        self.next = (ordinal + 1) % ORDINALS;
+        addresses(ordinal)
     }
-    replicas
+
+    /// Forgets all replicas but these.
+    pub fn keep(&mut self, replicas: &BTreeSet<&str>) {
+        self.taken.retain(|name, _| replicas.contains(name.as_str()));
+    }
+}
+
+/// All replicas of a checked mesh, in the order of the file. `sockets` is the mesh's runtime directory.
+pub fn replicas(mesh: &LocalMesh, sockets: &Path, pool: &mut Pool) -> Vec<Replica> {
+    let each = mesh.spec.workloads.iter().flat_map(|workload| {
+        (0..workload.replicas()).map(move |number| (workload, workload.replica_name(number)))
+    });
+    each.map_while(|(workload, name)| {
+        let addresses = pool.of(&name)?.to_vec();
+        let account = workload.service_account();
+        let mut labels = workload.labels.clone();
+        labels.insert("app".to_owned(), account.clone());
+        labels.extend(workload.version.iter().map(|version| ("version".to_owned(), version.clone())));
+        Some(Replica {
+            workload: workload.name(),
+            service_account: account,
+            service: workload.service.clone(),
+            labels,
+            addresses,
+            host_access: workload.host_access.clone(),
+            inbound: sockets.join("s").join(format!("{name}.in")),
+            admin: sockets.join("s").join(format!("{name}.admin")),
+            name,
+        })
+    })
+    .collect()
 }
 
 #[cfg(test)]
@@ -114,5 +141,17 @@ mod tests {
         assert_eq!(text(300), Some(["10.240.1.46".to_owned(), "fd6c:656e:6f:1::12e".to_owned()]));
         assert_eq!(text(u16::MAX), None);
         assert!((0..=1000).all(|ordinal| addresses(ordinal).is_some_and(|pair| pair[0] != NAME_SERVER)));
+    }
+
+    #[test]
+    fn a_replica_keeps_its_addresses_and_others_get_new_ones() {
+        let mut pool = Pool::default();
+        let [web, cart] = ["web", "cart"].map(|name| pool.of(name));
+        assert_ne!(web, cart);
+        pool.keep(&BTreeSet::from(["cart"]));
+        assert_eq!(pool.of("cart"), cart);
+        assert!(pool.of("shop").is_some_and(|shop| Some(shop) != web && Some(shop) != cart));
+        pool.next = ORDINALS;
+        assert_eq!(pool.of("last"), web, "what is free is used once all have been");
     }
 }

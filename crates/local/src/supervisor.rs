@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     handoff,
     limits::QUEUED_MESSAGES,
-    link::{Link, Order, Report},
+    link::{Link, Order, Phase, Report},
     vault::Vault,
 };
 
@@ -60,6 +60,9 @@ struct Keeper {
 impl Keeper {
     /// Tells `leno up`. If that one is gone, so is this process in a moment.
     async fn report(&self, report: Report) {
+        if matches!(report, Report::Workload { phase: Phase::Ready, .. }) {
+            crate::release_memory();
+        }
         let _gone = self.reports.send(report).await;
     }
 }

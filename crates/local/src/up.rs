@@ -5,6 +5,8 @@
 //! started dies with this process: by the kernel's death signal, by the janitor, or by an orderly stop.
 
 mod control;
+pub mod edit;
+mod launch;
 mod member;
 mod metrics;
 mod output;
@@ -14,7 +16,7 @@ mod program;
 use std::{
     cell::RefCell,
     ffi::OsString,
-    io::{self, Read, Write},
+    io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     rc::Rc,
@@ -22,21 +24,19 @@ use std::{
 };
 
 use leno_capture::{
-    capability::Set,
-    descriptor,
-    namespace::{IdMaps, Kinds},
-    process::{self, Child, Command},
+    namespace::IdMaps,
+    process::{self, Child},
 };
-use leno_runtime::{LocalRuntime, signal::Signals};
+use leno_runtime::{LocalRuntime, Task, signal::Signals};
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     directory::{self, Runtime},
-    handoff::{self, Renewal},
+    handoff::Renewal,
     limits::{DRAIN_GRACE, LOCK_WAIT, STOP_GRACE},
     link, mesh,
     mesh::LocalMesh,
-    plan::{self, Replica},
+    plan::Replica,
     protocol::{ProgramStatus, ReplicaStatus, Status},
     user,
 };
@@ -64,8 +64,13 @@ pub struct Options {
     /// Where the metrics of the whole mesh are served, if anywhere.
     pub metrics: Option<std::net::TcpListener>,
     /// Told the state whenever it changes.
-    pub observer: Box<dyn Fn(&Status)>,
+    pub observer: Observer,
+    /// Where later versions of the mesh file come from, if they are to be applied.
+    pub edits: Option<Box<dyn edit::Edits>>,
 }
+
+/// Is told the state of a mesh.
+pub type Observer = Box<dyn Fn(&Status, &Context)>;
 
 /// How lines of output are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +107,15 @@ pub struct Context {
     pub state: PathBuf,
     /// Where the control plane must listen.
     pub control: PathBuf,
-    /// Its replicas, and what each one's sidecar joins with.
-    pub members: Vec<Member>,
+    members: RefCell<Vec<Rc<Member>>>,
 }
 
 impl Context {
+    /// Its replicas as they are now, and what each one's sidecar joins with.
+    pub fn members(&self) -> Vec<Rc<Member>> {
+        self.members.borrow().clone()
+    }
+
     /// Where a program (control plane, gateway) answers administration.
     pub fn admin(&self, program: &str) -> PathBuf {
         self.runtime.join(format!("{program}.admin"))
@@ -119,6 +128,13 @@ pub struct Member {
     pub replica: Replica,
     /// 32 random bytes in hexadecimal.
     pub join_token: String,
+}
+
+impl Member {
+    /// Whether both are described in the same words.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.replica == other.replica && self.join_token == other.join_token
+    }
 }
 
 impl std::fmt::Debug for Member {
@@ -167,7 +183,9 @@ fn list(problems: &[mesh::Problem]) -> String {
 /// What all parts of `leno up` share.
 struct Mesh {
     context: Context,
-    members: Vec<Rc<member::Keeper>>,
+    members: Shared<Vec<Rc<member::Keeper>>>,
+    /// The tasks that keep the members.
+    keeping: Shared<Vec<Task<()>>>,
     programs: Vec<Rc<program::Keeper>>,
     output: output::Output,
     /// Where the janitor is told of processes.
@@ -179,7 +197,7 @@ struct Mesh {
     changes: watch::Sender<u64>,
     /// True when all shall end.
     stop: watch::Sender<bool>,
-    observer: Box<dyn Fn(&Status)>,
+    observer: Observer,
     /// Where metrics are served.
     metrics: Option<std::net::SocketAddr>,
 }
@@ -188,7 +206,36 @@ impl Mesh {
     /// Some state has changed.
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
-        (self.observer)(&self.status());
+        (self.observer)(&self.status(), &self.context);
+    }
+
+    /// The replicas there are now.
+    fn members(&self) -> Vec<Rc<member::Keeper>> {
+        self.members.borrow().clone()
+    }
+
+    /// Begins to keep a replica.
+    fn add(self: &Rc<Self>, plan: plans::Plan) {
+        let member = Rc::new(member::Keeper::new(plan));
+        self.members.borrow_mut().push(Rc::clone(&member));
+        self.described();
+        let mut keeping = self.keeping.borrow_mut();
+        keeping.retain(|task| !task.is_finished());
+        keeping.push(leno_runtime::spawn_local("member", member::keep(Rc::clone(self), member)));
+    }
+
+    /// Forgets a replica that has ended.
+    fn remove(&self, member: &Rc<member::Keeper>) {
+        self.members.borrow_mut().retain(|other| !Rc::ptr_eq(other, member));
+        self.described();
+    }
+
+    /// Which replicas there are, or how one is described, has changed.
+    fn described(&self) {
+        self.members.borrow_mut().sort_by_key(|member| member.plan().place);
+        let members = self.members.borrow().iter().map(|member| member.described()).collect();
+        self.context.members.replace(members);
+        self.changed();
     }
 
     /// Has the janitor end this process, should `leno up` not be able to.
@@ -199,9 +246,10 @@ impl Mesh {
 
     fn status(&self) -> Status {
         let programs: Vec<ProgramStatus> = self.programs.iter().map(|program| program.status()).collect();
-        let replicas: Vec<ReplicaStatus> = self.members.iter().map(|member| member.status()).collect();
+        let replicas: Vec<ReplicaStatus> =
+            self.members.borrow().iter().map(|member| member.status()).collect();
         let ready = programs.iter().all(|program| program.ready)
-            && self.members.iter().all(|member| member.is_ready());
+            && self.members.borrow().iter().all(|member| member.is_ready());
         Status {
             mesh: self.context.mesh.clone(),
             process: std::process::id(),
@@ -212,23 +260,25 @@ impl Mesh {
         }
     }
 
+    /// Waits until something holds; it is looked at again with every change.
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let mut changes = self.changes.subscribe();
+        while !holds(self) && changes.changed().await.is_ok() {}
+    }
+
     /// Waits until every replica of these workloads is ready.
     async fn ready(&self, workloads: &[String]) {
-        let mut changes = self.changes.subscribe();
         let is_due = |member: &Rc<member::Keeper>| {
-            !workloads.contains(&member.replica().workload) || member.is_ready()
+            !workloads.contains(&member.plan().document.replica.workload) || member.is_ready()
         };
-        while !self.members.iter().all(is_due) {
-            if changes.changed().await.is_err() {
-                return;
-            }
-        }
+        self.until(|mesh| mesh.members.borrow().iter().all(is_due)).await;
     }
 
     /// Members by the name of a workload, else of one replica, else of a service.
     fn find(&self, name: &str) -> Vec<Rc<member::Keeper>> {
+        let members = self.members();
         let by = |is_named: &dyn Fn(&Replica) -> bool| -> Vec<_> {
-            self.members.iter().filter(|member| is_named(member.replica())).cloned().collect()
+            members.iter().filter(|member| is_named(&member.plan().document.replica)).cloned().collect()
         };
         let ways = [
             by(&|replica| replica.workload == name),
@@ -260,12 +310,14 @@ pub fn run(options: Options) -> Result<(), Error> {
     let name = options.mesh.metadata.name.clone();
     let state = directory::prepare_state(&name)?;
     let runtime = Runtime::claim(&name, LOCK_WAIT)?;
-    probe(&options.arguments)?;
-    let context = context(&options.mesh, &runtime, state)?;
-    let plans = plans::Plans::new(&options, &context, root)?;
-    let (janitor, janitor_link) = start_janitor(&options.arguments, &runtime)?;
+    launch::probe(&options.arguments)?;
+    let context = context(&options.mesh, &runtime, state);
+    let planner = plans::Planner::new(&options, &context, root)?;
+    let mut spec = edit::Spec::new(planner, &runtime.path);
+    let plans = spec.take(options.mesh.clone(), &[])?;
+    let (janitor, janitor_link) = launch::janitor(&options.arguments, &runtime)?;
     let tasks = LocalRuntime::new().map_err(|error| Error::Step("start a runtime", error))?;
-    let kept = tasks.block_on(keep(options, context, plans, janitor_link));
+    let kept = tasks.block_on(keep(options, context, spec, plans, janitor_link));
     // The tasks that are left hold the janitor's link; without it, the janitor clears up and ends.
     drop(tasks);
     let cleared = janitor.wait().map_err(|error| Error::Step("wait for the janitor", error))?;
@@ -275,98 +327,31 @@ pub fn run(options: Options) -> Result<(), Error> {
     kept
 }
 
-/// Finds out whether packets can be redirected in a new network namespace, by doing it.
-fn probe(arguments: &Arguments) -> Result<(), Error> {
-    let failed = |error: io::Error| Error::Step("look into what this machine allows", error);
-    let (read, write) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
-    let mut command = own_command(&arguments.supervisor, None).map_err(failed)?;
-    handoff::give(&mut command, &handoff::SupervisorTask::Probe).map_err(failed)?;
-    isolate(&mut command).map_err(failed)?;
-    command.own_environment().stderr(write);
-    let child = command.spawn().map_err(|error| Error::Forbidden(crate::error_chain(&error)))?;
-    let mut reason = String::new();
-    // Whatever it managed to say.
-    let _read = std::fs::File::from(read).take(4096).read_to_string(&mut reason);
-    let exit = child.wait().map_err(failed)?;
-    if exit.is_success() { Ok(()) } else { Err(Error::Forbidden(format!("{} ({exit})", reason.trim()))) }
-}
-
-/// A command that starts this executable again, with the limit of open files that `leno up` was started with.
-fn own_command(arguments: &[OsString], open_files: Option<u64>) -> io::Result<Command> {
-    let mut command = Command::of_file(process::own_executable()?, "leno".as_ref());
-    for argument in arguments {
-        command.argument(argument);
-    }
-    command.open_files(open_files);
-    Ok(command)
-}
-
-/// Puts a command in a user and network namespace of its own, with every capability there.
-fn isolate(command: &mut Command) -> io::Result<()> {
-    command
-        .namespaces(Kinds::USER.and(Kinds::NETWORK))
-        .maps(IdMaps::of_caller()?)
-        .capabilities(Set::all())
-        .session()
-        .die_with_parent();
-    Ok(())
-}
-
-fn context(mesh: &LocalMesh, runtime: &Runtime, state: PathBuf) -> Result<Context, Error> {
-    let replicas = plan::replicas(mesh, &runtime.path);
-    for replica in &replicas {
-        directory::check_socket_path(&replica.admin)?;
-    }
-    let members = replicas.into_iter().map(|replica| Ok(Member { replica, join_token: token()? }));
-    Ok(Context {
+fn context(mesh: &LocalMesh, runtime: &Runtime, state: PathBuf) -> Context {
+    Context {
         mesh: mesh.metadata.name.clone(),
         control: runtime.path.join("control.sock"),
         runtime: runtime.path.clone(),
         state,
-        members: members
-            .collect::<io::Result<_>>()
-            .map_err(|error| Error::Step("make join tokens", error))?,
-    })
-}
-
-fn token() -> io::Result<String> {
-    let mut bytes = [0_u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn start_janitor(arguments: &Arguments, runtime: &Runtime) -> Result<(Child, OwnedFd), Error> {
-    let prepare = || {
-        let (ours, theirs) = descriptor::message_pair()?;
-        let mut command = own_command(&arguments.janitor, None)?;
-        let document = handoff::Janitor {
-            link: command.hand(theirs)?,
-            lock: command.hand(runtime.share_lock()?)?,
-            directory: runtime.path.clone(),
-        };
-        handoff::give(&mut command, &document)?;
-        command.session().workdir("/".as_ref());
-        command.stderr(io::stderr().as_fd().try_clone_to_owned()?);
-        Ok((command, ours))
-    };
-    let (command, link) = prepare().map_err(|error| Error::Step("prepare the janitor", error))?;
-    Ok((command.spawn().map_err(Error::Janitor)?, link))
+        members: RefCell::default(),
+    }
 }
 
 /// Starts everything, waits for the end, ends everything.
 async fn keep(
     options: Options,
     context: Context,
-    plans: plans::Plans,
+    spec: edit::Spec,
+    plans: Vec<plans::Plan>,
     janitor: OwnedFd,
 ) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(|error| Error::Step("listen for signals", error))?;
-    let width = context.members.iter().map(|member| member.replica.name.len()).max().unwrap_or(0);
+    let width = plans.iter().map(|plan| plan.document.replica.name.len()).max().unwrap_or(0);
     let output = output::Output::start(options.terminal, width, options.print)
         .map_err(|error| Error::Step("start the printer", error))?;
     let mesh = Rc::new(Mesh {
-        members: plans.members.into_iter().map(|plan| Rc::new(member::Keeper::new(plan))).collect(),
+        members: Shared::default(),
+        keeping: Shared::default(),
         programs: options
             .programs
             .into_iter()
@@ -391,6 +376,7 @@ async fn keep(
     };
     let server = control::listen(&mesh).map_err(|error| Error::Step("listen for clients", error))?;
     let clients = leno_runtime::spawn_local("clients", control::serve(Rc::clone(&mesh), server));
+    plans.into_iter().for_each(|plan| mesh.add(plan));
     let programs: Vec<_> = mesh
         .programs
         .iter()
@@ -398,20 +384,21 @@ async fn keep(
             leno_runtime::spawn_local("program", program::keep(Rc::clone(&mesh), Rc::clone(program)))
         })
         .collect();
-    let members: Vec<_> = mesh
-        .members
-        .iter()
-        .map(|member| leno_runtime::spawn_local("member", member::keep(Rc::clone(&mesh), Rc::clone(member))))
-        .collect();
     let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh)));
+    let editing = options
+        .edits
+        .map(|edits| leno_runtime::spawn_local("edits", edit::follow(Rc::clone(&mesh), spec, edits)));
     let mut stop = mesh.stop.subscribe();
     tokio::select! {
         _signal = signals.next() => {}
         _asked = stop.wait_for(|stop| *stop) => {}
     }
     greeting.cancel().await;
+    if let Some(editing) = editing {
+        editing.cancel().await;
+    }
     mesh.output.note("stopping; once more Ctrl-C ends everything at once");
-    let orderly = end(&mesh, programs, members);
+    let orderly = end(&mesh, programs);
     tokio::select! {
         _late = timeout(STOP_GRACE + DRAIN_GRACE * 2 + Duration::from_secs(2), orderly) => {}
         // The janitor does the rest.
@@ -426,11 +413,7 @@ async fn keep(
 }
 
 /// Ends gateway, then workloads with their sidecars, then the control plane, each in order.
-async fn end(
-    mesh: &Rc<Mesh>,
-    mut programs: Vec<leno_runtime::Task<()>>,
-    members: Vec<leno_runtime::Task<()>>,
-) {
+async fn end(mesh: &Rc<Mesh>, mut programs: Vec<Task<()>>) {
     mesh.stop.send_replace(true);
     let control = programs.drain(..programs.len().min(1)).next().zip(mesh.programs.first());
     for (program, keeper) in programs.into_iter().zip(mesh.programs.iter().skip(1)).rev() {
@@ -438,7 +421,7 @@ async fn end(
         // A task that panicked has nothing left to end.
         let _ended = program.await;
     }
-    for member in members {
+    for member in mesh.keeping.take() {
         let _ended = member.await;
     }
     if let Some((task, keeper)) = control {
@@ -449,15 +432,11 @@ async fn end(
 
 /// Says when everything is ready for the first time.
 async fn greet(mesh: Rc<Mesh>) {
-    let mut changes = mesh.changes.subscribe();
-    while !mesh.status().ready {
-        if changes.changed().await.is_err() {
-            return;
-        }
-    }
-    let count = mesh.members.len();
+    mesh.until(|mesh| mesh.status().ready).await;
+    let count = mesh.members.borrow().len();
     let metrics = mesh.metrics.map(|address| format!("; metrics at http://{address}/metrics"));
     let metrics = metrics.unwrap_or_default();
+    crate::release_memory();
     mesh.output.note(&format!("mesh {} is ready: {count} workloads{metrics}", mesh.context.mesh));
 }
 

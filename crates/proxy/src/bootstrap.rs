@@ -126,7 +126,7 @@ pub struct Handoff {
 }
 
 /// A host port that leads to a service of the mesh.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Published {
     /// Where the gateway listens.
@@ -138,7 +138,7 @@ pub struct Published {
 }
 
 /// Callers that may reach ports of the machine, through the egress.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HostCaller {
     /// The caller's namespace.

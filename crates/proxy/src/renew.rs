@@ -55,12 +55,13 @@ impl Renewal {
         let mut connection = self.discovery.connection();
         let mut event = Event::Tick;
         let mut issued: Option<Issued> = None;
+        let mut failures = Failures::default();
         loop {
             let mut next = None;
             for action in rotation.handle(event, self.clock.wall()) {
                 match action {
                     Action::Request { attempt, lifetime } => {
-                        next = Some(self.attempt(attempt, lifetime, &mut issued).await);
+                        next = Some(self.attempt(attempt, lifetime, &mut issued, &mut failures).await);
                     }
                     Action::Install(_) => {
                         if let Some(issued) = issued.take() {
@@ -86,20 +87,32 @@ impl Renewal {
         }
     }
 
-    async fn attempt(&self, attempt: Attempt, lifetime: Duration, issued: &mut Option<Issued>) -> Event {
+    async fn attempt(
+        &self,
+        attempt: Attempt,
+        lifetime: Duration,
+        issued: &mut Option<Issued>,
+        failures: &mut Failures,
+    ) -> Event {
         let asked = tokio::time::timeout(self.settings.request_timeout, self.ask(lifetime)).await;
         match asked {
             Ok(Ok(fresh)) => {
                 let validity = Validity::from(&fresh.svid);
                 *issued = Some(fresh);
+                *failures = Failures::default();
                 Event::Issued(attempt, validity)
             }
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "no new certificate");
+                if let Some(attempts) = failures.worth_telling() {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, attempts, "no new certificate");
+                }
                 Event::Failed(attempt)
             }
             Err(_elapsed) => {
-                tracing::warn!("the control plane did not issue a certificate in time");
+                if let Some(attempts) = failures.worth_telling() {
+                    tracing::warn!(attempts, "the control plane did not issue a certificate in time");
+                }
                 Event::Failed(attempt)
             }
         }
@@ -135,6 +148,18 @@ impl Renewal {
     }
 }
 
+/// Attempts that failed one after the other. Each doubling of their number is told, so a long outage fills no log.
+#[derive(Debug, Default)]
+struct Failures(u32);
+
+impl Failures {
+    /// Counts one more; how many there are, if that is worth a line.
+    fn worth_telling(&mut self) -> Option<u32> {
+        self.0 = self.0.saturating_add(1);
+        self.0.is_power_of_two().then_some(self.0)
+    }
+}
+
 fn seconds_until(time: SystemTime, now: SystemTime) -> u64 {
     time.duration_since(now).unwrap_or_default().as_secs()
 }
@@ -154,4 +179,16 @@ pub(crate) fn restore(
     let validity = Validity::from(&svid);
     trust.certificate(svid, root).ok()?;
     Some(validity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Failures;
+
+    #[test]
+    fn a_long_outage_is_told_ever_more_seldom() {
+        let mut failures = Failures::default();
+        let told: Vec<u32> = (0..1000).filter_map(|_| failures.worth_telling()).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    }
 }

@@ -177,10 +177,12 @@ impl Mesh {
 
     /// Replaces a file of the configuration at once, as editors and deployments do.
     pub fn replace(&self, name: &str, text: &str) {
-        let path = self.folder.path().join("mesh/config").join(name);
-        let fresh = path.with_extension("new");
-        fs::write(&fresh, text).unwrap();
-        fs::rename(&fresh, &path).unwrap();
+        replace(&self.folder.path().join("mesh/config").join(name), text);
+    }
+
+    /// Replaces what stands below `spec:` in the mesh file at once.
+    pub fn edit(&self, spec: &str) {
+        replace(&self.folder.path().join("mesh/mesh.yaml"), &declare::mesh_file(&self.name, spec));
     }
 
     /// Starts it again, after it has been told to end, with the same state and what stands below `spec:` now.
@@ -255,6 +257,12 @@ impl Drop for Mesh {
             let _ended = self.up.wait();
         }
     }
+}
+
+fn replace(path: &Path, text: &str) {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, text).unwrap();
+    fs::rename(&fresh, path).unwrap();
 }
 
 fn pid(number: i64) -> Pid {

@@ -72,7 +72,7 @@ fn read(paths: &[PathBuf]) -> Result<Files, Problem> {
 
 /// The mesh as its control plane would be told of it, without what only a running one has.
 fn local(file: &MeshFile) -> Local {
-    let replicas = plan::replicas(&file.mesh, Path::new(""));
+    let replicas = plan::replicas(&file.mesh, Path::new(""), &mut plan::Pool::default());
     Local {
         mesh: file.mesh.metadata.name.clone(),
         trust_domain: plan::TRUST_DOMAIN.to_owned(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use leno_runtime::task;
 use leno_wire::Subject;
 
-use super::{ProcessError, name, workload, workload_token};
+use super::{ProcessError, host, name, service, workload, workload_token};
 use crate::authority::Authority;
 use crate::bootstrap::Change;
 use crate::limits::MAX_CHANGE_BYTES;
@@ -18,6 +18,8 @@ use crate::source::workloads::Workloads;
 pub(super) struct Applier {
     workloads: Workloads,
     authority: Arc<Authority>,
+    /// The domain of services' hosts.
+    cluster_domain: Arc<str>,
 }
 
 /// Why a change has no effect. Lines hold secrets, so they are never repeated.
@@ -32,8 +34,8 @@ enum NotApplied {
 }
 
 impl Applier {
-    pub(super) fn new(workloads: Workloads, authority: Arc<Authority>) -> Self {
-        Self { workloads, authority }
+    pub(super) fn new(workloads: Workloads, authority: Arc<Authority>, cluster_domain: Arc<str>) -> Self {
+        Self { workloads, authority, cluster_domain }
     }
 
     fn apply(&self, line: &[u8]) -> Result<(), NotApplied> {
@@ -51,6 +53,13 @@ impl Applier {
                 let name = name(&namespace, &of);
                 self.workloads.remove(&name);
                 self.authority.given().remove(&Subject::Workload(name));
+            }
+            Change::Service(described) => {
+                let service = service(&described, &self.cluster_domain)?;
+                self.workloads.set_service(service, !described.headless);
+            }
+            Change::RemovedService { namespace, name } => {
+                self.workloads.remove_service(&host(&name, &namespace, &self.cluster_domain)?);
             }
         }
         Ok(())

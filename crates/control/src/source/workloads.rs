@@ -103,6 +103,7 @@ pub struct Announcement {
 #[derive(Clone, Debug)]
 pub struct Workloads {
     trust_domain: TrustDomain,
+    cluster: Arc<str>,
     announced: Arc<Mutex<Announced>>,
     changed: watch::Sender<u64>,
 }
@@ -111,7 +112,18 @@ impl Workloads {
     /// An empty register of a trust domain.
     #[must_use]
     pub fn new(trust_domain: TrustDomain) -> Self {
-        Self { trust_domain, announced: Arc::default(), changed: watch::Sender::new(0) }
+        Self {
+            trust_domain,
+            cluster: Arc::default(),
+            announced: Arc::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// The same for a named cluster, which metrics name for both ends of a request.
+    #[must_use]
+    pub fn in_cluster(self, cluster: &str) -> Self {
+        Self { cluster: cluster.into(), ..self }
     }
 
     /// Announces a workload, or describes it anew.
@@ -216,7 +228,7 @@ impl Workloads {
             weight: 1,
             locality: Locality::default(),
             network: "".into(),
-            cluster: "".into(),
+            cluster: Arc::clone(&self.cluster),
             ready: from.ready,
         })
     }

@@ -11,6 +11,7 @@
 mod agreement;
 mod bookshop;
 mod commands;
+mod editing;
 mod endings;
 mod floods;
 mod matrix;

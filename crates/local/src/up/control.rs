@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Mesh, Shared, member, output::Ring};
+use super::{Mesh, Shared, edit, member, output::Ring};
 use crate::{
     directory,
     limits::{CLIENT_WAIT, CLIENTS, MESSAGE_BYTES},
@@ -79,11 +79,10 @@ async fn answer(mesh: &Rc<Mesh>, stream: UnixStream) -> io::Result<()> {
             if members.is_empty() {
                 return fail(&mut write, &unknown(mesh, &workload)).await;
             }
-            for member in members {
-                if !member.order(Order::Restart, Vec::new()).await {
-                    return fail(&mut write, "its supervisor is just starting; try again").await;
-                }
+            if members.iter().any(|member| !member.is_supervised()) {
+                return fail(&mut write, "its supervisor is just starting; try again").await;
             }
+            leno_runtime::spawn_local("restart", edit::restart(Rc::clone(mesh), members)).detach();
             tell(&mut write, &Answer::Done).await
         }
         Request::Exec { .. } => exec(mesh, request, streams, read, &mut write).await,
@@ -97,7 +96,8 @@ async fn answer(mesh: &Rc<Mesh>, stream: UnixStream) -> io::Result<()> {
 }
 
 fn unknown(mesh: &Mesh, name: &str) -> String {
-    let mut names: Vec<&str> = mesh.members.iter().map(|member| member.replica().workload.as_str()).collect();
+    let members = mesh.context.members();
+    let mut names: Vec<&str> = members.iter().map(|member| member.replica.workload.as_str()).collect();
     names.dedup();
     format!("no workload {name:?} in mesh {:?}; there are: {}", mesh.context.mesh, names.join(", "))
 }
@@ -164,7 +164,7 @@ impl Source {
 /// Whose lines are wanted.
 fn sources(mesh: &Mesh, names: &[String]) -> Result<Vec<Source>, String> {
     if names.is_empty() {
-        let members = mesh.members.iter().cloned().map(Source::Member);
+        let members = mesh.members().into_iter().map(Source::Member);
         return Ok(members.chain([Source::Notes]).collect());
     }
     let mut sources = Vec::new();

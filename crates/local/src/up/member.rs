@@ -11,21 +11,20 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::{
     io::AsyncReadExt,
     net::unix::pipe,
-    sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    sync::{mpsc, oneshot, watch},
+    time::{Instant as TokioInstant, sleep, sleep_until, timeout},
 };
 
 use super::{
-    Mesh, Shared,
+    Member, Mesh, Shared, launch,
     output::{Ring, Splitter},
     plans::Plan,
 };
 use crate::{
     backoff::Backoff,
     handoff::{self, SupervisorTask},
-    limits::{DRAIN_GRACE, LAST_WORDS_WAIT, QUEUED_MESSAGES, STOP_GRACE},
+    limits::{DRAIN_GRACE, LAST_WORDS_WAIT, QUEUED_MESSAGES, SETTLE, STOP_GRACE},
     link::{End, Link, Order, Phase, Report},
-    plan::Replica,
     protocol::{Line, ReplicaStatus, Stream},
     wait::{self, Ended},
 };
@@ -34,7 +33,8 @@ type Outgoing = (Order, Vec<OwnedFd>);
 
 /// A replica and its state.
 pub(super) struct Keeper {
-    plan: Plan,
+    plan: Shared<Rc<Plan>>,
+    wanted: watch::Sender<Wanted>,
     state: Shared<State>,
     pub(super) log: Shared<Ring>,
     /// Leads to the supervisor, while there is one.
@@ -43,8 +43,21 @@ pub(super) struct Keeper {
     running: Shared<BTreeMap<u64, oneshot::Sender<End>>>,
 }
 
+/// What its supervisor is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    /// Follow this version of its plan.
+    version: u64,
+    /// Or end for good.
+    retired: bool,
+}
+
 struct State {
     phase: Phase,
+    /// Which version of the plan the running supervisor follows.
+    version: Option<u64>,
+    /// Whether it is about to end, and gets nothing new.
+    draining: bool,
     restarts: u32,
     sidecar_ready: bool,
     sidecar_restarts: u32,
@@ -56,6 +69,8 @@ impl Keeper {
     pub(super) fn new(plan: Plan) -> Self {
         let state = State {
             phase: Phase::Waiting,
+            version: None,
+            draining: false,
             restarts: 0,
             sidecar_ready: false,
             sidecar_restarts: 0,
@@ -63,7 +78,8 @@ impl Keeper {
             note: None,
         };
         Self {
-            plan,
+            plan: Shared::new(Rc::new(plan)),
+            wanted: watch::Sender::new(Wanted { version: 0, retired: false }),
             state: Shared::new(state),
             log: Shared::default(),
             orders: Shared::default(),
@@ -72,29 +88,99 @@ impl Keeper {
         }
     }
 
-    pub(super) fn replica(&self) -> &Replica {
-        &self.plan.document.replica
+    /// How it is to run.
+    pub(super) fn plan(&self) -> Rc<Plan> {
+        Rc::clone(&self.plan.borrow())
     }
 
+    /// As the control plane is told of it.
+    pub(super) fn described(&self) -> Rc<Member> {
+        let document = &self.plan.borrow().document;
+        Rc::new(Member { replica: document.replica.clone(), join_token: document.join_token.clone() })
+    }
+
+    /// Whether it runs as planned, and well.
     pub(super) fn is_ready(&self) -> bool {
-        matches!(self.state.borrow().phase, Phase::Ready | Phase::Done)
+        let state = self.state.borrow();
+        let wanted = *self.wanted.borrow();
+        let is_current = state.version == Some(wanted.version) && !wanted.retired && !state.draining;
+        is_current && matches!(state.phase, Phase::Ready | Phase::Done)
+    }
+
+    /// Whether it ends for good.
+    pub(super) fn is_retired(&self) -> bool {
+        self.wanted.borrow().retired
+    }
+
+    /// Takes another plan, by which nothing that runs changes.
+    pub(super) fn adopt(&self, plan: Plan) {
+        *self.plan.borrow_mut() = Rc::new(plan);
+    }
+
+    /// Lets it end in order and start by another plan.
+    pub(super) fn replace(&self, plan: Plan) {
+        self.adopt(plan);
+        self.wanted.send_modify(|wanted| wanted.version += 1);
+    }
+
+    /// Lets it end in order, for good.
+    pub(super) fn retire(&self) {
+        self.wanted.send_modify(|wanted| wanted.retired = true);
     }
 
     pub(super) fn status(&self) -> ReplicaStatus {
-        let replica = self.replica();
+        let plan = self.plan();
+        let replica = &plan.document.replica;
         let state = self.state.borrow();
         ReplicaStatus {
             name: replica.name.clone(),
             workload: replica.workload.clone(),
             service: replica.service.clone(),
             addresses: replica.addresses.clone(),
-            phase: state.phase,
+            phase: if state.draining && state.phase == Phase::Ready { Phase::Draining } else { state.phase },
             restarts: state.restarts,
             sidecar_ready: state.sidecar_ready,
             sidecar_restarts: state.sidecar_restarts,
             supervisor: state.supervisor,
             note: state.note.clone(),
         }
+    }
+
+    /// Lets others get what is new, where there are any, and says how long to serve what callers have sent until
+    /// they know.
+    fn drain(&self, mesh: &Mesh) -> std::time::Duration {
+        let plan = self.plan();
+        let service = &plan.document.replica.service;
+        let stands_in = |other: &Rc<Self>| {
+            !std::ptr::eq(other.as_ref(), self)
+                && other.plan().document.replica.service == *service
+                && other.is_ready()
+        };
+        if service.is_none() || !self.is_serving() || !mesh.members().iter().any(stands_in) {
+            return std::time::Duration::ZERO;
+        }
+        self.state.borrow_mut().draining = true;
+        mesh.changed();
+        SETTLE
+    }
+
+    fn is_serving(&self) -> bool {
+        self.state.borrow().phase == Phase::Ready
+    }
+
+    /// Ends its workload and starts it again; false when there is no supervisor to do it.
+    pub(super) async fn restart(&self, mesh: &Mesh) -> bool {
+        sleep(self.drain(mesh)).await;
+        let ordered = self.order(Order::Restart, Vec::new()).await;
+        if !ordered {
+            self.state.borrow_mut().draining = false;
+        }
+        ordered
+    }
+
+    /// Whether there is a supervisor to take orders.
+    pub(super) fn is_supervised(&self) -> bool {
+        self.orders.borrow().is_some()
     }
 
     /// Gives its supervisor an order; false when there is none to take it.
@@ -117,7 +203,8 @@ impl Keeper {
 
     /// Says something about this replica.
     fn note(&self, mesh: &Mesh, text: String) {
-        let line = Line { source: self.replica().name.clone(), stream: Stream::Leno, text: text.clone() };
+        let source = self.plan().document.replica.name.clone();
+        let line = Line { source, stream: Stream::Leno, text: text.clone() };
         mesh.output.take(&self.log, line);
         self.state.borrow_mut().note = Some(text);
     }
@@ -133,6 +220,8 @@ impl Keeper {
                 let mut state = self.state.borrow_mut();
                 state.phase = phase;
                 state.restarts = restarts;
+                // A life that ended had been drained; the next one serves.
+                state.draining &= matches!(phase, Phase::Ready | Phase::Unhealthy);
             }
             Report::Note(text) => self.note(mesh, text),
             Report::ExecEnded { id, end } => {
@@ -146,15 +235,21 @@ impl Keeper {
     }
 }
 
-/// Keeps a replica's supervisor running until the mesh stops.
+/// Keeps a replica's supervisor running until the mesh stops or has no more use for it.
 pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
     let mut backoff = Backoff::new(Instant::now());
     let mut stop = mesh.stop.subscribe();
+    let mut wanted = keeper.wanted.subscribe();
     loop {
+        let now = *wanted.borrow_and_update();
+        if now.retired {
+            return mesh.remove(&keeper);
+        }
         backoff.started(Instant::now());
         let end = match start(&mesh, &keeper) {
             Ok((child, link, words)) => {
-                let end = attend(&mesh, &keeper, child, &link).await;
+                keeper.state.borrow_mut().version = Some(now.version);
+                let end = attend(&mesh, &keeper, child, &link, &mut wanted).await;
                 with_last_words(end, words, &keeper.log).await
             }
             Err(error) => crate::error_chain(&error),
@@ -163,10 +258,16 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
         if *stop.borrow() {
             return;
         }
+        if *wanted.borrow() != now {
+            backoff = Backoff::new(Instant::now());
+            mesh.described();
+            continue;
+        }
         let pause = backoff.crashed(Instant::now());
         keeper.note(&mesh, format!("its supervisor {end}; starting it again in {} ms", pause.as_millis()));
         tokio::select! {
             () = sleep(pause) => {}
+            _changed = wanted.changed() => {}
             _stop = stop.wait_for(|stop| *stop) => return,
         }
     }
@@ -179,6 +280,8 @@ fn gone(mesh: &Mesh, keeper: &Keeper) {
     {
         let mut state = keeper.state.borrow_mut();
         state.supervisor = None;
+        state.version = None;
+        state.draining = false;
         state.sidecar_ready = false;
         state.phase = if *mesh.stop.borrow() { Phase::Stopped } else { Phase::Waiting };
     }
@@ -195,8 +298,9 @@ enum StartError {
 
 fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link, Task<()>), StartError> {
     let (ours, theirs) = descriptor::message_pair()?;
-    let mut command = super::own_command(&mesh.arguments.supervisor, mesh.open_files)?;
-    let name = keeper.replica().name.clone();
+    let mut command = launch::own_command(&mesh.arguments.supervisor, mesh.open_files)?;
+    let mut document = keeper.plan().document.clone();
+    let name = document.replica.name.clone();
     let lines = |stream| {
         let keeper = Rc::clone(keeper);
         pipe(mesh, name.clone(), stream, move |mesh, line| mesh.output.take(&keeper.log, line))
@@ -206,7 +310,6 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link, Task<()>)
     let (own, words) = lines(Stream::Sidecar)?;
     reading_stdout.detach();
     reading_stderr.detach();
-    let mut document = keeper.plan.document.clone();
     if let Some(user) = &document.process.user {
         // So that the workload may open its streams again by name.
         for fd in [&stdout, &stderr] {
@@ -218,7 +321,7 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link, Task<()>)
     document.stdout = command.hand(stdout)?;
     document.stderr = command.hand(stderr)?;
     handoff::give(&mut command, &SupervisorTask::Keep(Box::new(document)))?;
-    super::isolate(&mut command)?;
+    launch::isolate(&mut command)?;
     command.own_environment().stdout(own.try_clone()?).stderr(own);
     let child = command.spawn()?;
     mesh.entrust(&child);
@@ -238,8 +341,14 @@ pub(super) async fn with_last_words(end: String, words: Task<()>, log: &Shared<R
     }
 }
 
-/// Attends to a running supervisor until it ended; says how.
-async fn attend(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>, child: Child, link: &Link) -> String {
+/// Attends to a running supervisor until it ended, or until something else is wanted of it; says how.
+async fn attend(
+    mesh: &Rc<Mesh>,
+    keeper: &Keeper,
+    child: Child,
+    link: &Link,
+    wanted: &mut watch::Receiver<Wanted>,
+) -> String {
     let ended = match Ended::of(child) {
         Ok(ended) => ended,
         Err(error) => return format!("can't be watched: {error}"),
@@ -248,13 +357,26 @@ async fn attend(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>, child: Child, link: &Link)
     *keeper.orders.borrow_mut() = Some(orders);
     mesh.changed();
     let mut stop = mesh.stop.subscribe();
-    let due = mesh.ready(&keeper.plan.depends_on);
+    let depends_on = keeper.plan().depends_on.clone();
+    let due = mesh.ready(&depends_on);
     tokio::pin!(due);
     let mut told = false;
+    let mut leaving: Option<TokioInstant> = None;
     loop {
         let stopping = async { stop.wait_for(|stop| *stop).await.map(|_stop| ()) };
+        let left = async {
+            match leaving {
+                Some(when) => sleep_until(when).await,
+                None => std::future::pending().await,
+            }
+        };
         let sent = tokio::select! {
             exit = ended.wait() => return wait::words(exit),
+            _changed = wanted.changed(), if leaving.is_none() => {
+                leaving = Some(TokioInstant::now() + keeper.drain(mesh));
+                Ok(())
+            }
+            () = left => return end(mesh, keeper, &ended, link).await,
             () = &mut due, if !told => {
                 told = true;
                 link.send(&Order::Run, &[]).await

@@ -130,8 +130,9 @@ async fn collect(mesh: &Mesh) -> Option<String> {
 fn sources(mesh: &Mesh) -> Vec<(String, PathBuf)> {
     let programs = mesh.programs.iter().map(|program| program.name().to_owned());
     let programs = programs.map(|name| (name.clone(), mesh.context.admin(&name)));
-    let members = mesh.members.iter().map(|member| member.replica());
-    programs.chain(members.map(|replica| (replica.name.clone(), replica.admin.clone()))).collect()
+    let members = mesh.context.members();
+    let members = members.iter().map(|member| (member.replica.name.clone(), member.replica.admin.clone()));
+    programs.chain(members).collect()
 }
 
 /// What one process shows.

@@ -8,10 +8,10 @@ use std::{
 
 use rustix::process::getuid;
 
-use super::{Context, Error, Options};
+use super::{Arguments, Context, Error, Options};
 use crate::{
     directory, executable,
-    handoff::{Check, Health, Process, Supervisor, World},
+    handoff::{Check, Health, Process, Renewal, Supervisor, World},
     mesh::{self, LocalMesh, Program, Workload},
     plan::{HOST_ADDRESS, HOST_NAME, NAME_SERVER, Replica},
     user::{self, User},
@@ -19,41 +19,118 @@ use crate::{
 
 /// A supervisor's document, without the descriptors that only exist once it starts, and on whom its
 /// workload waits.
+#[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) document: Supervisor,
     pub(super) depends_on: Vec<String>,
+    /// The replica's place among all, in the order of the mesh file.
+    pub(super) place: usize,
 }
 
-/// One plan per replica.
-pub(super) struct Plans {
-    pub(super) members: Vec<Plan>,
+impl Plan {
+    /// Whether what runs by one plan runs as the other says. Where the program is found doesn't count: that it is
+    /// being built changes nothing of what runs.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let own = &self.document;
+        let mut other = other.document.clone();
+        other.world.readable.clone_from(&own.world.readable);
+        *own == other
+    }
 }
 
-impl Plans {
+/// What all plans of a mesh have in common.
+pub(super) struct Planner {
+    directory: PathBuf,
+    protected: Vec<PathBuf>,
+    arguments: Arguments,
+    renewal: Renewal,
+    /// Whether root runs the mesh.
+    root: bool,
+    mesh: String,
+    control: PathBuf,
+    /// Directories that no workload sees.
+    hidden: Vec<PathBuf>,
+}
+
+impl Planner {
     pub(super) fn new(options: &Options, context: &Context, root: bool) -> Result<Self, Error> {
-        let mut members = Vec::new();
-        for member in &context.members {
-            let Some(workload) = options.mesh.spec.workloads.get(member.replica.index) else { continue };
-            let mut process = process(options, workload)?;
-            process.environment.insert("LENO_REPLICA".to_owned(), member.replica.name.clone());
-            let document = Supervisor {
-                mesh: context.mesh.clone(),
-                health: health(&options.mesh, workload),
-                world: world(options, context, &member.replica, workload, &process, root)?,
-                process,
-                sidecar_arguments: options.arguments.sidecar.clone(),
-                init_arguments: options.arguments.init.clone(),
-                control: context.control.clone(),
-                join_token: member.join_token.clone(),
-                renewal: options.renewal,
-                replica: member.replica.clone(),
-                link: -1,
-                stdout: -1,
-                stderr: -1,
-            };
-            members.push(Plan { document, depends_on: workload.depends_on.clone() });
+        let hidden = [
+            Some(directory::state_base()?),
+            Some(directory::runtime_base()),
+            context.state.parent().map(Path::to_owned),
+        ];
+        Ok(Self {
+            directory: options.directory.clone(),
+            protected: options.protected.clone(),
+            arguments: options.arguments.clone(),
+            renewal: options.renewal,
+            root,
+            mesh: context.mesh.clone(),
+            control: context.control.clone(),
+            hidden: hidden.into_iter().flatten().collect(),
+        })
+    }
+
+    /// How a replica of a workload of this mesh is run.
+    pub(super) fn plan(
+        &self,
+        mesh: &LocalMesh,
+        workload: &Workload,
+        replica: Replica,
+        join_token: String,
+    ) -> Result<Plan, Error> {
+        let mut process = self.process(workload)?;
+        process.environment.insert("LENO_REPLICA".to_owned(), replica.name.clone());
+        let document = Supervisor {
+            mesh: self.mesh.clone(),
+            health: health(mesh, workload),
+            world: self.world(mesh, &replica, workload, &process),
+            process,
+            sidecar_arguments: self.arguments.sidecar.clone(),
+            init_arguments: self.arguments.init.clone(),
+            control: self.control.clone(),
+            join_token,
+            renewal: self.renewal,
+            replica,
+            link: -1,
+            stdout: -1,
+            stderr: -1,
+        };
+        Ok(Plan { document, depends_on: workload.depends_on.clone(), place: 0 })
+    }
+
+    fn process(&self, workload: &Workload) -> Result<Process, Error> {
+        let user = workload.user.as_deref().map(user::find).transpose();
+        let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
+        let workdir = workload.workdir.clone().unwrap_or_default();
+        Ok(Process {
+            words: workload.command.words(),
+            environment: environment(workload, user.as_ref()),
+            workdir: self.directory.join(workdir).components().collect(),
+            user,
+            signal_group: matches!(workload.command, Program::Shell(_)),
+            finite: workload.service.is_none(),
+            terminal: false,
+        })
+    }
+
+    fn world(&self, mesh: &LocalMesh, replica: &Replica, workload: &Workload, process: &Process) -> World {
+        let mut private: Vec<PathBuf> = ["/tmp", "/run", "/var/run"].map(PathBuf::from).into();
+        private
+            .extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()));
+        let mut protected = self.protected.clone();
+        protected.extend(std::env::current_exe());
+        World {
+            hostname: replica.name.clone(),
+            files: files(mesh, replica, workload),
+            private,
+            runtime: runtime_directory(process.user.as_ref()),
+            hidden: self.hidden.clone(),
+            protected,
+            shared: workload.share.clone(),
+            readable: [self.directory.clone()].into_iter().chain(program(process)).collect(),
+            root: self.root,
         }
-        Ok(Self { members })
     }
 }
 
@@ -62,21 +139,6 @@ const PASSED_ON: [&str; 9] = ["PATH", "LANG", "LC_ALL", "TERM", "TZ", "HOME", "U
 
 /// Where programs are found when the caller doesn't say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-fn process(options: &Options, workload: &Workload) -> Result<Process, Error> {
-    let user = workload.user.as_deref().map(user::find).transpose();
-    let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
-    let workdir = workload.workdir.clone().unwrap_or_default();
-    Ok(Process {
-        words: workload.command.words(),
-        environment: environment(workload, user.as_ref()),
-        workdir: options.directory.join(workdir).components().collect(),
-        user,
-        signal_group: matches!(workload.command, Program::Shell(_)),
-        finite: workload.service.is_none(),
-        terminal: false,
-    })
-}
 
 fn environment(workload: &Workload, user: Option<&User>) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<String, String> =
@@ -98,38 +160,6 @@ fn environment(workload: &Workload, user: Option<&User>) -> BTreeMap<String, Str
 fn runtime_directory(user: Option<&User>) -> PathBuf {
     let number = user.map_or_else(|| getuid().as_raw(), |user| user.user);
     PathBuf::from(format!("/run/user/{number}"))
-}
-
-fn world(
-    options: &Options,
-    context: &Context,
-    replica: &Replica,
-    workload: &Workload,
-    process: &Process,
-    root: bool,
-) -> Result<World, Error> {
-    let user = workload.user.as_deref().map(user::find).transpose();
-    let user = user.map_err(|source| Error::User { workload: workload.name(), source })?;
-    let mut private: Vec<PathBuf> = ["/tmp", "/run", "/var/run"].map(PathBuf::from).into();
-    private.extend(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()));
-    let mut protected = options.protected.clone();
-    protected.extend(std::env::current_exe());
-    let hidden = [
-        Some(directory::state_base()?),
-        Some(directory::runtime_base()),
-        context.state.parent().map(Path::to_owned),
-    ];
-    Ok(World {
-        hostname: replica.name.clone(),
-        files: files(&options.mesh, replica, workload),
-        private,
-        runtime: runtime_directory(user.as_ref()),
-        hidden: hidden.into_iter().flatten().collect(),
-        protected,
-        shared: workload.share.clone(),
-        readable: [options.directory.clone()].into_iter().chain(program(process)).collect(),
-        root,
-    })
 }
 
 /// The file that a workload's first word means; nothing where there is none, which is told when it starts.

@@ -17,7 +17,7 @@ use leno_capture::process::{self, Child, Command};
 use leno_runtime::Task;
 use tokio::{net::UnixStream, sync::watch};
 
-use super::{Context, Mesh, Shared, member, output::Ring};
+use super::{Context, Mesh, Shared, launch, member, output::Ring};
 use crate::{
     backoff::Backoff,
     handoff,
@@ -68,6 +68,8 @@ pub(super) struct Keeper {
     vault: RefCell<Vault>,
     ready: watch::Sender<bool>,
     drain: watch::Sender<bool>,
+    /// Whether it drains in order to start anew, with another document.
+    renewed: Cell<bool>,
     process: Cell<Option<u32>>,
     restarts: Cell<u32>,
     pub(super) log: Shared<Ring>,
@@ -80,6 +82,7 @@ impl Keeper {
             vault: RefCell::default(),
             ready: watch::Sender::new(false),
             drain: watch::Sender::new(false),
+            renewed: Cell::new(false),
             process: Cell::new(None),
             restarts: Cell::new(0),
             log: Shared::default(),
@@ -92,7 +95,16 @@ impl Keeper {
 
     /// Lets it end.
     pub(super) fn drain(&self) {
+        self.renewed.set(false);
         self.drain.send_replace(true);
+    }
+
+    /// Lets it end in order and start with a document of what there is then.
+    pub(super) fn renew(&self) {
+        if !*self.drain.borrow() {
+            self.renewed.set(true);
+            self.drain.send_replace(true);
+        }
     }
 
     pub(super) fn status(&self) -> ProgramStatus {
@@ -121,6 +133,11 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
         keeper.ready.send_replace(false);
         keeper.process.set(None);
         mesh.changed();
+        if keeper.renewed.replace(false) {
+            keeper.drain.send_replace(false);
+            backoff = Backoff::new(Instant::now());
+            continue;
+        }
         if *drain.borrow() {
             return;
         }
@@ -146,7 +163,7 @@ enum StartError {
 fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream, Task<()>), StartError> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let mut command = super::own_command(&keeper.program.arguments, mesh.open_files)?;
+    let mut command = launch::own_command(&keeper.program.arguments, mesh.open_files)?;
     let vault = command.hand(theirs.into())?;
     let mut handover = Handover { command: &mut command, vault };
     let document = (keeper.program.document)(&mesh.context, &mut handover)?;

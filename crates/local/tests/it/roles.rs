@@ -98,7 +98,8 @@ fn run_up() -> Result<(), up::Error> {
         terminal: Box::new(io::stdout()),
         print: up::Print::Plain,
         metrics: None,
-        observer: Box::new(|_status| {}),
+        observer: Box::new(|_status, _context| {}),
+        edits: None,
     })
 }
 

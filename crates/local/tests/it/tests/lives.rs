@@ -274,7 +274,7 @@ pub(super) fn a_wrong_mesh_says_what_to_do(mesh: &mut Mesh) {
     mesh.launch(json!([]), json!([{"name": "a", "command": ["a"], "dependsOn": ["b"]}]));
     assert_eq!(mesh.wait_up(), Exit::Code(70));
     let expected =
-        "the mesh can't run:\n  spec.workloads[0].dependsOn[0]: no workload \"b\"; see `spec.workloads`\n";
+        "the mesh can't run:\n  spec.workloads[0].dependsOn[0]: no workload \"b\"; did you mean a?\n";
     assert_eq!(mesh.output(), expected);
     assert!(!mesh.directory.join("run/leno/m").exists());
 }
