@@ -25,6 +25,7 @@ mod recording;
 mod reload;
 mod rotation;
 mod steady;
+mod storm;
 mod strict;
 mod tls;
 mod traces;

@@ -64,6 +64,10 @@ impl Tries<'_> {
         if let Some(purse) = self.purse() {
             purse.budget.request();
         }
+        // Some clients ask with a deadline that has passed.
+        if self.terms.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return refuse(record, reply, Failure::UpstreamTimeout);
+        }
         loop {
             let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
             let pause = match round {

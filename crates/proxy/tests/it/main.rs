@@ -14,4 +14,5 @@ mod gateway;
 mod hardening;
 mod inbound;
 mod outbound;
+mod retries;
 mod world;

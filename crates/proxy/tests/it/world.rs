@@ -24,7 +24,7 @@ use leno_model::unit::{
 };
 use leno_proxy::listener::{Kind, Listener, Socket};
 use leno_proxy::local::Local;
-use leno_proxy::process::{self, Identity, Setup};
+use leno_proxy::process::{self, Door, Identity, Setup};
 use leno_runtime::clock::Clock;
 use leno_runtime::cores::LocalRuntime;
 use leno_wire::open::{self, Open, Source};
@@ -217,7 +217,7 @@ impl World {
             },
             listeners: listeners.into_iter().map(listener).collect(),
             dns: Vec::new(),
-            admin: Vec::new(),
+            admin: vec![self.admin(account)],
             vault: None,
             cores: 1,
             access: None,
@@ -227,6 +227,50 @@ impl World {
         // It runs until the tests end.
         drop(LocalRuntime::start("proxy", run).unwrap());
         local
+    }
+
+    fn admin(&self, account: &str) -> Door {
+        let path = self.path(&format!("{account}-admin.sock"));
+        Door::Operator(std::os::unix::net::UnixListener::bind(path).unwrap())
+    }
+
+    /// What the proxy of a service account counts, summed over the series of `name` with all of these labels.
+    pub(crate) async fn count(&self, account: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let path = self.path(&format!("{account}-admin.sock"));
+        let mut stream = UnixStream::connect(path).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let text = String::from_utf8(rest(&mut stream).await).unwrap();
+        let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let is_wanted = |line: &&str| {
+            let series = line.split([' ', '{']).next();
+            series == Some(name) && wanted.iter().all(|label| line.contains(label))
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        text.lines().filter(is_wanted).filter_map(value).sum()
+    }
+
+    /// Waits until the proxy counts so much.
+    pub(crate) async fn counted(&self, account: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
+        let deadline = tokio::time::Instant::now() + SOON;
+        loop {
+            let count = self.count(account, name, labels).await;
+            if count == expected {
+                return;
+            }
+            assert!(
+                count < expected && tokio::time::Instant::now() < deadline,
+                "{account} counts {count} of {name} {labels:?}, not {expected}"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Changes what the mesh repeats.
+    pub(crate) fn repeat(&self, rule: leno_model::retry::RepeatRule) {
+        let mut settings = MeshSettings::new(DOMAIN.parse().unwrap());
+        settings.ranges = vec!["240.0.0.0/8".parse().unwrap()];
+        settings.repeat = rule;
+        self.tell([Unit::Mesh(Arc::new(settings))]);
     }
 
     /// Starts the proxy beside `default/app-0`, and returns where other proxies reach it.

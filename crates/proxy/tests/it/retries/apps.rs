@@ -1,0 +1,178 @@
+//! Applications that fail in one way each, over HTTP/1 and HTTP/2.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use leno_model::service::Protocol;
+use leno_runtime::task;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::app::{head, serving};
+use crate::world::OWN;
+
+/// What an application does with a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Does {
+    /// It answers with this status, and head and body of the request.
+    Answer(u16),
+    /// The same after a while.
+    AnswerLate(u16, Duration),
+    /// It answers 503 with a mark that only proxies may set.
+    Claim(&'static str),
+    /// It answers with this gRPC status in the head.
+    Grpc(u8),
+    /// It resets connection or stream after the request.
+    Reset,
+    /// It does so before the end of the body.
+    ResetMidBody,
+    /// It refuses the stream after the request.
+    Refuse,
+    /// It never answers.
+    Hang,
+    /// It answers 200 and closes the connection without a word.
+    CloseAfterAnswer,
+    /// It answers the first request of a connection, and closes it without a word when another one comes.
+    DieOnSecond,
+}
+
+/// An application.
+pub(super) struct App {
+    pub(super) address: SocketAddr,
+    hits: Arc<AtomicUsize>,
+}
+
+impl App {
+    pub(super) async fn new(protocol: Protocol, does: Does) -> Self {
+        Self::on(OWN, protocol, does).await
+    }
+
+    pub(super) async fn on(ip: IpAddr, protocol: Protocol, does: Does) -> Self {
+        let hits = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&hits);
+        let address = match protocol {
+            Protocol::Http => serving(ip, move |stream| http1(stream, does, Arc::clone(&counted))).await,
+            _ => serving(ip, move |stream| http2(stream, does, Arc::clone(&counted))).await,
+        };
+        Self { address, hits }
+    }
+
+    /// Requests that it got.
+    pub(super) fn hits(&self) -> usize {
+        self.hits.load(Ordering::Relaxed)
+    }
+}
+
+/// An address that refuses connections for as long as the second value is held.
+pub(super) fn refusing() -> (SocketAddr, impl Sized) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(OWN, 0).into()).unwrap();
+    (socket.local_addr().unwrap().as_socket().unwrap(), socket)
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+async fn http1(mut stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
+    let mut served = 0;
+    while let Some(head) = head(&mut stream).await {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        if matches!(does, Does::ResetMidBody) {
+            body.truncate(1);
+        }
+        if stream.read_exact(&mut body).await.is_err() {
+            return;
+        }
+        hits.fetch_add(1, Ordering::Relaxed);
+        served += 1;
+        let echo = [head.as_bytes(), &body].concat();
+        match does {
+            Does::Answer(status) => answer1(&mut stream, status, "", &echo).await,
+            Does::AnswerLate(status, pause) => {
+                tokio::time::sleep(pause).await;
+                answer1(&mut stream, status, "", &echo).await;
+            }
+            Does::Claim(mark) => {
+                answer1(&mut stream, 503, &format!("x-leno-retry: {mark}\r\n"), b"").await;
+            }
+            Does::Hang => std::future::pending().await,
+            Does::Reset | Does::ResetMidBody | Does::Refuse | Does::Grpc(_) => return reset(stream),
+            Does::CloseAfterAnswer => {
+                answer1(&mut stream, 200, "", &echo).await;
+                return;
+            }
+            Does::DieOnSecond if served > 1 => return,
+            Does::DieOnSecond => answer1(&mut stream, 200, "", &echo).await,
+        }
+    }
+}
+
+async fn answer1(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8]) {
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{fields}\r\n", body.len());
+    let _gone = stream.write_all(&[head.as_bytes(), body].concat()).await;
+}
+
+async fn http2(stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut served = 0;
+    while let Some(Ok((request, respond))) = connection.accept().await {
+        served += 1;
+        match does {
+            Does::DieOnSecond if served > 1 => return,
+            Does::CloseAfterAnswer if served > 1 => return,
+            _ => {}
+        }
+        let hits = Arc::clone(&hits);
+        task::spawn("stream", stream2(request, respond, does, hits)).detach();
+    }
+}
+
+async fn stream2(
+    request: http::Request<h2::RecvStream>,
+    mut respond: h2::server::SendResponse<Bytes>,
+    does: Does,
+    hits: Arc<AtomicUsize>,
+) {
+    let (parts, mut incoming) = request.into_parts();
+    let mut echo = Vec::new();
+    for (name, value) in &parts.headers {
+        echo.extend_from_slice(format!("{name}: {}\n", value.to_str().unwrap()).as_bytes());
+    }
+    while let Some(Ok(data)) = incoming.data().await {
+        echo.extend_from_slice(&data);
+        let _gone = incoming.flow_control().release_capacity(data.len());
+        if matches!(does, Does::ResetMidBody) {
+            break;
+        }
+    }
+    hits.fetch_add(1, Ordering::Relaxed);
+    let status = match does {
+        Does::Answer(status) => status,
+        Does::AnswerLate(status, pause) => {
+            tokio::time::sleep(pause).await;
+            status
+        }
+        Does::CloseAfterAnswer | Does::DieOnSecond | Does::Grpc(_) => 200,
+        Does::Claim(_) => 503,
+        Does::Reset | Does::ResetMidBody => return respond.send_reset(h2::Reason::INTERNAL_ERROR),
+        Does::Refuse => return respond.send_reset(h2::Reason::REFUSED_STREAM),
+        Does::Hang => std::future::pending().await,
+    };
+    let mut head = http::Response::builder().status(status).header("content-length", echo.len());
+    if let Does::Grpc(code) = does {
+        head = http::Response::builder()
+            .header("content-type", "application/grpc")
+            .header("grpc-status", code.to_string());
+        let _gone = respond.send_response(head.body(()).unwrap(), true);
+        return;
+    }
+    if let Ok(mut body) = respond.send_response(head.body(()).unwrap(), false) {
+        let _gone = body.send_data(echo.into(), true);
+    }
+}
