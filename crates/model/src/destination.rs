@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::labels::Labels;
+use crate::outlier::OutlierDetection;
+use crate::pool::ConnectionPool;
 use crate::retry::RetryBudget;
 use crate::span::Origin;
 
@@ -17,6 +19,19 @@ pub enum Balancer {
     RoundRobin,
     /// Drawn at random, by weight.
     Random,
+}
+
+/// How the share of an endpoint that has just come grows.
+///
+/// After a time `t` it is the larger of the minimum and `(t / duration) ^ (1 / aggression)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Warmup {
+    /// Until the endpoint has its full share.
+    pub duration: Duration,
+    /// The share it begins with, in millionths of the full one.
+    pub minimum: u32,
+    /// In thousandths: 1000 grows evenly, more grows faster at first.
+    pub aggression: u32,
 }
 
 /// What a client's proxy does about TLS towards a destination.
@@ -61,18 +76,30 @@ pub struct TrafficPolicy {
     pub retry_budget: Option<RetryBudget>,
     /// Tries after the first that may be under way at once.
     pub max_retries: Option<u32>,
+    /// How endpoints that have just come are favoured less.
+    pub warmup: Option<Warmup>,
+    /// Limits and lifetimes of connections. Where they are given, they come with time to connect and limit of tries.
+    pub pool: Option<ConnectionPool>,
+    /// When endpoints are left out for a while.
+    pub outlier: Option<OutlierDetection>,
 }
 
 impl TrafficPolicy {
     /// These settings over `base`: what is given here wins.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
+        // Istio replaces whole parts: balancer and warm-up are one, the pool with its times and limits another.
+        let balancing = if self.balancer.is_some() || self.warmup.is_some() { self } else { base };
+        let pool = if self.pool.is_some() { &Self::default() } else { base };
         Self {
-            balancer: self.balancer.or(base.balancer),
+            balancer: balancing.balancer,
             tls: self.tls.clone().or_else(|| base.tls.clone()),
-            connect_timeout: self.connect_timeout.or(base.connect_timeout),
+            connect_timeout: self.connect_timeout.or(pool.connect_timeout),
             retry_budget: self.retry_budget.or(base.retry_budget),
-            max_retries: self.max_retries.or(base.max_retries),
+            max_retries: self.max_retries.or(pool.max_retries),
+            warmup: balancing.warmup,
+            pool: self.pool.or(base.pool),
+            outlier: self.outlier.clone().or_else(|| base.outlier.clone()),
         }
     }
 }
@@ -123,5 +150,31 @@ impl Destination {
     #[must_use]
     pub fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|subset| &*subset.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_replaced_as_wholes() {
+        let base = TrafficPolicy {
+            balancer: Some(Balancer::RoundRobin),
+            warmup: Some(Warmup { duration: Duration::from_secs(9), minimum: 1, aggression: 1000 }),
+            connect_timeout: Some(Duration::from_secs(1)),
+            max_retries: Some(3),
+            pool: Some(ConnectionPool { connections: Some(1), ..ConnectionPool::default() }),
+            outlier: Some(OutlierDetection { server_errors: 7, ..OutlierDetection::default() }),
+            ..TrafficPolicy::default()
+        };
+        assert_eq!(TrafficPolicy::default().over(&base), base);
+        let given = TrafficPolicy {
+            balancer: Some(Balancer::Random),
+            max_retries: Some(4),
+            pool: Some(ConnectionPool { pending: Some(2), ..ConnectionPool::default() }),
+            ..TrafficPolicy::default()
+        };
+        assert_eq!(given.over(&base), TrafficPolicy { outlier: base.outlier.clone(), ..given.clone() });
     }
 }

@@ -20,6 +20,7 @@ mod mesh;
 mod origin;
 mod policy;
 pub(crate) mod read;
+mod resilience;
 mod retry;
 mod route;
 mod route_action;

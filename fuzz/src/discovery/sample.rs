@@ -103,6 +103,7 @@ fn host() -> HostUnit {
         connect_timeout: Some(1_000_000_000),
         retry_budget: Some(units::RetryBudget { share: 200_000, minimum: 3, interval: None }),
         max_retries: Some(7),
+        ..Default::default()
     };
     HostUnit {
         host: HOST.into(),

@@ -100,6 +100,7 @@ fn policy(fields: &Fields<'_>) -> TrafficPolicy {
         connect_timeout,
         retry_budget: fields.object("retryBudget").map(retry_budget),
         max_retries,
+        ..TrafficPolicy::default()
     }
 }
 

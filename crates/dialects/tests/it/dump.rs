@@ -219,13 +219,25 @@ fn destination(out: &mut String, destination: &Destination) {
 
 fn traffic(out: &mut String, depth: usize, name: &str, policy: &TrafficPolicy) {
     if *policy != TrafficPolicy::default() {
-        let TrafficPolicy { balancer, tls, connect_timeout, retry_budget, max_retries } = policy;
+        let TrafficPolicy {
+            balancer,
+            tls,
+            connect_timeout,
+            retry_budget,
+            max_retries,
+            warmup,
+            pool,
+            outlier,
+        } = policy;
         let balancer = balancer.map(|balancer| format!(" {balancer:?}")).unwrap_or_default();
         let tls = tls.as_ref().map(|tls| format!(" {tls:?}")).unwrap_or_default();
         let connect = connect_timeout.map(|time| format!(" connect {time:?}")).unwrap_or_default();
         let budget = retry_budget.map(|budget| format!(" {budget:?}")).unwrap_or_default();
         let retries = max_retries.map(|most| format!(" retries {most}")).unwrap_or_default();
-        line(out, depth, format!("{name}:{balancer}{tls}{connect}{budget}{retries}"));
+        let warmup = warmup.map(|warmup| format!(" {warmup:?}")).unwrap_or_default();
+        let pool = pool.map(|pool| format!(" {pool:?}")).unwrap_or_default();
+        let outlier = outlier.as_ref().map(|outlier| format!(" {outlier:?}")).unwrap_or_default();
+        line(out, depth, format!("{name}:{balancer}{tls}{connect}{budget}{retries}{warmup}{pool}{outlier}"));
     }
 }
 

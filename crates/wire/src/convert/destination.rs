@@ -7,7 +7,7 @@ use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMod
 
 use super::read::{labels, port, some_text, write_duration, write_labels};
 use super::text::marker;
-use super::{Interner, Within, each, interned, origin, retry};
+use super::{Interner, Within, each, interned, origin, resilience, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
 use crate::proto::units::tls_mode;
@@ -82,6 +82,9 @@ fn write_policy(policy: &TrafficPolicy) -> Option<units::TrafficPolicy> {
         connect_timeout: policy.connect_timeout.map(write_duration),
         retry_budget: policy.retry_budget.as_ref().map(retry::write_budget),
         max_retries: policy.max_retries,
+        warmup: policy.warmup.as_ref().map(resilience::write_warmup),
+        pool: policy.pool.as_ref().map(resilience::write_pool),
+        outlier: policy.outlier.as_ref().map(resilience::write_outlier),
     })
 }
 
@@ -99,6 +102,9 @@ fn read_policy(from: units::TrafficPolicy, texts: &mut Interner) -> Result<Traff
         connect_timeout: from.connect_timeout.map(Duration::from_nanos),
         retry_budget: from.retry_budget.map(retry::read_budget),
         max_retries: from.max_retries,
+        warmup: from.warmup.map(resilience::read_warmup),
+        pool: from.pool.as_ref().map(resilience::read_pool).transpose().within("pool")?,
+        outlier: from.outlier.map(resilience::read_outlier).transpose().within("outlier")?,
     })
 }
 

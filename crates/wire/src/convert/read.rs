@@ -129,6 +129,10 @@ pub(super) fn net(text: &str) -> Result<IpNet, Malformed> {
     text.parse().map_err(|_invalid| Malformed::new(format_args!("{text:?} is not a CIDR")))
 }
 
+pub(super) fn status(number: u32) -> Result<u16, Malformed> {
+    u16::try_from(number).map_err(|_large| Malformed::new(format_args!("{number} is not a status")))
+}
+
 /// Nanoseconds; beyond 584 years, as many as there are.
 pub(super) fn write_duration(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

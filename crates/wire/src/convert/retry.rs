@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leno_model::retry::{Condition, RetryBudget, RetryPolicy};
 
-use super::read::write_duration;
+use super::read::{status, write_duration};
 use super::text::matched_header;
 use super::{Interner, each};
 use crate::malformed::Malformed;
@@ -28,9 +28,7 @@ pub(super) fn read_policy(from: units::RetryPolicy, texts: &mut Interner) -> Res
     Ok(RetryPolicy {
         attempts: from.attempts,
         on: on.into_iter().collect(),
-        statuses: each("statuses", from.statuses, |status| {
-            u16::try_from(status).map_err(|_large| Malformed::new(format_args!("{status} is not a status")))
-        })?,
+        statuses: each("statuses", from.statuses, status)?,
         headers: each("headers", from.headers, |name| matched_header(&name, texts))?,
         backoff: Duration::from_nanos(from.backoff),
         skip_previous: from.skip_previous,
