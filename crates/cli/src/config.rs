@@ -58,13 +58,22 @@ fn text(config: &Value) -> anyhow::Result<()> {
                     of(&port, "protocol"),
                     of(&endpoint, "uid"),
                     of(&endpoint, "ip"),
-                    of(&endpoint, "ready"),
+                    standing(&endpoint, &of(&port, "port")),
                 ]);
             }
         }
     }
     table.print()?;
     Ok(())
+}
+
+/// Whether an endpoint of a port gets requests.
+fn standing(endpoint: &Value, port: &str) -> String {
+    let left = endpoint.get("ejected").and_then(|ejected| ejected.get(port));
+    match (endpoint.get("ready"), left) {
+        (_, Some(seconds)) => format!("ejected for {} s", plain(seconds)),
+        (ready, None) => ready.map(plain).unwrap_or_default(),
+    }
 }
 
 fn certificate(config: &Value) -> String {

@@ -44,7 +44,7 @@ pub enum Object {
     /// Routes.
     Routes(Routes),
     /// Destination settings.
-    Destination(DestinationSettings),
+    Destination(Box<DestinationSettings>),
     /// An authorization policy.
     Policy(Arc<ScopedPolicy>),
     /// A mutual TLS setting; its age is counted when it is joined with the others.

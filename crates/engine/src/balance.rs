@@ -5,21 +5,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use leno_model::destination::Balancer;
+use leno_model::destination::{Balancer, Warmup};
 use leno_model::failure::Failure;
 
 use crate::destination::{Candidate, Cluster, Pick};
 use crate::explain::{EndpointOutcome, Event, Explain};
+use crate::limits::DRAWS;
 use crate::rng::{below, mix};
 
 impl Cluster {
-    /// Picks an endpoint. `draw` is uniform over all 64-bit numbers; `tried` are uids that have failed this request
+    /// Picks an endpoint that isn't ejected. `draw` is uniform over all 64-bit numbers; `tried` are uids that have failed this request
     /// already, which are only picked again when nothing else is left.
     ///
     /// # Errors
-    /// [`Failure::NoEndpoint`] when none is ready, [`Failure::TlsFailed`] when mutual TLS is demanded and none has an
+    /// [`Failure::NoEndpoint`] when none is ready or all are ejected, [`Failure::TlsFailed`] when mutual TLS is demanded and none has an
     /// identity.
     pub fn pick(
         &self,
@@ -28,8 +29,9 @@ impl Cluster {
         tried: &[Arc<str>],
         explain: &mut impl Explain,
     ) -> Result<Pick<'_>, Failure> {
-        let choice = self.choose(now, draw, tried);
-        self.tell(choice.as_ref(), tried, explain);
+        let gate = Gate::new(self, now);
+        let choice = self.choose(&gate, draw, tried);
+        self.tell(&gate, choice.as_ref(), tried, explain);
         match choice.and_then(|choice| self.ready().get(choice.picked)) {
             Some(candidate) => self.pick_of(candidate),
             None => Err(self.failure()),
@@ -61,13 +63,14 @@ impl Cluster {
         Err(failure)
     }
 
-    fn choose(&self, now: Instant, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
+    fn choose(&self, gate: &Gate<'_>, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
         let choice = match self.policy().balancer.unwrap_or_default() {
-            Balancer::PeakEwma => self.better_of_two(now, draw),
+            Balancer::PeakEwma => self.better_of_two(gate, draw),
             Balancer::RoundRobin => {
-                self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed)).map(Choice::alone)
+                let turn = |_| self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed));
+                gate.pass(draw, None, turn).map(Choice::alone)
             }
-            Balancer::Random => self.slots.drawn(draw).map(Choice::alone),
+            Balancer::Random => gate.pass(draw, None, |draw| self.slots.drawn(draw)).map(Choice::alone),
         }?;
         if !self.was_tried(choice.picked, tried) {
             return Some(choice);
@@ -75,20 +78,25 @@ impl Cluster {
         // Any other, from a random place on, so that one endpoint's failures don't all fall to its neighbour.
         let count = self.ready().len();
         let start = usize::try_from(below(mix(!draw), u64::try_from(count).ok()?)).ok()?;
-        let other = (start..count).chain(0..start).find(|index| !self.was_tried(*index, tried));
+        let is_other = |index: &usize| !self.was_tried(*index, tried) && gate.ejected(*index).is_none();
+        let other = (start..count).chain(0..start).find(is_other);
         Some(other.map_or(choice, Choice::alone))
     }
 
     /// Two drawn at random, the cheaper of them picked.
-    fn better_of_two(&self, now: Instant, draw: u64) -> Option<Choice> {
+    fn better_of_two(&self, gate: &Gate<'_>, draw: u64) -> Option<Choice> {
         let count = u64::try_from(self.ready().len()).ok()?;
-        let first = usize::try_from(below(draw, count)).ok()?;
+        let one_of = |draw, count| usize::try_from(below(draw, count)).ok();
+        let first = gate.pass(draw, None, |draw| one_of(draw, count))?;
         if count < 2 {
-            return (count == 1).then_some(Choice::alone(first));
+            return Some(Choice::alone(first));
         }
-        let second = usize::try_from(below(mix(draw), count - 1)).ok()?;
-        let second = if second < first { second } else { second + 1 };
-        let (cost, other) = (self.cost(first, now), self.cost(second, now));
+        let second = gate.pass(mix(draw), Some(first), |draw| {
+            let second = one_of(draw, count - 1)?;
+            Some(if second < first { second } else { second + 1 })
+        });
+        let Some(second) = second else { return Some(Choice::alone(first)) };
+        let (cost, other) = (self.cost(first, gate.now), self.cost(second, gate.now));
         Some(if other < cost {
             Choice { picked: second, cost: other, other: Some((first, cost)) }
         } else {
@@ -112,7 +120,13 @@ impl Cluster {
                 .is_some_and(|endpoint| tried.contains(&endpoint.uid))
     }
 
-    fn tell<E: Explain>(&self, choice: Option<&Choice>, tried: &[Arc<str>], explain: &mut E) {
+    fn tell<E: Explain>(
+        &self,
+        gate: &Gate<'_>,
+        choice: Option<&Choice>,
+        tried: &[Arc<str>],
+        explain: &mut E,
+    ) {
         if !E::LISTENS {
             return;
         }
@@ -121,16 +135,73 @@ impl Cluster {
         }
         for (index, candidate) in self.ready().iter().enumerate() {
             let Some(endpoint) = self.endpoint(candidate) else { continue };
+            let ejected = gate.ejected(index);
             let outcome = match choice {
                 Some(choice) if choice.picked == index => EndpointOutcome::Picked,
                 _ if self.was_tried(index, tried) => EndpointOutcome::Tried,
                 Some(Choice { cost, other: Some((other, other_cost)), .. }) if *other == index => {
                     EndpointOutcome::Costlier { cost: nanoseconds(*other_cost), picked: nanoseconds(*cost) }
                 }
-                _ => EndpointOutcome::NotDrawn,
+                _ => ejected.map_or(EndpointOutcome::NotDrawn, |left| EndpointOutcome::Ejected { left }),
             };
             explain.tell(|| Event::Endpoint { uid: Arc::clone(&endpoint.uid), outcome });
         }
+    }
+}
+
+/// Who may be picked now: not those that are ejected, and those that have just come more and more often.
+#[derive(Debug)]
+struct Gate<'c> {
+    cluster: &'c Cluster,
+    now: Instant,
+    ejects: bool,
+    warmup: Option<&'c Warmup>,
+}
+
+impl<'c> Gate<'c> {
+    fn new(cluster: &'c Cluster, now: Instant) -> Self {
+        let ejects = cluster.detector().is_some_and(|detector| detector.is_active(now));
+        let warmup = cluster.policy().warmup.as_ref().filter(|warmup| !warmup.duration.is_zero());
+        Self { cluster, now, ejects, warmup }
+    }
+
+    /// The first by `draws` that may be picked; after enough of them any that isn't ejected, but never `except`.
+    fn pass(
+        &self,
+        draw: u64,
+        except: Option<usize>,
+        mut draws: impl FnMut(u64) -> Option<usize>,
+    ) -> Option<usize> {
+        let mut next = draw;
+        for _ in 0..DRAWS {
+            let index = draws(next)?;
+            next = mix(next);
+            if self.admits(index, next) {
+                return Some(index);
+            }
+        }
+        let count = self.cluster.ready().len();
+        let start = usize::try_from(below(next, u64::try_from(count).ok()?)).ok()?;
+        let may_be = |index: &usize| Some(*index) != except && self.ejected(*index).is_none();
+        (start..count).chain(0..start).find(may_be)
+    }
+
+    fn admits(&self, index: usize, draw: u64) -> bool {
+        if self.ejected(index).is_some() {
+            return false;
+        }
+        let (Some(warmup), Some(candidate)) = (self.warmup, self.cluster.ready().get(index)) else {
+            return true;
+        };
+        let warmth = candidate.state.warmth(warmup, self.now);
+        #[allow(clippy::cast_precision_loss, reason = "a share of all draws")]
+        let draw = mix(draw) as f64 / u64::MAX as f64;
+        warmth >= 1.0 || draw < warmth
+    }
+
+    /// How long it is left out, if it is.
+    fn ejected(&self, index: usize) -> Option<Duration> {
+        self.cluster.ready().get(index).filter(|_| self.ejects)?.state.ejected(self.now)
     }
 }
 

@@ -14,10 +14,12 @@ use leno_model::service::{Address, Endpoint, Transport};
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{EndpointUnit, HostUnit};
 
+use crate::breaker::Breaker;
 use crate::explain::EndpointOutcome;
+use crate::outlier::{Detector, Ejections};
 use crate::retry::Purse;
 use crate::retry::budget::{Budget, Limits};
-use crate::state::{EndpointState, Reading, StateTable};
+use crate::state::{EndpointState, InFlight, Reading, StateTable};
 use slots::Slots;
 
 pub(crate) mod slots;
@@ -66,6 +68,9 @@ pub struct Cluster {
     ready: usize,
     /// Why the others are none, by position in the unit.
     excluded: Vec<(usize, EndpointOutcome)>,
+    breaker: Arc<Breaker>,
+    ejections: Arc<Ejections>,
+    detector: Option<Arc<Detector>>,
     /// The ready ones' turns and shares.
     pub(crate) slots: Slots,
     pub(crate) turn: AtomicU64,
@@ -127,14 +132,25 @@ impl Cluster {
                 target: SocketAddr::new(endpoint.ip, target),
                 state: states.endpoint(&host.host, port, &endpoint.uid),
             };
-            if endpoint.ready { candidates.push(candidate) } else { waiting.push(candidate) }
+            if endpoint.ready {
+                candidates.push(candidate);
+            } else {
+                candidate.state.cool();
+                waiting.push(candidate);
+            }
         }
         let weights = candidates.iter().filter_map(|candidate| unit.endpoints.get(candidate.position));
         let slots = Slots::new(weights.map(|endpoint| endpoint.weight));
         let ready = candidates.len();
+        let ejections = states.ejections(&host.host, port);
+        let detector = policy.outlier.clone().map(|settings| {
+            let endpoints = candidates.iter().map(|candidate| Arc::clone(&candidate.state)).collect();
+            Arc::new(Detector::new(settings, states.epoch(), endpoints, Arc::clone(&ejections)))
+        });
         candidates.append(&mut waiting);
         let turn = AtomicU64::new(states.spread(u64::from(port)));
         let subset = subset.map(|subset| Arc::clone(&subset.name));
+        let breaker = states.breaker(&host.host, port, subset.as_ref());
         let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
         Ok(Self {
             host,
@@ -147,6 +163,9 @@ impl Cluster {
             candidates,
             ready,
             excluded,
+            breaker,
+            ejections,
+            detector,
             slots,
             turn,
         })
@@ -201,9 +220,26 @@ impl Cluster {
         self.turn.store(exported.turn, Ordering::Relaxed);
         for (endpoint, state) in self.endpoints() {
             if let Some((_, reading)) = exported.endpoints.iter().find(|(uid, _)| *uid == endpoint.uid) {
-                state.restore(reading, now);
+                state.restore(reading, now, &self.ejections);
             }
         }
+    }
+
+    /// How much is under way.
+    #[must_use]
+    pub const fn breaker(&self) -> &Arc<Breaker> {
+        &self.breaker
+    }
+
+    /// How often an endpoint of the service port was ejected.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.ejections.count()
+    }
+
+    /// Outlier detection, where there is any.
+    pub(crate) const fn detector(&self) -> Option<&Arc<Detector>> {
+        self.detector.as_ref()
     }
 
     /// The candidates that are ready.
@@ -226,7 +262,8 @@ impl Cluster {
         let endpoint = self.endpoint(candidate).ok_or(Failure::Internal)?;
         let connect = connect(self.policy.tls.as_ref(), endpoint)?;
         let place = Place { unit: &self.unit, position: candidate.position };
-        Ok(Pick { endpoint, place, target: candidate.target, connect, state: &candidate.state })
+        let (state, detector) = (&candidate.state, self.detector.as_ref());
+        Ok(Pick { endpoint, place, target: candidate.target, connect, state, detector })
     }
 
     /// The endpoints that are no candidates, and why; those that are merely not ready among them.
@@ -282,8 +319,16 @@ pub struct Pick<'c> {
     pub target: SocketAddr,
     /// How to get there.
     pub connect: Connect<'c>,
-    /// Its state; count the request in with [`EndpointState::start`].
+    /// Its state; count the request in with [`Pick::start`].
     pub state: &'c Arc<EndpointState>,
+    detector: Option<&'c Arc<Detector>>,
+}
+
+impl Pick<'_> {
+    /// Counts a request in, until the result is finished or dropped.
+    pub fn start(&self) -> InFlight {
+        self.state.start_watched(self.detector.cloned())
+    }
 }
 
 /// How an endpoint is reached under a TLS mode.

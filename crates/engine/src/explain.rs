@@ -233,6 +233,11 @@ pub enum EndpointOutcome {
     NotDrawn,
     /// It was tried before for this request.
     Tried,
+    /// It is left out for a time, because it did badly.
+    Ejected {
+        /// How long from now on.
+        left: Duration,
+    },
     /// It is not ready.
     NotReady,
     /// It does not serve the port.

@@ -8,11 +8,13 @@
 
 pub mod authorize;
 pub mod balance;
+pub mod breaker;
 pub mod deadline;
 pub mod destination;
 pub mod egress;
 pub mod explain;
 pub mod limits;
+mod outlier;
 mod percent;
 pub mod retry;
 pub mod rng;

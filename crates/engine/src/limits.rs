@@ -29,6 +29,31 @@ pub const SETTLED_REQUESTS: usize = 1024;
 /// [`leno_model::text::MAX_PROGRAM_BYTES`] in its anchored form; the unanchored one may be a little larger.
 pub const MAX_REWRITE_PROGRAM_BYTES: usize = 2 * leno_model::text::MAX_PROGRAM_BYTES;
 
+/// Service ports and subsets whose limits are counted across changes of configuration, at most.
+pub const MAX_BREAKERS: usize = 16_384;
+
+/// Endpoints drawn for one pick before the next that isn't ejected is taken, whatever its slow start: where one in ten
+/// may be used, five picks of six find one by then.
+pub const DRAWS: usize = 16;
+
+/// An endpoint is ejected for no longer than this, unless its base time is longer (Envoy's `max_ejection_time`).
+pub const LONGEST_EJECTION: Duration = Duration::from_secs(300);
+
+/// Requests to an endpoint within an interval before its success rate means anything (Envoy's).
+pub const RATED_REQUESTS: u32 = 100;
+
+/// Endpoints with a success rate before one of them can be far from the others (Envoy's).
+pub const RATED_ENDPOINTS: usize = 5;
+
+/// Answers of an endpoint within an interval before their average latency means anything.
+pub const LATENCY_ANSWERS: u32 = 20;
+
+/// Endpoints with an average latency before there is a median to be far from.
+pub const LATENCY_ENDPOINTS: usize = 3;
+
+/// Latencies that differ by less are alike: nobody is ejected for a difference that nobody feels.
+pub const LATENCY_DIFFERENCE: Duration = Duration::from_millis(5);
+
 /// Longest path that a rewrite may make, in bytes: as long as the longest request head that is taken in. A pattern
 /// that matches everywhere would otherwise multiply a long path by the length of its substitution.
 pub const MAX_REWRITTEN_PATH_BYTES: usize = 64 * 1024;

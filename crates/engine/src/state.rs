@@ -4,14 +4,19 @@
 //! that they outlive the configuration they were first made for. A cell lives as long as a cluster or a request under
 //! way holds it. The table's lock is taken when clusters are compiled, never by a request.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use leno_model::destination::Warmup;
 use leno_model::name::Host;
 
-use crate::limits::{MAX_BUDGETS, MAX_STATES};
+use crate::breaker::Breaker;
+use crate::limits::{MAX_BREAKERS, MAX_BUDGETS, MAX_STATES};
+use crate::outlier::{Detector, Ejections, Health};
 use crate::retry::Settled;
 use crate::retry::budget::Budget;
 use crate::rng::mix;
@@ -19,8 +24,9 @@ use average::Average;
 
 mod average;
 
-/// How much weight a failure has: an endpoint that always fails counts as this many times slower than it is.
-const FAILURE_BIAS: f64 = 30.0;
+/// How much weight a failure has: the cost of an endpoint that always fails is doubled so often. Others may have a
+/// thousand requests under way each, and one that fails at once has none.
+const FAILURE_DOUBLINGS: f64 = 20.0;
 
 /// Share of one outcome in the failure rate.
 const FAILURE_STEP: f32 = 1.0 / 16.0;
@@ -37,9 +43,15 @@ pub struct StateTable {
     epoch: Instant,
     seed: u64,
     cells: Mutex<Cells>,
-    budgets: Mutex<HashMap<(Host, u16), Weak<Budget>>>,
+    budgets: Kept<(Host, u16), Budget>,
+    breakers: Kept<(Host, u16, Option<Arc<str>>), Breaker>,
+    ejections: Kept<(Host, u16), Ejections>,
+    ejected: Arc<AtomicU64>,
     settled: Settled,
 }
+
+/// What is shared and survives while anybody holds it.
+type Kept<K, V> = Mutex<HashMap<K, Weak<V>>>;
 
 #[derive(Debug, Default)]
 struct Cells {
@@ -56,7 +68,16 @@ impl StateTable {
     #[must_use]
     pub fn new(epoch: Instant, seed: u64) -> Self {
         let settled = Settled::new(mix(seed));
-        Self { epoch, seed, cells: Mutex::default(), budgets: Mutex::default(), settled }
+        Self {
+            epoch,
+            seed,
+            cells: Mutex::default(),
+            budgets: Mutex::default(),
+            breakers: Mutex::default(),
+            ejections: Mutex::default(),
+            ejected: Arc::default(),
+            settled,
+        }
     }
 
     /// Requests whose failure was retried in vain.
@@ -68,19 +89,32 @@ impl StateTable {
     /// The retry budget of a service port. At most [`MAX_BUDGETS`] are shared and survive; the rest are new.
     #[must_use]
     pub fn budget(&self, host: &Host, port: u16) -> Arc<Budget> {
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (host.clone(), port);
-        if let Some(budget) = budgets.get(&key).and_then(Weak::upgrade) {
-            return budget;
-        }
-        if budgets.len() >= MAX_BUDGETS {
-            budgets.retain(|_, budget| budget.strong_count() > 0);
-        }
-        let budget = Arc::new(Budget::new(self.epoch));
-        if budgets.len() < MAX_BUDGETS {
-            budgets.insert(key, Arc::downgrade(&budget));
-        }
-        budget
+        kept(&self.budgets, (host.clone(), port), MAX_BUDGETS, || Budget::new(self.epoch))
+    }
+
+    /// The limits' counts of a service port and subset. At most [`MAX_BREAKERS`] are shared and survive; the rest are
+    /// new.
+    #[must_use]
+    pub fn breaker(&self, host: &Host, port: u16, subset: Option<&Arc<str>>) -> Arc<Breaker> {
+        kept(&self.breakers, (host.clone(), port, subset.cloned()), MAX_BREAKERS, Breaker::default)
+    }
+
+    /// What the endpoints of a service port share about ejections.
+    pub(crate) fn ejections(&self, host: &Host, port: u16) -> Arc<Ejections> {
+        kept(&self.ejections, (host.clone(), port), MAX_BREAKERS, || {
+            Ejections::new(Arc::clone(&self.ejected))
+        })
+    }
+
+    /// Counts every ejection, of all endpoints.
+    #[must_use]
+    pub const fn ejected(&self) -> &Arc<AtomicU64> {
+        &self.ejected
+    }
+
+    /// When times begin.
+    pub(crate) const fn epoch(&self) -> Instant {
+        self.epoch
     }
 
     /// The cell of an endpoint of a service port. At most [`MAX_STATES`] are shared and survive; the rest are new.
@@ -123,6 +157,22 @@ impl StateTable {
     }
 }
 
+/// What is kept under a key, made where there is none.
+fn kept<K: Eq + Hash, V>(table: &Kept<K, V>, key: K, most: usize, make: impl FnOnce() -> V) -> Arc<V> {
+    let mut entries = table.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = entries.get(&key).and_then(Weak::upgrade) {
+        return value;
+    }
+    if entries.len() >= most {
+        entries.retain(|_, value| value.strong_count() > 0);
+    }
+    let value = Arc::new(make());
+    if entries.len() < most {
+        entries.insert(key, Arc::downgrade(&value));
+    }
+    value
+}
+
 /// The state of one endpoint.
 #[derive(Debug)]
 pub struct EndpointState {
@@ -132,6 +182,11 @@ pub struct EndpointState {
     /// Share of requests that failed, 0 to 1.
     failures: Average,
     in_flight: AtomicU32,
+    /// Those of them that nothing was heard of yet.
+    unanswered: AtomicU32,
+    /// When it was first considered, in nanoseconds since the epoch; 0 before that, and while it isn't ready.
+    born: AtomicU64,
+    pub(crate) health: Health,
 }
 
 /// A reading of an endpoint's state, for display and for `explain`.
@@ -143,6 +198,8 @@ pub struct Reading {
     pub failures: f32,
     /// Requests under way.
     pub in_flight: u32,
+    /// How long it is left out from now on, if it is ejected.
+    pub ejected: Option<Duration>,
 }
 
 /// How a request to an endpoint ended.
@@ -150,7 +207,14 @@ pub struct Reading {
 pub enum Outcome {
     /// It was answered, and the answer began after this time.
     Answered(Duration),
-    /// It failed: no connection, no answer, or an answer that tells of a failing server.
+    /// It was answered in HTTP.
+    Status {
+        /// The status; that of a gRPC answer as [`leno_model::failure::grpc`] translates it.
+        status: u16,
+        /// After what time the answer began.
+        latency: Duration,
+    },
+    /// It failed: there was no connection, or no answer.
     Failed,
 }
 
@@ -161,13 +225,22 @@ impl EndpointState {
             latency: Average::default(),
             failures: Average::default(),
             in_flight: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
+            born: AtomicU64::new(0),
+            health: Health::default(),
         }
     }
 
     /// Counts a request in, until the result is finished or dropped.
     pub fn start(self: &Arc<Self>) -> InFlight {
+        self.start_watched(None)
+    }
+
+    /// The same, with outlier detection that learns from it.
+    pub(crate) fn start_watched(self: &Arc<Self>, detector: Option<Arc<Detector>>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight { state: Arc::clone(self) }
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        InFlight { state: Arc::clone(self), detector, unanswered: Cell::new(true) }
     }
 
     /// The state as it is now.
@@ -178,11 +251,18 @@ impl EndpointState {
             latency: self.latency.read(elapsed).map(duration),
             failures: self.failures.read(elapsed).unwrap_or_default(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            ejected: self.health.ejected(elapsed),
         }
     }
 
+    /// How long it is left out from now on; `None` when it isn't.
+    #[must_use]
+    pub fn ejected(&self, now: Instant) -> Option<Duration> {
+        self.health.ejected(now.saturating_duration_since(self.epoch))
+    }
+
     /// Takes over a reading, so that `explain` decides with the state that a proxy exported.
-    pub fn restore(&self, reading: &Reading, now: Instant) {
+    pub(crate) fn restore(&self, reading: &Reading, now: Instant, ejections: &Ejections) {
         let elapsed = now.saturating_duration_since(self.epoch);
         match reading.latency {
             Some(latency) => self.latency.set(latency.as_secs_f32() * 1e9, elapsed),
@@ -190,6 +270,7 @@ impl EndpointState {
         }
         self.failures.set(reading.failures, elapsed);
         self.in_flight.store(reading.in_flight, Ordering::Relaxed);
+        self.health.restore(elapsed, reading.ejected, ejections);
     }
 
     /// What one more request is expected to cost, in nanoseconds of waiting.
@@ -197,23 +278,45 @@ impl EndpointState {
         let elapsed = now.saturating_duration_since(self.epoch);
         let in_flight = self.in_flight.load(Ordering::Relaxed);
         let failures = f64::from(self.failures.read(elapsed).unwrap_or_default());
-        let latency = match self.latency.read(elapsed) {
+        // What is known doesn't fade while nothing is heard, or a frozen endpoint would attract more and more.
+        let is_silent = self.unanswered.load(Ordering::Relaxed) > 0;
+        let known = if is_silent { self.latency.last() } else { self.latency.read(elapsed) };
+        let latency = match known {
             Some(latency) => f64::from(latency),
             // One request finds out, and the others wait for what it finds.
             None if in_flight == 0 && failures < FAILURES_FORGOTTEN => 0.0,
             None => UNKNOWN_LATENCY.as_secs_f64() * 1e9,
         };
-        latency * (f64::from(in_flight) + 1.0) * FAILURE_BIAS.mul_add(failures, 1.0)
+        latency * (f64::from(in_flight) + 1.0) * (FAILURE_DOUBLINGS * failures).exp2()
+    }
+
+    /// The share of its full weight that it has by now, from 0 to 1.
+    pub(crate) fn warmth(&self, warmup: &Warmup, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(self.epoch);
+        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let born = self.born.compare_exchange(0, elapsed, Ordering::Relaxed, Ordering::Relaxed);
+        let age = Duration::from_nanos(elapsed.saturating_sub(born.err().unwrap_or(elapsed)));
+        if age >= warmup.duration {
+            return 1.0;
+        }
+        let grown = age.as_secs_f64() / warmup.duration.as_secs_f64();
+        let grown = grown.powf(1000.0 / f64::from(warmup.aggression.max(1)));
+        grown.max(f64::from(warmup.minimum) / 1e6).min(1.0)
+    }
+
+    /// It isn't ready: once it is, it starts slowly again.
+    pub(crate) fn cool(&self) {
+        self.born.store(0, Ordering::Relaxed);
     }
 
     fn finish(&self, now: Instant, outcome: Outcome) {
         let elapsed = now.saturating_duration_since(self.epoch);
         match outcome {
-            Outcome::Answered(latency) => {
+            Outcome::Answered(latency) | Outcome::Status { status: ..500, latency } => {
                 self.latency.observe_peak(latency.as_secs_f32() * 1e9, elapsed);
                 self.failures.step(0.0, FAILURE_STEP, elapsed);
             }
-            Outcome::Failed => {
+            Outcome::Failed | Outcome::Status { .. } => {
                 // A quick failure is not a quick answer. The latency known stays, and doesn't fade while failures go on.
                 self.latency.touch(elapsed);
                 self.failures.step(1.0, FAILURE_STEP, elapsed);
@@ -231,22 +334,35 @@ fn duration(nanoseconds: f32) -> Duration {
 #[must_use = "dropping it ends the request's count"]
 pub struct InFlight {
     state: Arc<EndpointState>,
+    detector: Option<Arc<Detector>>,
+    unanswered: Cell<bool>,
 }
 
 impl InFlight {
     /// Ends the request and learns from its outcome.
     pub fn finish(self, now: Instant, outcome: Outcome) {
-        self.state.finish(now, outcome);
+        self.learn(now, outcome);
     }
 
     /// Learns from an outcome while the request goes on: an answer has begun, and its body follows.
     pub fn learn(&self, now: Instant, outcome: Outcome) {
+        self.heard();
         self.state.finish(now, outcome);
+        if let Some(detector) = &self.detector {
+            detector.observe(&self.state, now, outcome);
+        }
+    }
+
+    fn heard(&self) {
+        if self.unanswered.replace(false) {
+            self.state.unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.heard();
         self.state.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -86,6 +86,25 @@ pub mod grpc {
     pub const INTERNAL: u8 = 13;
     pub const UNAVAILABLE: u8 = 14;
     pub const UNAUTHENTICATED: u8 = 16;
+
+    /// The HTTP status that says what a gRPC status says, as Envoy translates it.
+    #[must_use]
+    pub const fn http_status(status: u16) -> u16 {
+        match status {
+            0 => 200,
+            1 => 499,
+            3 | 9 | 11 => 400,
+            4 => 504,
+            5 => 404,
+            6 | 10 => 409,
+            7 => 403,
+            8 => 429,
+            12 => 501,
+            14 => 503,
+            16 => 401,
+            _ => 500,
+        }
+    }
 }
 
 table! {

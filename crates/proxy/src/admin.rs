@@ -6,7 +6,7 @@ use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -27,6 +27,7 @@ use crate::core::{Core, Shared};
 use crate::explain::{self, Question};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS};
 use crate::local::Local;
+use crate::view::HostTables;
 
 /// Where the interface is served, which decides how much of it.
 #[derive(Debug)]
@@ -186,10 +187,21 @@ fn certificate(svid: &Svid, now: SystemTime) -> Value {
     })
 }
 
+/// For how many seconds an endpoint is left out as an outlier, by the service port on which it did badly.
+fn ejected(tables: &HostTables, uid: &str, now: Instant) -> Value {
+    let whole = tables.clusters().iter().filter(|cluster| cluster.subset().is_none());
+    let left = whole.filter_map(|cluster| {
+        let (_, state) = cluster.endpoints().find(|(endpoint, _)| &*endpoint.uid == uid)?;
+        Some((cluster.port().to_string(), Value::from(state.ejected(now)?.as_secs().max(1))))
+    });
+    Value::Object(left.collect())
+}
+
 /// What is in effect, without any secret.
 fn config(shared: &Shared, local: &Local) -> String {
     let view = shared.view.load();
     let identity = local.identities.current();
+    let now = Instant::now();
     let hosts: Vec<_> = view
         .hosts
         .values()
@@ -203,6 +215,7 @@ fn config(shared: &Shared, local: &Local) -> String {
                 "endpoints": tables.endpoints.endpoints.iter().map(|endpoint| json!({
                     "uid": &*endpoint.uid, "ip": endpoint.ip, "ready": endpoint.ready,
                     "identity": endpoint.identity.as_ref().map(|id| id.as_str()),
+                    "ejected": ejected(tables, &endpoint.uid, now),
                 })).collect::<Vec<_>>(),
             })
         })

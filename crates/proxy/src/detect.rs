@@ -15,9 +15,10 @@ use leno_model::failure::Failure;
 use tokio::io::AsyncReadExt;
 
 use crate::core::Core;
-use crate::dial::{Dialled, dial};
+use crate::dial::Dialled;
 use crate::limits::{DETECT_BYTES, DETECT_SILENCE, HANDSHAKE};
 use crate::local::Local;
+use crate::opaque;
 use crate::upstream::{self, Chosen, Spoken, To};
 
 /// What was found.
@@ -180,6 +181,6 @@ fn decided(peeked: Peeked) -> Detected {
 
 async fn reach(core: &Core, local: &Arc<Local>, to: &To<'_>) -> Result<(Box<Chosen>, Dialled), Failure> {
     let chosen = upstream::choose(core, to, Spoken::Opaque, &[])?;
-    let upstream = dial(core, local, &chosen.way, chosen.limit).await?;
+    let upstream = opaque::dial_chosen(core, local, &chosen).await?;
     Ok((Box::new(chosen), upstream))
 }

@@ -467,6 +467,9 @@ fn endpoint_outcome(outcome: &EndpointOutcome) -> String {
         }
         EndpointOutcome::NotDrawn => "not drawn".to_owned(),
         EndpointOutcome::Tried => "was tried before".to_owned(),
+        EndpointOutcome::Ejected { left } => {
+            format!("is ejected as an outlier for {} s more", left.as_secs().max(1))
+        }
         EndpointOutcome::NotReady => "is not ready".to_owned(),
         EndpointOutcome::NoPort => "does not serve the port".to_owned(),
         EndpointOutcome::NotInSubset => "is not in the subset".to_owned(),

@@ -7,12 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::io::Io;
 use leno_http::relay::{self, DuplexEnd, Tally};
-use leno_model::failure::Failure;
+use leno_model::failure::{Failure, Fault};
 use leno_model::spiffe::SpiffeId;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
@@ -63,19 +63,32 @@ pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dy
     let view = core.view();
     let chosen = path.opaque_to(&view).and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, &[]));
     drop(view);
-    let mut chosen = match chosen {
+    let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(failure) => return outbound_failed(&core, path, None, failure),
     };
-    match dial(&core, &path.local, &chosen.way, chosen.limit).await {
+    match dial_chosen(&core, &path.local, &chosen).await {
         Ok(upstream) => outbound_joined(core, path, chosen, client, upstream).await,
         Err(failure) => {
-            if let Some(in_flight) = chosen.in_flight.take() {
-                in_flight.finish(Instant::now(), Outcome::Failed);
-            }
             outbound_failed(&core, path, Some(&chosen), failure);
         }
     }
+}
+
+/// Dials what was chosen for opaque bytes, and tells the balancer and outlier detection how that went.
+pub(crate) async fn dial_chosen(core: &Core, local: &Local, chosen: &Chosen) -> Result<Dialled, Failure> {
+    let began = Instant::now();
+    let dialled = dial(core, local, &chosen.way, chosen.limit).await;
+    let now = Instant::now();
+    let outcome = match &dialled {
+        Ok(_) => Outcome::Answered(now.saturating_duration_since(began)),
+        Err(failure) if failure.row().fault == Fault::Upstream => Outcome::Failed,
+        Err(_) => return dialled,
+    };
+    if let Some(in_flight) = &chosen.in_flight {
+        in_flight.learn(now, outcome);
+    }
+    dialled
 }
 
 /// Relays between a client of the own workload and a server that was dialled during detection.
@@ -305,15 +318,10 @@ impl<'c> Stream<'c> {
             Err(failure) => Some(failure),
         };
         if let Some(in_flight) = self.in_flight.take() {
-            let fault = self
-                .failure
-                .is_some_and(|failure| failure.row().fault == leno_model::failure::Fault::Upstream);
-            let outcome = if fault {
-                Outcome::Failed
-            } else {
-                Outcome::Answered(Duration::ZERO.max(self.began.elapsed()))
-            };
-            in_flight.finish(Instant::now(), outcome);
+            // That it could be connected to was told then.
+            if self.failure.is_some_and(|failure| failure.row().fault == Fault::Upstream) {
+                in_flight.finish(Instant::now(), Outcome::Failed);
+            }
         }
     }
 

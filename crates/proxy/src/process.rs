@@ -24,6 +24,7 @@ use leno_telemetry::access::AccessLog;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
 use leno_telemetry::retries::Retries;
+use leno_telemetry::upstreams::Upstreams;
 use leno_wire::Subject;
 use leno_wire::client::{self, Config as DiscoveryConfig};
 use leno_wire::state::State;
@@ -158,15 +159,14 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let began = Instant::now();
     let budget = Budget::new(leno_http::limits::BUFFERED_BYTES);
     let connections = connections(files);
-    let load = Load::new(&registry, connections, budget.limit(), {
-        let budget = budget.clone();
-        move || budget.used()
-    });
+    let load = load(&registry, connections, budget.clone());
+    let states = StateTable::new(began, fastrand::u64(..));
+    let _upstreams = Upstreams::new(&registry, Arc::clone(states.ejected()));
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
         discovery: discovery.clone(),
-        states: StateTable::new(began, fastrand::u64(..)),
+        states,
         budget,
         retries: Retries::new(&registry),
         outside: Outside::default(),
@@ -289,6 +289,11 @@ fn start_cores(
         let core = Core::new(shared, seed);
         run_core(core, listeners, bind, local).await;
     })?)
+}
+
+/// The metrics of the process's limits.
+fn load(registry: &Registry, connections: usize, budget: Budget) -> Load {
+    Load::new(registry, connections, budget.limit(), move || budget.used())
 }
 
 /// One core, until the drain is over.

@@ -126,7 +126,7 @@ fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) ->
         limit: cluster.policy().connect_timeout.unwrap_or(CONNECT),
         picked: Some(Picked::of(pick)),
         target: pick.target,
-        in_flight: Some(pick.state.start()),
+        in_flight: Some(pick.start()),
         service: Some(host.host.clone()),
         outside: None,
     };

@@ -102,6 +102,11 @@ impl HostTables {
         Self { unit, endpoints, routers, clusters }
     }
 
+    /// All ports and subsets.
+    pub(crate) fn clusters(&self) -> &[Cluster] {
+        &self.clusters
+    }
+
     /// The routes for a service port.
     #[must_use]
     pub fn router(&self, port: u16) -> Option<&Router> {

@@ -25,6 +25,7 @@ pub mod registry;
 pub mod retries;
 pub mod tap;
 pub mod trace;
+pub mod upstreams;
 
 mod labels;
 

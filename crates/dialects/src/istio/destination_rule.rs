@@ -1,12 +1,14 @@
 //! DestinationRule.
 
 mod fields;
+mod outlier;
+mod pool;
 mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_model::destination::{Balancer, Destination, Subset, TlsMode, TrafficPolicy};
+use leno_model::destination::{Balancer, Destination, Subset, TlsMode, TrafficPolicy, Warmup};
 use leno_model::retry::RetryBudget;
 
 use super::host::{export_to, service_host};
@@ -24,7 +26,7 @@ pub(crate) static DESTINATION_RULE: Kind = Kind {
     versions: &["v1", "v1beta1", "v1alpha3"],
     namespaced: true,
     shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", fields::SPEC), STATUS]),
-    annotations: &[],
+    annotations: outlier::ANNOTATIONS,
     protects: true,
     read,
 };
@@ -48,12 +50,14 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     if context.damaged {
         policy.tls = Some(TlsMode::Mesh);
     }
-    Some(Object::Destination(DestinationSettings {
+    let mut destination = Destination { policy, ports, subsets, origin: Some(context.origin(context.at)) };
+    outlier::declare(context, &mut destination);
+    Some(Object::Destination(Box::new(DestinationSettings {
         namespace: context.namespace().clone(),
         host: host?,
         visible_in,
-        destination: Destination { policy, ports, subsets, origin: Some(context.origin(context.at)) },
-    }))
+        destination,
+    })))
 }
 
 type PolicyWithPorts = (TrafficPolicy, Vec<(u16, TrafficPolicy)>);
@@ -93,15 +97,19 @@ fn port_policy(item: &Value<'_>) -> Option<(u16, TrafficPolicy)> {
 }
 
 fn policy(fields: &Fields<'_>) -> TrafficPolicy {
-    let (connect_timeout, max_retries) = fields.object("connectionPool").map(pool).unwrap_or_default();
-    TrafficPolicy {
-        balancer: fields.object("loadBalancer").and_then(balancer),
+    let (balancer, warmup) = fields.object("loadBalancer").map(balancing).unwrap_or_default();
+    let mut policy = TrafficPolicy {
+        balancer,
+        warmup,
         tls: fields.value("tls").as_ref().map(tls::read),
-        connect_timeout,
         retry_budget: fields.object("retryBudget").map(retry_budget),
-        max_retries,
+        outlier: fields.object("outlierDetection").map(outlier::read),
         ..TrafficPolicy::default()
+    };
+    if let Some(fields) = fields.object("connectionPool") {
+        pool::read(fields, &mut policy);
     }
+    policy
 }
 
 /// The limits of tries after the first; what isn't given has Istio's value.
@@ -113,9 +121,7 @@ fn retry_budget(fields: Fields<'_>) -> RetryBudget {
             percent.invalid("is not a percentage", "write a number from 0 to 100");
             return None;
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most a million")]
-        let millionths = (given * 10_000.0).round() as u32;
-        Some(millionths)
+        scaled(given, 10_000.0)
     });
     let minimum = fields.value("minRetryConcurrency").and_then(|minimum| minimum.unsigned());
     let interval = fields.duration("budgetInterval").filter(|interval| !interval.is_zero());
@@ -127,7 +133,17 @@ fn retry_budget(fields: Fields<'_>) -> RetryBudget {
     }
 }
 
-fn balancer(fields: Fields<'_>) -> Option<Balancer> {
+/// How an endpoint is chosen.
+fn balancing(fields: Fields<'_>) -> (Option<Balancer>, Option<Warmup>) {
+    let balancer = balancer(&fields);
+    let older = fields.value("warmupDurationSecs").and_then(|duration| at_least_a_millisecond(&duration));
+    let older = older.map(|duration| Warmup { duration, minimum: 100_000, aggression: 1000 });
+    let warmup = fields.object("warmup").and_then(warmup).or(older);
+    fields.finish();
+    (balancer, warmup)
+}
+
+fn balancer(fields: &Fields<'_>) -> Option<Balancer> {
     let simple = fields.value("simple");
     let word = simple.as_ref().and_then(|simple| simple.choice());
     let approximated = |message: &str| {
@@ -139,7 +155,7 @@ fn balancer(fields: Fields<'_>) -> Option<Balancer> {
             );
         }
     };
-    let balancer = match word? {
+    Some(match word? {
         "ROUND_ROBIN" => Balancer::RoundRobin,
         "RANDOM" => Balancer::Random,
         "PASSTHROUGH" => {
@@ -150,34 +166,46 @@ fn balancer(fields: Fields<'_>) -> Option<Balancer> {
             approximated("the better of two by latency and requests under way");
             Balancer::PeakEwma
         }
+    })
+}
+
+/// How endpoints that have just come are favoured less; what isn't given has Istio's value.
+fn warmup(fields: Fields<'_>) -> Option<Warmup> {
+    let duration = fields.required("duration").and_then(|duration| at_least_a_millisecond(&duration));
+    let number = |name: &str, low: f64, high: f64| {
+        let value = fields.value(name)?;
+        let number = value.number()?;
+        if !(low..=high).contains(&number) {
+            value
+                .invalid(format_args!("is not a number from {low} to {high}"), "choose one within the range");
+            return None;
+        }
+        Some(number)
     };
+    let minimum = number("minimumPercent", 0.0, 100.0).and_then(|percent| scaled(percent, 10_000.0));
+    let aggression = number("aggression", 1.0, 1000.0).and_then(|aggression| scaled(aggression, 1000.0));
     fields.finish();
-    Some(balancer)
+    Some(Warmup {
+        minimum: minimum.unwrap_or(100_000),
+        aggression: aggression.unwrap_or(1000),
+        duration: duration?,
+    })
 }
 
-/// Time to connect, and the limit of tries after the first.
-fn pool(fields: Fields<'_>) -> (Option<Duration>, Option<u32>) {
-    let connect = fields.object("tcp").and_then(connect_timeout);
-    let retries = fields.object("http").and_then(|http| {
-        let retries = http.value("maxRetries").and_then(|most| most.integer(0, i64::from(i32::MAX)));
-        http.finish();
-        // 0 is "not set" in Istio.
-        retries.and_then(|most| u32::try_from(most).ok()).filter(|most| *most > 0)
-    });
-    fields.finish();
-    (connect, retries)
+/// A number that is not negative, times `factor`.
+fn scaled(number: f64, factor: f64) -> Option<u32> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+    let scaled = (number * factor).round() as u64;
+    u32::try_from(scaled).ok()
 }
 
-fn connect_timeout(tcp: Fields<'_>) -> Option<Duration> {
-    let value = tcp.value("connectTimeout");
-    tcp.finish();
-    let value = value?;
-    let timeout = value.duration()?;
-    if timeout < Duration::from_millis(1) {
+fn at_least_a_millisecond(value: &Value<'_>) -> Option<Duration> {
+    let time = value.duration()?;
+    if time < Duration::from_millis(1) {
         value.invalid("is shorter than a millisecond", "write a longer time");
         return None;
     }
-    Some(timeout)
+    Some(time)
 }
 
 fn subsets(spec: &Fields<'_>, context: &Context<'_>) -> Vec<Subset> {

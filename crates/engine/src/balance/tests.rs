@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use leno_model::destination::TrafficPolicy;
+use leno_model::destination::{TrafficPolicy, Warmup};
+use leno_model::outlier::OutlierDetection;
 use leno_model::service::Endpoint;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use proptest::sample::select;
@@ -86,7 +87,7 @@ fn served(
             Some(latency) => (now + latency, Outcome::Answered(latency)),
             None => (now, Outcome::Failed),
         };
-        under_way.push((end, pick.state.start(), outcome));
+        under_way.push((end, pick.start(), outcome));
         pick.endpoint.uid.to_string()
     }))
 }
@@ -183,6 +184,162 @@ proptest! {
                 Ok(uid) => prop_assert!(endpoints().any(|endpoint| endpoint.ready && &*endpoint.uid == uid)),
                 Err(failure) => prop_assert_eq!((failure, ready), (Failure::NoEndpoint, 0)),
             }
+        }
+    }
+}
+
+/// How an endpoint serves from some moment on.
+#[derive(Clone, Copy, Debug)]
+enum Serves {
+    /// It answers after this time.
+    After(Duration),
+    /// It answers 503 at once.
+    Errors,
+    /// It can't be connected to.
+    Refuses,
+    /// It takes requests and never answers.
+    Hangs,
+}
+
+/// Serves `rate` requests a second; all endpoints answer after `latency` in the first two seconds, then endpoint 1
+/// serves as `turned`. Returns its share from the fourth second to the twelfth, and how many requests it got at all.
+fn share_of_turned(endpoints: u8, rate: u32, latency: Duration, turned: Serves) -> (f64, u32) {
+    let (cluster, start) = cluster(Balancer::PeakEwma, (1..=endpoints).map(endpoint).collect());
+    let mut rng = Rng::new(u64::from(rate));
+    let mut under_way: Vec<(Instant, crate::state::InFlight, Outcome)> = Vec::new();
+    let (mut late, mut late_turned, mut all_turned) = (0_u32, 0_u32, 0);
+    for request in 0..rate * 12 {
+        let since = Duration::from_secs(1) * request / rate;
+        let now = start + since;
+        for (end, request, outcome) in under_way.extract_if(.., |entry| entry.0 <= now) {
+            request.finish(end, outcome);
+        }
+        let pick = cluster.pick(now, rng.draw(), &[], &mut Silent).unwrap();
+        let is_turned = &*pick.endpoint.uid == "default/reviews-1" && since >= Duration::from_secs(2);
+        all_turned += u32::from(is_turned);
+        if since >= Duration::from_secs(3) {
+            late += 1;
+            late_turned += u32::from(is_turned);
+        }
+        let (took, outcome) = match if is_turned { turned } else { Serves::After(latency) } {
+            Serves::After(latency) => (latency, Outcome::Status { status: 200, latency }),
+            Serves::Errors => (Duration::ZERO, Outcome::Status { status: 503, latency: Duration::ZERO }),
+            Serves::Refuses => (Duration::ZERO, Outcome::Failed),
+            Serves::Hangs => (Duration::from_secs(3600), Outcome::Failed),
+        };
+        under_way.push((now + took, pick.start(), outcome));
+    }
+    (f64::from(late_turned) / f64::from(late), all_turned)
+}
+
+#[test]
+fn an_endpoint_that_turns_bad_keeps_less_than_a_hundredth_after_a_second() {
+    let milliseconds = Duration::from_millis;
+    let bad = [Serves::Errors, Serves::Refuses, Serves::Hangs, Serves::After(milliseconds(10_000))];
+    for turned in bad {
+        for endpoints in [2, 3, 10] {
+            for latency in [milliseconds(1), milliseconds(20), milliseconds(100)] {
+                let (share, requests) = share_of_turned(endpoints, 500, latency, turned);
+                assert!(share < 0.01, "{turned:?} of {endpoints} at {latency:?}: {share}, {requests} in all");
+            }
+        }
+    }
+}
+
+fn cluster_with(policy: TrafficPolicy, endpoints: Vec<Endpoint>) -> (Cluster, Instant) {
+    let now = Instant::now();
+    let states = StateTable::new(now, 5);
+    (Cluster::compile(Arc::new(host(policy)), unit(endpoints), 80, None, &states).unwrap(), now)
+}
+
+const ALL: [Balancer; 3] = [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random];
+
+#[test]
+fn an_ejected_endpoint_gets_nothing_and_comes_back_by_itself() {
+    for balancer in ALL {
+        let outlier = Some(OutlierDetection { most_percent: 100, ..OutlierDetection::default() });
+        let policy = TrafficPolicy { balancer: Some(balancer), outlier, ..TrafficPolicy::default() };
+        let (cluster, now) = cluster_with(policy, (1..=3).map(endpoint).collect());
+        let fail = |number: u8| {
+            let pick = cluster.pick_by_uid(&endpoint(number).uid, &mut Silent).unwrap();
+            (0..5).for_each(|_| pick.start().finish(now, Outcome::Failed));
+        };
+        fail(1);
+        let mut rng = Rng::new(1);
+        let mut picked = |tried: &[Arc<str>], now: Instant| {
+            let uid = |_| {
+                let pick = cluster.pick(now, rng.draw(), tried, &mut Silent).unwrap();
+                pick.endpoint.uid.trim_start_matches("default/reviews-").to_owned()
+            };
+            (0..200).map(uid).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(picked(&[], now), ["2".into(), "3".into()].into(), "{balancer:?}");
+        assert_eq!(picked(&[endpoint(2).uid, endpoint(3).uid], now), ["2".into(), "3".into()].into());
+        fail(2);
+        assert_eq!(picked(&[], now), ["3".into()].into(), "{balancer:?}");
+        let mut transcript = Transcript::default();
+        cluster.pick(now, 1, &[], &mut transcript).unwrap();
+        let left = Duration::from_secs(30);
+        let ejected = Event::Endpoint { uid: endpoint(1).uid, outcome: EndpointOutcome::Ejected { left } };
+        assert!(transcript.events.contains(&ejected), "{transcript:?}");
+        fail(3);
+        assert_eq!(cluster.pick(now, 1, &[], &mut Silent).err(), Some(Failure::NoEndpoint));
+        assert!(cluster.pick_by_uid(&endpoint(1).uid, &mut Silent).is_ok(), "who means it gets it");
+        assert_eq!(cluster.ejections(), 3);
+        let back = now + left;
+        assert!(cluster.pick(back, 1, &[], &mut Silent).is_ok());
+    }
+}
+
+#[test]
+fn ejections_survive_a_change_of_configuration() {
+    let outlier = Some(OutlierDetection::default());
+    let host = Arc::new(host(TrafficPolicy { outlier, ..TrafficPolicy::default() }));
+    let now = Instant::now();
+    let states = StateTable::new(now, 5);
+    let compile =
+        |endpoints| Cluster::compile(Arc::clone(&host), unit(endpoints), 80, None, &states).unwrap();
+    let before = compile(vec![endpoint(1), endpoint(2)]);
+    let pick = before.pick_by_uid(&endpoint(1).uid, &mut Silent).unwrap();
+    (0..5).for_each(|_| pick.start().finish(now, Outcome::Failed));
+    let after = compile(vec![endpoint(1), endpoint(2), endpoint(3)]);
+    for draw in 0..100 {
+        let pick = after.pick(now, mix(draw), &[], &mut Silent).unwrap();
+        assert_ne!(pick.endpoint.uid, endpoint(1).uid);
+    }
+    let exported = after.export(now);
+    let (copy, _) = cluster_with(after.policy().clone(), vec![endpoint(1), endpoint(2), endpoint(3)]);
+    copy.restore(&exported, now);
+    assert_eq!(copy.export(now), exported);
+}
+
+#[test]
+fn a_new_endpoint_gets_its_share_slowly() {
+    let warmup = Some(Warmup { duration: Duration::from_secs(100), minimum: 100_000, aggression: 1000 });
+    for balancer in ALL {
+        let policy = TrafficPolicy { balancer: Some(balancer), warmup, ..TrafficPolicy::default() };
+        let host = Arc::new(host(policy));
+        let start = Instant::now();
+        let states = StateTable::new(start, 5);
+        let compile = |count| {
+            let endpoints = (1..=count).map(endpoint).collect();
+            Cluster::compile(Arc::clone(&host), unit(endpoints), 80, None, &states).unwrap()
+        };
+        let mut rng = Rng::new(2);
+        let mut share = |cluster: &Cluster, now: Instant| {
+            let is_new = |_: &u32| {
+                let pick = cluster.pick(now, rng.draw(), &[], &mut Silent).unwrap();
+                pick.endpoint.uid == endpoint(3).uid
+            };
+            (0..10_000_u32).filter(is_new).count()
+        };
+        let old = compile(2);
+        share(&old, start);
+        let all = compile(3);
+        let later = start + Duration::from_secs(200);
+        for (after, low, high) in [(0, 300, 700), (50, 1_700, 2_300), (100, 3_000, 3_700)] {
+            let share = share(&all, later + Duration::from_secs(after));
+            assert!((low..high).contains(&share), "{balancer:?} after {after} s: {share}");
         }
     }
 }

@@ -22,6 +22,11 @@ impl Average {
         Some(value * fade(ticks(elapsed), touched))
     }
 
+    /// The value as it was when it was last touched.
+    pub(super) fn last(&self) -> Option<f32> {
+        unpack(self.0.load(Ordering::Relaxed)).map(|(value, _)| value)
+    }
+
     /// Takes a sample in: a higher one at once (a peak), a lower one by the time that has passed.
     pub(super) fn observe_peak(&self, sample: f32, elapsed: Duration) {
         self.update(elapsed, |value, fade| match value {

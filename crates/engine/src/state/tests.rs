@@ -36,7 +36,7 @@ fn an_exported_state_costs_the_same_when_restored() {
     cell.start().finish(now, Outcome::Answered(Duration::from_millis(3)));
     cell.start().finish(now, Outcome::Failed);
     let later = now + Duration::from_secs(3);
-    copy.restore(&cell.read(later), later);
+    copy.restore(&cell.read(later), later, &Ejections::default());
     let (cost, restored) = (cell.cost(later), copy.cost(later));
     assert!((cost / restored - 1.0).abs() < 1e-3, "{cost} {restored}");
 }

@@ -7,7 +7,7 @@ use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Incoming, Outgoing, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::{self, BodyEnd};
-use leno_model::failure::Failure;
+use leno_model::failure::{Failure, grpc};
 use tokio::time::Sleep;
 
 use super::attempt::Sent;
@@ -96,15 +96,12 @@ impl Forwarding<'_> {
     }
 }
 
-/// Tells the balancer how the endpoint did.
-fn learn(in_flight: Option<&InFlight>, head: &ResponseHead, now: Instant, service_time: Duration) {
+/// Tells the balancer and outlier detection how the endpoint did.
+pub(super) fn learn(in_flight: Option<&InFlight>, head: &ResponseHead, now: Instant, service_time: Duration) {
     let Some(in_flight) = in_flight else { return };
-    let outcome = if is_failing(head) { Outcome::Failed } else { Outcome::Answered(service_time) };
-    in_flight.learn(now, outcome);
-}
-
-/// Whether an answer tells of a failing server.
-pub(super) fn is_failing(head: &ResponseHead) -> bool {
-    head.status().is_server_error()
-        || head.grpc_status() == Some(u16::from(leno_model::failure::grpc::UNAVAILABLE))
+    let status = match head.grpc_status() {
+        Some(status) => grpc::http_status(status),
+        None => head.status().as_u16(),
+    };
+    in_flight.learn(now, Outcome::Status { status, latency: service_time });
 }

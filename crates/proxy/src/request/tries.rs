@@ -14,10 +14,10 @@ use leno_engine::state::Outcome;
 use leno_http::exchange::{Incoming, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::reply::LocalReply;
-use leno_model::failure::Failure;
+use leno_model::failure::{Failure, Fault};
 use tokio::time::Sleep;
 
-use super::answer::{Answered, is_failing};
+use super::answer::{Answered, learn};
 use super::attempt::Sent;
 use super::body::Body;
 use super::round::Round;
@@ -73,13 +73,15 @@ impl Tries<'_> {
             let pause = match round {
                 Round::Answer(begun, chosen) => match self.judge_answer(record, head, &begun, &chosen) {
                     Some(pause) => {
-                        self.leave(&chosen, &begun.head);
+                        self.leave(&chosen, &begun);
                         pause
                     }
                     None => return self.answer(record, head, *begun, chosen, reply, deadline).await,
                 },
                 Round::Failed(failure, progress, mut chosen) => {
-                    if let Some(in_flight) = chosen.in_flight.take() {
+                    // What this proxy's own limits refuse says nothing about the endpoint.
+                    let is_fault = failure.row().fault == Fault::Upstream;
+                    if let Some(in_flight) = chosen.in_flight.take().filter(|_| is_fault) {
                         in_flight.finish(Instant::now(), Outcome::Failed);
                     }
                     let end = retry::End::Failed(failure, progress);
@@ -180,12 +182,10 @@ impl Tries<'_> {
     }
 
     /// Leaves an answer for another try's.
-    fn leave(&mut self, chosen: &Chosen, head: &ResponseHead) {
-        if let Some(in_flight) = &chosen.in_flight
-            && is_failing(head)
-        {
-            in_flight.learn(Instant::now(), Outcome::Failed);
-        }
+    fn leave(&mut self, chosen: &Chosen, begun: &Begun) {
+        let now = Instant::now();
+        let latency = now.saturating_duration_since(begun.sent.at);
+        learn(chosen.in_flight.as_ref(), &begun.head, now, latency);
         self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
     }
 

@@ -14,5 +14,6 @@ mod gateway;
 mod hardening;
 mod inbound;
 mod outbound;
+mod resilience;
 mod retries;
 mod world;

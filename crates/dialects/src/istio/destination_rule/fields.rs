@@ -5,11 +5,9 @@ use crate::table::{Field, Shape};
 
 const HASH: &str = "requests with the same key may go to different endpoints";
 const LOCALITY: &str = "endpoints are not preferred by where they run";
-const WARMUP: &str = "new endpoints get their full share at once";
 const POOL: &str = "the limit is not kept yet";
 const IDLE: &str = "connections are kept as long as Leno's own settings say";
 const HTTP2: &str = "the destination is spoken to as the port's protocol says";
-const OUTLIER: &str = "endpoints that fail are avoided by their latency only, not ejected";
 
 pub(super) const SPEC: &[Field] = &[
     Field::text("host"),
@@ -71,9 +69,8 @@ const LOAD_BALANCER: Field = Field::object(
                 Field::new("minimumPercent", Shape::Number),
                 Field::new("aggression", Shape::Number),
             ],
-        )
-        .not_in_effect(WARMUP),
-        Field::duration("warmupDurationSecs").not_in_effect(WARMUP),
+        ),
+        Field::duration("warmupDurationSecs").deprecated("warmup.duration"),
     ],
 );
 
@@ -151,7 +148,7 @@ const CONNECTION_POOL: Field = Field::object(
 const OUTLIER_DETECTION: Field = Field::object(
     "outlierDetection",
     &[
-        Field::integer("consecutiveErrors"),
+        Field::integer("consecutiveErrors").not_in_effect("Istio ignores it, too").unless("0"),
         Field::integer("consecutive5xxErrors"),
         Field::integer("consecutiveGatewayErrors"),
         Field::integer("consecutiveLocalOriginFailures"),
@@ -162,8 +159,7 @@ const OUTLIER_DETECTION: Field = Field::object(
         Field::integer("minHealthPercent"),
         Field::list("outlierDetectionHttpErrorCodes", &Shape::Integer),
     ],
-)
-.not_in_effect(OUTLIER);
+);
 
 const TLS: Field = Field::object(
     "tls",
