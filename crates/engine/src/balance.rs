@@ -66,11 +66,14 @@ impl Cluster {
     fn choose(&self, gate: &Gate<'_>, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
         let choice = match self.policy().balancer.unwrap_or_default() {
             Balancer::PeakEwma => self.better_of_two(gate, draw),
-            Balancer::RoundRobin => {
+            // Another try takes no turn, or the next request would have the turn of the endpoint that failed this one.
+            Balancer::RoundRobin if tried.is_empty() => {
                 let turn = |_| self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed));
                 gate.pass(draw, None, turn).map(Choice::alone)
             }
-            Balancer::Random => gate.pass(draw, None, |draw| self.slots.drawn(draw)).map(Choice::alone),
+            Balancer::RoundRobin | Balancer::Random => {
+                gate.pass(draw, None, |draw| self.slots.drawn(draw)).map(Choice::alone)
+            }
         }?;
         if !self.was_tried(choice.picked, tried) {
             return Some(choice);

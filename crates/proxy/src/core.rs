@@ -27,6 +27,7 @@ use tokio::sync::{Semaphore, watch};
 
 use leno_model::name::WorkloadName;
 
+use crate::circuit::Gates;
 use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES};
 use crate::outside::Outside;
 use crate::places::Places;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub states: StateTable,
     /// Counts of further tries.
     pub(crate) retries: Retries,
+    /// Those who wait for connections.
+    pub(crate) gates: Arc<Gates>,
     /// Bytes that may be buffered.
     pub budget: Budget,
     /// TLS towards the outside world.

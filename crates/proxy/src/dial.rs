@@ -13,6 +13,7 @@ use leno_http::io::Io;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
+use leno_model::pool::Keepalive;
 use leno_model::service::{Address, Transport};
 use leno_model::spiffe::SpiffeId;
 use leno_wire::open::{self, Open};
@@ -102,11 +103,37 @@ pub(crate) struct Dialled {
     pub(crate) proof: Option<Proof>,
 }
 
+/// What holds where a destination's settings say nothing else.
+fn liveness(settings: Option<Keepalive>) -> Liveness {
+    let Some(settings) = settings else { return LIVENESS };
+    let interval = settings.interval.unwrap_or(LIVENESS.interval);
+    let probes = settings.probes.unwrap_or(LIVENESS.probes);
+    Liveness {
+        idle: settings.idle.unwrap_or(LIVENESS.idle),
+        interval,
+        probes,
+        // Probes that go unanswered are bytes that go unacknowledged: this mustn't end them early.
+        unacknowledged: LIVENESS.unacknowledged.max(interval.saturating_mul(probes.saturating_add(1))),
+    }
+}
+
 /// Dials within `limit`. Where there is no descriptor left, idle upstream connections give up theirs.
 pub(crate) async fn dial(core: &Core, local: &Local, way: &Way, limit: Duration) -> Result<Dialled, Failure> {
+    dial_with(core, local, way, limit, None).await
+}
+
+/// The same, with a destination's settings of TCP.
+pub(crate) async fn dial_with(
+    core: &Core,
+    local: &Local,
+    way: &Way,
+    limit: Duration,
+    keepalive: Option<Keepalive>,
+) -> Result<Dialled, Failure> {
+    let socket = SocketSettings { mark: local.mark, liveness: liveness(keepalive) };
     let attempts = async {
-        match attempt(local, way).await {
-            Err(Failure::Overload) if core.pool.shed() => attempt(local, way).await,
+        match attempt(local, way, socket).await {
+            Err(Failure::Overload) if core.pool.shed() => attempt(local, way, socket).await,
             result => result,
         }
     };
@@ -116,19 +143,26 @@ pub(crate) async fn dial(core: &Core, local: &Local, way: &Way, limit: Duration)
     }
 }
 
-async fn attempt(local: &Local, way: &Way) -> Result<Dialled, Failure> {
+/// What a socket is made with.
+#[derive(Clone, Copy)]
+struct SocketSettings {
+    mark: u32,
+    liveness: Liveness,
+}
+
+async fn attempt(local: &Local, way: &Way, socket: SocketSettings) -> Result<Dialled, Failure> {
     match way {
         Way::Plain(address) => {
-            let stream = tcp(*address, local.mark).await?;
+            let stream = tcp(*address, socket).await?;
             Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
         }
-        Way::Application { own, declared } => application(*own, *declared, local.mark).await,
+        Way::Application { own, declared } => application(*own, *declared, socket).await,
         Way::Native { proxy, expected, purpose } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
-            native(local, address, expected, &purpose.open(local)).await
+            native(local, address, expected, &purpose.open(local), socket).await
         }
         Way::Outside { address, config, name } => {
-            let stream = tcp(*address, local.mark).await?;
+            let stream = tcp(*address, socket).await?;
             let own = stream.local_addr().ok();
             let tls = secure::connect_outside(Box::new(stream), Arc::clone(config), name.clone()).await?;
             Ok(Dialled { io: Box::new(tls), local: own, until: None, proof: None })
@@ -141,11 +175,12 @@ async fn native(
     address: &Address,
     expected: &SpiffeId,
     open: &Open,
+    socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
     let identity = local.identities.usable(local.wall())?;
     let (io, own): (Box<dyn Io>, _) = match address {
         Address::Tcp(address) => {
-            let stream = tcp(*address, local.mark).await?;
+            let stream = tcp(*address, socket).await?;
             let own = stream.local_addr().ok();
             (Box::new(stream), own)
         }
@@ -167,12 +202,12 @@ async fn native(
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
 /// workload's own address alone, or peers could reach what listens on loopback for good reason.
-async fn application(own: SocketAddr, declared: bool, mark: u32) -> Result<Dialled, Failure> {
+async fn application(own: SocketAddr, declared: bool, socket: SocketSettings) -> Result<Dialled, Failure> {
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let loopback = loopback.map(|ip| SocketAddr::new(ip, own.port()));
     let mut last = Failure::ConnectFailed;
     for address in loopback.into_iter().filter(|_| declared).chain([own]) {
-        match tcp(address, mark).await {
+        match tcp(address, socket).await {
             Ok(stream) => {
                 return Ok(Dialled {
                     local: stream.local_addr().ok(),
@@ -223,13 +258,13 @@ impl Purpose {
 }
 
 /// Connects by TCP with the options that every upstream socket has.
-pub(crate) async fn tcp(address: SocketAddr, mark: u32) -> Result<TcpStream, Failure> {
-    let stream = prepared(address, mark)
+async fn tcp(address: SocketAddr, settings: SocketSettings) -> Result<TcpStream, Failure> {
+    let stream = prepared(address, settings.mark)
         .map_err(|_no_socket| Failure::Overload)?
         .connect(address)
         .await
         .map_err(|_refused| Failure::ConnectFailed)?;
-    tune(&stream);
+    tune_with(&stream, settings.liveness);
     Ok(stream)
 }
 
@@ -244,8 +279,12 @@ fn prepared(address: SocketAddr, mark: u32) -> std::io::Result<TcpSocket> {
 /// Sets what every TCP connection of the data path has: no delay, and a bounded life with a dead peer. Failing is
 /// harmless: the peer is gone already.
 pub(crate) fn tune(stream: &TcpStream) {
+    tune_with(stream, LIVENESS);
+}
+
+fn tune_with(stream: &TcpStream, liveness: Liveness) {
     let _gone = stream.set_nodelay(true);
-    let _gone = socket::set_liveness(stream, LIVENESS);
+    let _gone = socket::set_liveness(stream, liveness);
 }
 
 async fn unix(path: &Path) -> Result<UnixStream, Failure> {

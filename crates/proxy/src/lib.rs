@@ -8,6 +8,7 @@
 
 pub mod bootstrap;
 pub mod certificate;
+mod circuit;
 pub mod core;
 pub mod dns;
 pub mod explain;

@@ -13,12 +13,14 @@ use leno_engine::state::{InFlight, Outcome};
 use leno_http::io::Io;
 use leno_http::relay::{self, DuplexEnd, Tally};
 use leno_model::failure::{Failure, Fault};
+use leno_model::pool::ConnectionPool;
 use leno_model::spiffe::SpiffeId;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
 use leno_wire::open::{self, Refusal, Verdict};
 use tokio::io::AsyncWriteExt;
 
+use crate::circuit::Circuit;
 use crate::core::Core;
 use crate::dial::{Dialled, Way, dial};
 use crate::inbound::{self, InboundPath, Shaken};
@@ -77,8 +79,15 @@ pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dy
 
 /// Dials what was chosen for opaque bytes, and tells the balancer and outlier detection how that went.
 pub(crate) async fn dial_chosen(core: &Core, local: &Local, chosen: &Chosen) -> Result<Dialled, Failure> {
+    let place = chosen.circuit.as_ref().map(Circuit::opaque).transpose()?;
     let began = Instant::now();
-    let dialled = dial(core, local, &chosen.way, chosen.limit).await;
+    let dialled = chosen.dial(core, local).await.map(|dialled| Dialled {
+        io: match place {
+            Some(place) => place.keep(dialled.io),
+            None => dialled.io,
+        },
+        ..dialled
+    });
     let now = Instant::now();
     let outcome = match &dialled {
         Ok(_) => Outcome::Answered(now.saturating_duration_since(began)),
@@ -124,6 +133,7 @@ async fn outbound_joined(
     let mut stream = Stream::begin(&core, &parties, &path.ends, in_flight);
     stream.upstream = Some(chosen.target);
     stream.cluster = Some(path.cluster_name());
+    stream.pool = chosen.circuit.as_ref().map(|circuit| circuit.pool).unwrap_or_default();
     let proof = upstream.proof.take();
     let judge = async |_: &Core| proof.as_ref().map_or(Ok(()), |proof| proof.check(&path.local));
     stream.relay(&core, client, upstream, judge).await;
@@ -231,6 +241,34 @@ pub(crate) async fn leaving(
     }
 }
 
+/// Waits until a connection has lasted or been silent for as long as its destination's settings allow.
+async fn over(pool: &ConnectionPool, received: &Tally, sent: &Tally) -> Result<DuplexEnd, Failure> {
+    let lasted = async {
+        match pool.lifetime {
+            Some(lifetime) => tokio::time::sleep(lifetime).await,
+            None => std::future::pending().await,
+        }
+    };
+    let silent = async {
+        let Some(idle) = pool.opaque_idle.filter(|idle| !idle.is_zero()) else {
+            return std::future::pending().await;
+        };
+        let mut seen = (received.bytes(), sent.bytes());
+        let mut since = Instant::now();
+        while since.elapsed() < idle {
+            tokio::time::sleep((idle / 4).min(idle.saturating_sub(since.elapsed()))).await;
+            let now = (received.bytes(), sent.bytes());
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+        }
+    };
+    tokio::select! {
+        () = lasted => Ok(DuplexEnd::Complete),
+        () = silent => Err(Failure::StreamIdle),
+    }
+}
+
 /// A connection under way; told when it is dropped.
 struct Stream<'c> {
     core: &'c Core,
@@ -241,6 +279,8 @@ struct Stream<'c> {
     start: SystemTime,
     upstream: Option<SocketAddr>,
     cluster: Option<String>,
+    /// How long it may last, and be silent.
+    pool: ConnectionPool,
     failure: Option<Failure>,
     /// From the client, and to it.
     received: Tally,
@@ -259,6 +299,7 @@ impl<'c> Stream<'c> {
             start: parties.local.clock.wall(),
             upstream: None,
             cluster: None,
+            pool: ConnectionPool::default(),
             failure: None,
             received: Tally::default(),
             sent: Tally::default(),
@@ -296,13 +337,16 @@ impl<'c> Stream<'c> {
                     }
                 }
             };
-            tokio::pin!(moving, denied);
+            let pool = self.pool;
+            let over = over(&pool, &received, &sent);
+            tokio::pin!(moving, denied, over);
             loop {
                 tokio::select! {
                     biased;
                     end = &mut moving => break Ok(end),
                     () = drain.forced() => break Err(Failure::Draining),
                     failure = &mut denied => break Err(failure),
+                    end = &mut over => break end,
                     _ = ticks.tick() => self.count(received.bytes(), sent.bytes()),
                 }
             }

@@ -14,6 +14,7 @@ use leno_engine::route::{Forward, Routed};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_model::pool::Upgrade;
 use leno_model::retry::{ATTEMPTS, BACKOFF, Condition, Conditions, RetryPolicy};
 use leno_model::route::{HeaderEdits, Rule};
 use leno_telemetry::istio::HttpHandle;
@@ -196,9 +197,15 @@ fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<P
     let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
         .ok_or(Failure::NoDestination)?;
     let cluster = tables.cluster(port, forward.subset)?;
-    let protocol = match tables.protocol(port) {
-        leno_model::service::Protocol::Http2 | leno_model::service::Protocol::Grpc => Some(Protocol::Http2),
-        _ => None,
+    let is_http2 = matches!(
+        tables.protocol(port),
+        leno_model::service::Protocol::Http2 | leno_model::service::Protocol::Grpc
+    );
+    let protocol = match cluster.policy().pool.and_then(|pool| pool.upgrade) {
+        Some(Upgrade::Http2) => Some(Protocol::Http2),
+        Some(Upgrade::Never) if !is_http2 => Some(Protocol::Http1),
+        Some(Upgrade::AsClient) => None,
+        Some(Upgrade::Never) | None => is_http2.then_some(Protocol::Http2),
     };
     Ok(Plan {
         to: To::Cluster { cluster, only: None },
@@ -209,6 +216,14 @@ fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<P
         response_headers: forward.response_headers,
         settings: forward.settings,
     })
+}
+
+impl Plan<'_> {
+    /// Whether the destination is spoken to as the client speaks.
+    pub(crate) fn follows_client(&self) -> bool {
+        let To::Cluster { cluster, .. } = &self.to else { return false };
+        cluster.policy().pool.and_then(|pool| pool.upgrade) == Some(Upgrade::AsClient)
+    }
 }
 
 impl Path {

@@ -13,14 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leno_http::client::{Config, Connection};
+use leno_http::io::Io;
 use leno_http::server::Protocol;
 use leno_http::{h1, h2};
 use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::spiffe::SpiffeId;
 use leno_runtime::task;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
+use crate::circuit::{Circuit, Place};
 use crate::dial::Dialled;
 use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION};
 use crate::table::Table;
@@ -44,6 +46,19 @@ pub(crate) struct Key {
     pub(crate) outside: Option<Arc<str>>,
 }
 
+/// What a request wants of a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'w> {
+    /// What it must have in common with others.
+    pub(crate) key: &'w Key,
+    /// A kept one has rested for less than this.
+    pub(crate) rest: Duration,
+    /// By which certificates are judged.
+    pub(crate) wall: SystemTime,
+    /// The limits.
+    pub(crate) circuit: Option<&'w Circuit>,
+}
+
 /// The connections of one core.
 pub(crate) struct Pool {
     config: Rc<Config>,
@@ -51,12 +66,59 @@ pub(crate) struct Pool {
     shared: RefCell<Table<Key, Rc<Shared>>>,
 }
 
-/// The HTTP/1 connections of one key that are idle, the latest last. Those on loan know where they come back to.
-type Bucket = RefCell<Vec<Idle>>;
+/// The HTTP/1 connections of one key. Those on loan know where they come back to.
+#[derive(Default)]
+struct Bucket {
+    /// Those that are idle, the latest last.
+    idle: RefCell<Vec<Idle>>,
+    /// The limits by which it was used last.
+    circuit: RefCell<Option<Circuit>>,
+    /// How many of this core wait for a connection of it.
+    waiting: Cell<u32>,
+    /// One has come back.
+    back: Notify,
+}
+
+impl Bucket {
+    /// How long a connection may rest.
+    fn longest(&self) -> Duration {
+        self.circuit.borrow().as_ref().map_or(POOL_IDLE, |circuit| circuit.rest(POOL_IDLE, POOL_IDLE))
+    }
+
+    /// Whether others wait for a connection, and nobody here does.
+    fn is_in_the_way(&self) -> bool {
+        self.waiting.get() == 0 && self.circuit.borrow().as_ref().is_some_and(Circuit::is_waited_for)
+    }
+
+    fn most_requests(&self) -> u32 {
+        self.circuit
+            .borrow()
+            .as_ref()
+            .and_then(|circuit| circuit.pool.requests_per_connection)
+            .unwrap_or(u32::MAX)
+    }
+}
+
+/// One who waits for a connection of a bucket.
+struct Waiting<'b>(&'b Bucket);
+
+impl<'b> Waiting<'b> {
+    fn at(bucket: &'b Bucket) -> Self {
+        bucket.waiting.set(bucket.waiting.get() + 1);
+        Self(bucket)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
+    }
+}
 
 struct Idle {
     connection: h1::ClientConnection,
     facts: Facts,
+    served: u32,
     since: Instant,
 }
 
@@ -87,6 +149,8 @@ struct Shared {
     /// When an attempt failed last, and how. It counts for all who waited for it.
     failed: Cell<Option<(Instant, Failure)>>,
     used: Cell<Instant>,
+    /// The limits by which it was used last.
+    circuit: RefCell<Option<Circuit>>,
 }
 
 /// One HTTP/2 connection.
@@ -96,12 +160,20 @@ struct Streams {
     facts: Facts,
     /// Whether nobody is to use it again.
     retired: Rc<Cell<bool>>,
+    /// Requests so far.
+    served: Rc<Cell<u32>>,
 }
 
 impl Streams {
-    fn lease(self, reused: bool) -> Lease {
+    fn lease(self, reused: bool, circuit: Option<&Circuit>) -> Lease {
+        self.served.set(self.served.get().saturating_add(1));
+        let most = circuit.and_then(|circuit| circuit.pool.requests_per_connection);
+        if most.is_some_and(|most| self.served.get() >= most) {
+            self.retired.set(true);
+        }
         let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
         lease.retired = Some(self.retired);
+        lease.circuit = circuit.cloned();
         lease
     }
 }
@@ -116,6 +188,10 @@ pub(crate) struct Lease {
     home: Option<Rc<Bucket>>,
     /// See [`Streams::retired`].
     retired: Option<Rc<Cell<bool>>>,
+    /// Requests of an HTTP/1 connection, this one included.
+    served: u32,
+    /// The limits of an HTTP/2 connection.
+    circuit: Option<Circuit>,
 }
 
 impl Pool {
@@ -123,33 +199,54 @@ impl Pool {
         Rc::new(Self { config: Rc::new(config), single: RefCell::default(), shared: RefCell::default() })
     }
 
-    /// A connection for one request: a kept one that rested for less than `rest`, else a new one by `dial`.
-    /// Certificates are judged by `wall`.
-    pub(crate) async fn lease<F>(
-        &self,
-        key: &Key,
-        rest: Duration,
-        wall: SystemTime,
-        dial: F,
-    ) -> Result<Lease, Failure>
+    /// A connection for one request: a kept one, else a new one by `dial`. Where connections are limited, it waits until
+    /// it may have one.
+    pub(crate) async fn lease<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        match key.protocol {
-            Protocol::Http1 => self.single(key, rest, wall, dial).await,
-            Protocol::Http2 => self.stream(key, wall, dial).await,
+        match wanted.key.protocol {
+            Protocol::Http1 => self.single(wanted, dial).await,
+            Protocol::Http2 => self.stream(wanted, dial).await,
         }
     }
 
-    async fn single<F>(&self, key: &Key, rest: Duration, wall: SystemTime, dial: F) -> Result<Lease, Failure>
+    async fn single<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
+        let Wanted { key, rest, wall, circuit } = wanted;
         let bucket = self.bucket(key);
-        if let Some(Idle { connection, facts, .. }) = kept(&bucket, rest, wall) {
-            return Ok(Lease::new(Connection::H1(connection), facts, true, Some(bucket)));
+        if circuit.is_some() || bucket.circuit.borrow().is_some() {
+            bucket.circuit.replace(circuit.cloned());
         }
+        let rest = circuit.map_or(rest, |circuit| circuit.rest(rest, POOL_IDLE));
+        let mut wait = None;
+        let place = loop {
+            if let Some(Idle { connection, facts, served, .. }) = kept(&bucket, rest, wall) {
+                let mut lease = Lease::new(Connection::H1(connection), facts, true, Some(bucket.clone()));
+                lease.served = served.saturating_add(1);
+                return Ok(lease);
+            }
+            let Some(circuit) = circuit else { break None };
+            if let Some(place) = circuit.place() {
+                break Some(place);
+            }
+            // What has rested for too long for this request gives up its place.
+            if bucket.idle.borrow_mut().pop().is_some() {
+                continue;
+            }
+            match &wait {
+                // Whatever was given back before it was known that somebody waits is looked for once more.
+                None => wait = Some((circuit.wait()?, Waiting::at(&bucket))),
+                Some((wait, _)) => {
+                    wait.changed(&bucket.back).await?;
+                }
+            }
+        };
+        drop(wait);
         let Dialled { io, local, until, .. } = dial().await?;
+        let (io, until) = within(circuit, place, io, until, wall);
         let connection = h1::ClientConnection::new(io, &self.config);
         Ok(Lease::new(Connection::H1(connection), Facts { local, until }, false, Some(bucket)))
     }
@@ -162,46 +259,85 @@ impl Pool {
         }
     }
 
-    async fn stream<F>(&self, key: &Key, wall: SystemTime, dial: F) -> Result<Lease, Failure>
+    async fn stream<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
+        let Wanted { key, wall, circuit, .. } = wanted;
         let shared = Rc::clone(self.shared.borrow_mut().entry(key.clone()).or_insert_with(|| {
             Rc::new(Shared {
                 connections: RefCell::default(),
                 dialling: Semaphore::new(1),
                 failed: Cell::new(None),
                 used: Cell::new(Instant::now()),
+                circuit: RefCell::default(),
             })
         }));
         let asked = Instant::now();
         shared.used.set(asked);
-        if let Some(kept) = shared.free(wall) {
-            return Ok(kept.lease(true));
+        if circuit.is_some() || shared.circuit.borrow().is_some() {
+            shared.circuit.replace(circuit.cloned());
+        }
+        let most = circuit.and_then(|circuit| circuit.pool.streams);
+        let most = most.map_or(STREAMS_PER_CONNECTION, |most| STREAMS_PER_CONNECTION.min(most as usize));
+        let free = || shared.free(wall, most);
+        if let Some(kept) = free() {
+            return Ok(kept.lease(true, circuit));
         }
         let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
-        if let Some(kept) = shared.free(wall) {
-            return Ok(kept.lease(true));
+        if let Some(kept) = free() {
+            return Ok(kept.lease(true, circuit));
         }
         if let Some((at, failure)) = shared.failed.get()
             && at >= asked
         {
             return Err(failure);
         }
+        let mut wait = None;
+        let place = loop {
+            let Some(circuit) = circuit else { break None };
+            if let Some(place) = circuit.place() {
+                break Some(place);
+            }
+            match &wait {
+                None => wait = Some(circuit.wait()?),
+                Some(wait) => wait.changed(&Notify::new()).await?,
+            }
+            if let Some(kept) = free() {
+                return Ok(kept.lease(true, Some(circuit)));
+            }
+        };
+        drop(wait);
         let fail = |failure| shared.failed.set(Some((Instant::now(), failure)));
         let Dialled { io, local, until, .. } = dial().await.inspect_err(|failure| fail(*failure))?;
+        let (io, until) = within(circuit, place, io, until, wall);
         let begun = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await;
         let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
         task::spawn_local("upstream-http2", driver).detach();
-        let made = Streams { connection, facts: Facts { local, until }, retired: Rc::default() };
+        let made = Streams {
+            connection,
+            facts: Facts { local, until },
+            retired: Rc::default(),
+            served: Rc::default(),
+        };
         shared.connections.borrow_mut().push(made.clone());
-        Ok(made.lease(false))
+        Ok(made.lease(false, circuit))
     }
 
     /// Drops every idle connection that is kept for one request at a time; whether there was one.
     pub(crate) fn shed(&self) -> bool {
-        let dropped = self.single.borrow().values().fold(0, |sum, idle| sum + idle.take().len());
+        let dropped = self.single.borrow().values().fold(0, |sum, bucket| sum + bucket.idle.take().len());
         dropped > 0
+    }
+
+    /// Gives up connections that others wait for: idle ones at once, shared ones when their streams have ended.
+    pub(crate) fn yield_places(&self) {
+        for bucket in self.single.borrow().values().filter(|bucket| bucket.is_in_the_way()) {
+            let _closed = bucket.idle.take();
+        }
+        for shared in self.shared.borrow().values().filter(|shared| shared.is_in_the_way()) {
+            let _closing = shared.connections.take();
+        }
     }
 
     /// Drops what has idled for too long, and everything of an epoch before `epoch` that is idle.
@@ -209,10 +345,11 @@ impl Pool {
         let now = Instant::now();
         self.single.borrow_mut().retain(|key, bucket| {
             let stale = key.epoch != 0 && key.epoch < epoch;
-            bucket
-                .borrow_mut()
-                .retain_mut(|idle| !stale && idle.rested(now) < POOL_IDLE && idle.connection.is_reusable());
-            Rc::strong_count(bucket) > 1 || !bucket.borrow().is_empty()
+            let longest = bucket.longest();
+            let is_good =
+                |idle: &mut Idle| !stale && idle.rested(now) < longest && idle.connection.is_reusable();
+            bucket.idle.borrow_mut().retain_mut(is_good);
+            Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
         });
         self.shared.borrow_mut().retain(|key, shared| {
             let stale = key.epoch != 0 && key.epoch < epoch;
@@ -227,15 +364,37 @@ impl Pool {
     }
 }
 
+/// A new connection's socket with its place, and when it takes requests last.
+fn within(
+    circuit: Option<&Circuit>,
+    place: Option<Place>,
+    io: Box<dyn Io>,
+    until: Option<SystemTime>,
+    wall: SystemTime,
+) -> (Box<dyn Io>, Option<SystemTime>) {
+    let lifetime = circuit.and_then(|circuit| circuit.pool.lifetime);
+    let end = lifetime.and_then(|lifetime| wall.checked_add(lifetime));
+    let until = match (until, end) {
+        (Some(until), Some(end)) => Some(until.min(end)),
+        (until, end) => until.or(end),
+    };
+    let io = match place {
+        Some(place) => place.keep(io),
+        None => io,
+    };
+    (io, until)
+}
+
 /// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
 fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
-    let mut idle = bucket.borrow_mut();
+    let longest = bucket.longest();
+    let mut idle = bucket.idle.borrow_mut();
     let now = Instant::now();
     while let Some(mut candidate) = idle.pop() {
         let rested = candidate.rested(now);
         if rested >= limit {
             // The last one in is the youngest: nothing below it is better for this request.
-            if rested < POOL_IDLE {
+            if rested < longest {
                 idle.push(candidate);
             }
             return None;
@@ -248,14 +407,20 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
 }
 
 impl Shared {
+    /// Whether others wait for a connection, and nobody here does.
+    fn is_in_the_way(&self) -> bool {
+        self.dialling.available_permits() > 0
+            && self.circuit.borrow().as_ref().is_some_and(Circuit::is_waited_for)
+    }
+
     /// A connection with room for another stream. Closed ones are forgotten.
-    fn free(&self, wall: SystemTime) -> Option<Streams> {
+    fn free(&self, wall: SystemTime, most: usize) -> Option<Streams> {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
         connections
             .iter()
             .find(|Streams { connection, facts, .. }| {
-                facts.hold(wall) && connection.active() < STREAMS_PER_CONNECTION && connection.available() > 0
+                facts.hold(wall) && connection.active() < most && connection.available() > 0
             })
             .cloned()
     }
@@ -263,7 +428,7 @@ impl Shared {
 
 impl Lease {
     fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
-        Self { connection: Some(connection), facts, reused, home, retired: None }
+        Self { connection: Some(connection), facts, reused, home, retired: None, served: 1, circuit: None }
     }
 
     /// This side's address.
@@ -287,17 +452,23 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if let Some(circuit) = &self.circuit {
+            self.connection = None;
+            circuit.freed();
+            return;
+        }
         let (Some(Connection::H1(connection)), Some(home)) = (self.connection.take(), self.home.take())
         else {
             return;
         };
         // Whether the peer has closed it is looked at when it is needed again.
-        if !connection.is_idle() {
+        if !connection.is_idle() || self.served >= home.most_requests() || home.is_in_the_way() {
             return;
         }
-        let mut idle = home.borrow_mut();
+        let mut idle = home.idle.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            idle.push(Idle { connection, facts: self.facts, since: Instant::now() });
+            idle.push(Idle { connection, facts: self.facts, served: self.served, since: Instant::now() });
+            home.back.notify_one();
         }
     }
 }
@@ -332,12 +503,15 @@ mod tests {
             .detach();
             Ok(Dialled { io: Box::new(io), local: None, until: None, proof: None })
         };
-        pool.lease(&key(), rest, SystemTime::now(), dial).await.unwrap().reused
+        pool.lease(Wanted { key: &key(), rest, wall: SystemTime::now(), circuit: None }, dial)
+            .await
+            .unwrap()
+            .reused
     }
 
     fn let_rest(pool: &Pool, time: Duration) {
         for bucket in pool.single.borrow().values() {
-            for idle in bucket.borrow_mut().iter_mut() {
+            for idle in bucket.idle.borrow_mut().iter_mut() {
                 idle.since -= time;
             }
         }

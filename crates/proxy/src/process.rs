@@ -33,6 +33,7 @@ use tokio::sync::watch;
 
 use crate::admin;
 pub use crate::admin::Door;
+use crate::circuit::Gates;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
 use crate::limits::{CONNECTIONS, DRAIN, FILES_RESERVED, SETTLED, SWEEP_INTERVAL};
@@ -161,11 +162,11 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let connections = connections(files);
     let load = load(&registry, connections, budget.clone());
     let states = StateTable::new(began, fastrand::u64(..));
-    let _upstreams = Upstreams::new(&registry, Arc::clone(states.ejected()));
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
         discovery: discovery.clone(),
+        gates: Gates::new(Upstreams::new(&registry, Arc::clone(states.ejected()))),
         states,
         budget,
         retries: Retries::new(&registry),
@@ -305,9 +306,12 @@ async fn run_core(core: Rc<Core>, listeners: Vec<Listener>, bind: Option<IpAddr>
         task::spawn_local("listener", listener::gateway(Rc::clone(&core), Arc::clone(&local), bind)).detach();
     }
     let sweeping = async {
+        let mut squeezed = core.shared.gates.squeezed();
         loop {
-            tokio::time::sleep(SWEEP_INTERVAL).await;
-            core.pool.sweep(local.identities.epoch());
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_INTERVAL) => core.pool.sweep(local.identities.epoch()),
+                Ok(()) = squeezed.changed() => core.pool.yield_places(),
+            }
         }
     };
     tokio::select! {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_engine::breaker::Taken;
 use leno_engine::destination::{Cluster, Connect, Pick};
 use leno_engine::explain::Silent;
 use leno_engine::state::InFlight;
@@ -14,8 +15,9 @@ use leno_model::service::{Address, Endpoint};
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::EndpointUnit;
 
+use crate::circuit::Circuit;
 use crate::core::Core;
-use crate::dial::{Proxy, Purpose, Way};
+use crate::dial::{Dialled, Proxy, Purpose, Way, dial_with};
 use crate::limits::CONNECT;
 use crate::local::Local;
 use crate::pool::Key;
@@ -80,6 +82,10 @@ pub(crate) struct Chosen {
     pub(crate) target: SocketAddr,
     /// Counts the request in.
     pub(crate) in_flight: Option<InFlight>,
+    /// The destination's limits, where it has any.
+    pub(crate) circuit: Option<Circuit>,
+    /// The request's place among those.
+    _place: Option<Taken>,
     service: Option<Host>,
     outside: Option<Arc<str>>,
 }
@@ -121,12 +127,20 @@ pub(crate) fn choose(
 
 fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) -> Result<Chosen, Failure> {
     let host = cluster.host();
+    let limit = cluster.policy().connect_timeout.unwrap_or(CONNECT);
+    let circuit = Circuit::of(cluster, &core.shared.gates, limit);
+    let place = match &circuit {
+        Some(circuit) if matches!(spoken, Spoken::Http(_)) => circuit.request()?,
+        _ => None,
+    };
     let mut chosen = Chosen {
         way: Way::Plain(pick.target),
-        limit: cluster.policy().connect_timeout.unwrap_or(CONNECT),
+        limit,
         picked: Some(Picked::of(pick)),
         target: pick.target,
         in_flight: Some(pick.start()),
+        circuit,
+        _place: place,
         service: Some(host.host.clone()),
         outside: None,
     };
@@ -158,6 +172,8 @@ fn application(port: u16, declared: bool, ip: IpAddr) -> Chosen {
         picked: None,
         target: own,
         in_flight: None,
+        circuit: None,
+        _place: None,
         service: None,
         outside: None,
     }
@@ -179,6 +195,8 @@ fn external(address: SocketAddr, egress: Option<&(Address, SpiffeId)>) -> Chosen
         picked: None,
         target: address,
         in_flight: None,
+        circuit: None,
+        _place: None,
         service: None,
         outside: None,
     }
@@ -200,6 +218,12 @@ impl Chosen {
             protocol,
             outside: self.outside.clone(),
         }
+    }
+
+    /// Dials it.
+    pub(crate) async fn dial(&self, core: &Core, local: &Local) -> Result<Dialled, Failure> {
+        let keepalive = self.circuit.as_ref().and_then(|circuit| circuit.pool.keepalive);
+        dial_with(core, local, &self.way, self.limit, keepalive).await
     }
 
     /// The service by which it was chosen.

@@ -14,9 +14,8 @@ use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 
 use super::Forwarding;
-use crate::dial::dial;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
-use crate::pool::Lease;
+use crate::pool::{Lease, Wanted};
 use crate::upstream::Chosen;
 
 /// What a try is about.
@@ -96,8 +95,9 @@ impl Forwarding<'_> {
         let key = chosen.key(local, protocol);
         // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
         loop {
-            let dialling = async || dial(self.core, local, &chosen.way, chosen.limit).await;
-            let mut lease = self.core.pool.lease(&key, rest, local.wall(), dialling).await?;
+            let wanted = Wanted { key: &key, rest, wall: local.wall(), circuit: chosen.circuit.as_ref() };
+            let dialling = async || chosen.dial(self.core, local).await;
+            let mut lease = self.core.pool.lease(wanted, dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
                 // Left in the pool it could be the next one again.

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use leno_model::destination::{Balancer, TrafficPolicy};
 use leno_model::outlier::OutlierDetection;
+use leno_model::pool::ConnectionPool;
 use leno_model::service::{Protocol, Transport};
+use leno_runtime::task;
 use leno_wire::Unit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -45,8 +48,13 @@ fn ejecting() -> TrafficPolicy {
 }
 
 async fn status(proxy: SocketAddr) -> u16 {
+    status_of(proxy, "GET").await
+}
+
+async fn status_of(proxy: SocketAddr, method: &str) -> u16 {
     let mut stream = TcpStream::connect(proxy).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await.unwrap();
+    let request = format!("{method} / HTTP/1.1\r\nhost: app\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     soon(answer(&mut stream)).await.unwrap().0
 }
 
@@ -86,10 +94,131 @@ async fn an_endpoint_that_refuses_opaque_connections_is_ejected() {
     let mut failed = 0;
     for _ in 0..20 {
         let mut stream = TcpStream::connect(proxy).await.unwrap();
-        let mut echoed = [0; 4];
-        // A refused connection may be cut before or after this is written.
-        let _gone = stream.write_all(b"ping").await;
-        failed += u32::from(soon(stream.read_exact(&mut echoed)).await.is_err());
+        failed += u32::from(!echoes(&mut stream).await);
     }
     assert_eq!(failed, 3);
+}
+
+/// Answers requests one after the other, each after a while, and counts its connections.
+async fn slow(connections: Arc<AtomicU32>) -> SocketAddr {
+    serving([127, 0, 0, 1], move |mut stream| {
+        connections.fetch_add(1, Ordering::SeqCst);
+        async move {
+            while head(&mut stream).await.is_some() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+            }
+        }
+    })
+    .await
+}
+
+/// How many of requests at once are answered, and how many are refused.
+async fn at_once(proxy: SocketAddr, count: usize) -> (usize, usize) {
+    let requests: Vec<_> = (0..count).map(|_| task::spawn("request", status(proxy))).collect();
+    let (mut answered, mut refused) = (0, 0);
+    for request in requests {
+        match request.await.unwrap() {
+            200 => answered += 1,
+            503 => refused += 1,
+            other => panic!("{other}"),
+        }
+    }
+    (answered, refused)
+}
+
+fn limited(pool: ConnectionPool) -> TrafficPolicy {
+    TrafficPolicy { pool: Some(pool), ..TrafficPolicy::default() }
+}
+
+#[tokio::test]
+async fn requests_wait_for_the_only_connection_and_no_more_of_them_than_may() {
+    let world = World::new();
+    let connections = Arc::new(AtomicU32::new(0));
+    let app = slow(Arc::clone(&connections)).await;
+    let pool = ConnectionPool { connections: Some(1), pending: Some(2), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
+    assert_eq!(at_once(proxy, 6).await, (3, 3), "one is served and two wait");
+    assert_eq!(at_once(proxy, 3).await, (3, 0), "all places are free again");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn no_more_requests_than_may_are_under_way() {
+    let world = World::new();
+    let app = slow(Arc::default()).await;
+    let pool = ConnectionPool { requests: Some(2), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
+    assert_eq!(at_once(proxy, 5).await, (2, 3));
+    assert_eq!(at_once(proxy, 2).await, (2, 0));
+}
+
+#[tokio::test]
+async fn a_connection_carries_no_more_requests_than_it_may() {
+    let world = World::new();
+    let connections = Arc::new(AtomicU32::new(0));
+    let app = slow(Arc::clone(&connections)).await;
+    let pool = ConnectionPool { requests_per_connection: Some(2), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
+    for _ in 0..4 {
+        assert_eq!(status(proxy).await, 200);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn opaque_connections_beyond_the_limit_are_closed() {
+    let world = World::new();
+    let app = serving([127, 0, 0, 1], echo).await;
+    let pool = ConnectionPool { connections: Some(1), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Tcp, limited(pool), &[app]), 1).await;
+    let mut first = TcpStream::connect(proxy).await.unwrap();
+    assert!(echoes(&mut first).await);
+    assert!(!echoes(&mut TcpStream::connect(proxy).await.unwrap()).await);
+    assert!(echoes(&mut first).await, "the first goes on");
+    drop(first);
+    let again = async {
+        while !echoes(&mut TcpStream::connect(proxy).await.unwrap()).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(again).await;
+}
+
+async fn echoes(stream: &mut TcpStream) -> bool {
+    let mut echoed = [0; 4];
+    // What is closed may be so before or after this is written.
+    let _gone = stream.write_all(b"ping").await;
+    soon(stream.read_exact(&mut echoed)).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_silent_opaque_connection_is_cut_and_a_busy_one_is_not() {
+    let world = World::new();
+    let app = serving([127, 0, 0, 1], echo).await;
+    let idle = Duration::from_millis(800);
+    let pool = ConnectionPool { opaque_idle: Some(idle), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Tcp, limited(pool), &[app]), 1).await;
+    let mut stream = TcpStream::connect(proxy).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < idle * 2 {
+        assert!(echoes(&mut stream).await);
+        tokio::time::sleep(idle / 20).await;
+    }
+    let silent = Instant::now();
+    assert_eq!(soon(stream.read(&mut [0])).await.unwrap_or_default(), 0);
+    assert!(silent.elapsed() >= idle / 2, "{:?}", silent.elapsed());
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_may_be_closing_gives_its_place_to_what_can_not_be_repeated() {
+    let world = World::new();
+    let connections = Arc::new(AtomicU32::new(0));
+    let app = slow(Arc::clone(&connections)).await;
+    let pool = ConnectionPool { connections: Some(1), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
+    assert_eq!(status_of(proxy, "DELETE").await, 200);
+    tokio::time::sleep(leno_proxy::limits::POOL_IDLE_UNREPEATABLE).await;
+    assert_eq!(status_of(proxy, "DELETE").await, 200);
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
 }

@@ -5,9 +5,7 @@ use crate::table::{Field, Shape};
 
 const HASH: &str = "requests with the same key may go to different endpoints";
 const LOCALITY: &str = "endpoints are not preferred by where they run";
-const POOL: &str = "the limit is not kept yet";
-const IDLE: &str = "connections are kept as long as Leno's own settings say";
-const HTTP2: &str = "the destination is spoken to as the port's protocol says";
+const IDLE: &str = "dead peers are found by TCP keep-alive, not by pings";
 
 pub(super) const SPEC: &[Field] = &[
     Field::text("host"),
@@ -115,29 +113,26 @@ const CONNECTION_POOL: Field = Field::object(
             "tcp",
             &[
                 Field::duration("connectTimeout"),
-                Field::integer("maxConnections").not_in_effect(POOL),
-                Field::duration("idleTimeout").not_in_effect(IDLE),
-                Field::duration("maxConnectionDuration").not_in_effect(IDLE),
+                Field::integer("maxConnections"),
+                Field::duration("idleTimeout"),
+                Field::duration("maxConnectionDuration"),
                 Field::object(
                     "tcpKeepalive",
                     &[Field::integer("probes"), Field::duration("time"), Field::duration("interval")],
-                )
-                .not_in_effect(IDLE),
+                ),
             ],
         ),
         Field::object(
             "http",
             &[
-                Field::integer("http1MaxPendingRequests").not_in_effect(POOL),
-                Field::integer("http2MaxRequests").not_in_effect(POOL),
-                Field::integer("maxRequestsPerConnection").not_in_effect(POOL).unless("0"),
+                Field::integer("http1MaxPendingRequests"),
+                Field::integer("http2MaxRequests"),
+                Field::integer("maxRequestsPerConnection"),
                 Field::integer("maxRetries"),
-                Field::integer("maxConcurrentStreams").not_in_effect(POOL),
-                Field::duration("idleTimeout").not_in_effect(IDLE),
-                Field::choice("h2UpgradePolicy", &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"])
-                    .not_in_effect(HTTP2)
-                    .unless("DEFAULT"),
-                Field::boolean("useClientProtocol").not_in_effect(HTTP2).unless("false"),
+                Field::integer("maxConcurrentStreams"),
+                Field::duration("idleTimeout"),
+                Field::choice("h2UpgradePolicy", &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]),
+                Field::boolean("useClientProtocol"),
                 Field::object("http2KeepAlive", &[Field::duration("interval"), Field::duration("timeout")])
                     .not_in_effect(IDLE),
             ],
