@@ -3,6 +3,8 @@
 //! A way is tried once; whether another endpoint is tried is decided by the caller. Every step is bounded by the
 //! caller's connect timeout.
 
+mod race;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -201,25 +203,14 @@ async fn native(
 }
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
-/// workload's own address alone, or peers could reach what listens on loopback for good reason.
+/// workload's own address alone, or peers could reach what listens on loopback for good reason. An address that doesn't
+/// answer keeps nobody waiting for the next.
 async fn application(own: SocketAddr, declared: bool, socket: SocketSettings) -> Result<Dialled, Failure> {
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let loopback = loopback.map(|ip| SocketAddr::new(ip, own.port()));
-    let mut last = Failure::ConnectFailed;
-    for address in loopback.into_iter().filter(|_| declared).chain([own]) {
-        match tcp(address, socket).await {
-            Ok(stream) => {
-                return Ok(Dialled {
-                    local: stream.local_addr().ok(),
-                    io: Box::new(stream),
-                    until: None,
-                    proof: None,
-                });
-            }
-            Err(failure) => last = failure,
-        }
-    }
-    Err(last)
+    let addresses: Vec<_> = loopback.into_iter().filter(|_| declared).chain([own]).collect();
+    let stream = race::race(&addresses, |address| tcp(address, socket)).await?;
+    Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
 }
 
 impl Proxy {

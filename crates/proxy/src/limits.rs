@@ -20,6 +20,9 @@ pub const DISCOVERY: Duration = Duration::from_secs(5);
 /// Default time to connect to an endpoint (Istio's `connectTimeout`).
 pub const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long an attempt to connect is under way before the next address is tried beside it (RFC 8305 §8).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
 /// How long a pooled upstream connection may idle. Shorter than any server's usual idle timeout.
 pub const POOL_IDLE: Duration = Duration::from_secs(60);
 
