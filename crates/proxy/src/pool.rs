@@ -165,7 +165,7 @@ struct Streams {
 }
 
 impl Streams {
-    fn lease(self, reused: bool, circuit: Option<&Circuit>) -> Lease {
+    fn lease(self, reused: bool, circuit: Option<&Circuit>, shared: &Rc<Shared>) -> Lease {
         self.served.set(self.served.get().saturating_add(1));
         let most = circuit.and_then(|circuit| circuit.pool.requests_per_connection);
         if most.is_some_and(|most| self.served.get() >= most) {
@@ -173,7 +173,7 @@ impl Streams {
         }
         let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
         lease.retired = Some(self.retired);
-        lease.circuit = circuit.cloned();
+        lease.shared = circuit.map(|_| Rc::clone(shared));
         lease
     }
 }
@@ -190,8 +190,8 @@ pub(crate) struct Lease {
     retired: Option<Rc<Cell<bool>>>,
     /// Requests of an HTTP/1 connection, this one included.
     served: u32,
-    /// The limits of an HTTP/2 connection.
-    circuit: Option<Circuit>,
+    /// Whom an HTTP/2 connection belongs to, where there are limits.
+    shared: Option<Rc<Shared>>,
 }
 
 impl Pool {
@@ -282,11 +282,11 @@ impl Pool {
         let most = most.map_or(STREAMS_PER_CONNECTION, |most| STREAMS_PER_CONNECTION.min(most as usize));
         let free = || shared.free(wall, most);
         if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit));
+            return Ok(kept.lease(true, circuit, &shared));
         }
         let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
         if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit));
+            return Ok(kept.lease(true, circuit, &shared));
         }
         if let Some((at, failure)) = shared.failed.get()
             && at >= asked
@@ -304,7 +304,7 @@ impl Pool {
                 Some(wait) => wait.changed(&Notify::new()).await?,
             }
             if let Some(kept) = free() {
-                return Ok(kept.lease(true, Some(circuit)));
+                return Ok(kept.lease(true, Some(circuit), &shared));
             }
         };
         drop(wait);
@@ -321,7 +321,7 @@ impl Pool {
             served: Rc::default(),
         };
         shared.connections.borrow_mut().push(made.clone());
-        Ok(made.lease(false, circuit))
+        Ok(made.lease(false, circuit, &shared))
     }
 
     /// Drops every idle connection that is kept for one request at a time; whether there was one.
@@ -407,6 +407,15 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
 }
 
 impl Shared {
+    /// A stream has ended: who waits here may have its room, and who waits elsewhere the connection's place.
+    fn came_back(&self) {
+        if self.is_in_the_way() {
+            let _closing = self.connections.take();
+        } else if let Some(circuit) = &*self.circuit.borrow() {
+            circuit.freed();
+        }
+    }
+
     /// Whether others wait for a connection, and nobody here does.
     fn is_in_the_way(&self) -> bool {
         self.dialling.available_permits() > 0
@@ -428,7 +437,7 @@ impl Shared {
 
 impl Lease {
     fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
-        Self { connection: Some(connection), facts, reused, home, retired: None, served: 1, circuit: None }
+        Self { connection: Some(connection), facts, reused, home, retired: None, served: 1, shared: None }
     }
 
     /// This side's address.
@@ -452,9 +461,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(circuit) = &self.circuit {
+        if let Some(shared) = self.shared.take() {
             self.connection = None;
-            circuit.freed();
+            shared.came_back();
             return;
         }
         let (Some(Connection::H1(connection)), Some(home)) = (self.connection.take(), self.home.take())

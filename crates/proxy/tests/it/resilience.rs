@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use leno_model::destination::{Balancer, TrafficPolicy};
 use leno_model::outlier::OutlierDetection;
-use leno_model::pool::ConnectionPool;
+use leno_model::pool::{ConnectionPool, Upgrade};
 use leno_model::service::{Protocol, Transport};
 use leno_runtime::task;
 use leno_wire::Unit;
@@ -221,4 +221,90 @@ async fn a_kept_connection_that_may_be_closing_gives_its_place_to_what_can_not_b
     tokio::time::sleep(leno_proxy::limits::POOL_IDLE_UNREPEATABLE).await;
     assert_eq!(status_of(proxy, "DELETE").await, 200);
     assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+/// Speaks HTTP/2 only, answers each request after a while, and counts its connections.
+async fn slow_http2(connections: Arc<AtomicU32>) -> SocketAddr {
+    serving([127, 0, 0, 1], move |stream| {
+        connections.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+            while let Some(Ok((_request, mut respond))) = connection.accept().await {
+                task::spawn("answer", async move {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    let _gone = respond.send_response(http::Response::new(()), true);
+                })
+                .detach();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn streams_wait_for_room_on_the_only_connection() {
+    let world = World::new();
+    let connections = Arc::new(AtomicU32::new(0));
+    let app = slow_http2(Arc::clone(&connections)).await;
+    let pool = ConnectionPool {
+        connections: Some(1),
+        pending: Some(3),
+        streams: Some(1),
+        // The port says no more than HTTP.
+        upgrade: Some(Upgrade::Http2),
+        ..ConnectionPool::default()
+    };
+    let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
+    assert_eq!(at_once(proxy, 3).await, (3, 0));
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_http2_connection_is_replaced_after_so_many_requests() {
+    let world = World::new();
+    let connections = Arc::new(AtomicU32::new(0));
+    let app = slow_http2(Arc::clone(&connections)).await;
+    let pool = ConnectionPool { requests_per_connection: Some(2), ..ConnectionPool::default() };
+    let proxy = world.web(service_of(Protocol::Http2, limited(pool), &[app]), 1).await;
+    for _ in 0..4 {
+        assert_eq!(status(proxy).await, 200);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
+/// Cores share nothing but the count: one's idle connection must not keep another's request waiting.
+#[tokio::test]
+async fn all_cores_together_keep_the_limit_and_none_starves() {
+    for protocol in [Protocol::Http, Protocol::Http2] {
+        let mut world = World::new();
+        world.cores = 3;
+        let (open, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let counted = (Arc::clone(&open), Arc::clone(&most));
+        let app = serving([127, 0, 0, 1], move |stream| {
+            let (open, most) = (Arc::clone(&counted.0), Arc::clone(&counted.1));
+            async move {
+                most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                match protocol {
+                    Protocol::Http2 => echo_http2(stream).await,
+                    _ => mirror(stream).await,
+                }
+                open.fetch_sub(1, Ordering::SeqCst);
+            }
+        })
+        .await;
+        let pool = ConnectionPool { connections: Some(1), ..ConnectionPool::default() };
+        let proxy = world.web(service_of(protocol, limited(pool), &[app]), 1).await;
+        for _ in 0..5 {
+            assert_eq!(at_once(proxy, 12).await, (12, 0), "{protocol:?}");
+        }
+        // The app hears of a closed connection a little after the next was made.
+        assert!(most.load(Ordering::SeqCst) <= 2, "{protocol:?} {most:?}");
+    }
+}
+
+async fn echo_http2(stream: TcpStream) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((_request, mut respond))) = connection.accept().await {
+        let _gone = respond.send_response(http::Response::new(()), true);
+    }
 }

@@ -100,6 +100,8 @@ pub(crate) struct World {
     catalogs: watch::Sender<Arc<dyn Catalog>>,
     hub: Hub,
     directory: PathBuf,
+    /// Of each proxy that is started.
+    pub(crate) cores: usize,
 }
 
 impl World {
@@ -115,6 +117,7 @@ impl World {
             catalogs,
             hub: Hub::new(receiver, Arc::new(Nobody)),
             directory,
+            cores: 1,
         };
         let mut settings = MeshSettings::new(DOMAIN.parse().unwrap());
         settings.ranges = vec!["240.0.0.0/8".parse().unwrap()];
@@ -219,7 +222,7 @@ impl World {
             dns: Vec::new(),
             admin: vec![self.admin(account)],
             vault: None,
-            cores: 1,
+            cores: self.cores,
             access: None,
             seed: None,
         };
