@@ -85,6 +85,10 @@ impl Tries<'_> {
                         in_flight.finish(Instant::now(), Outcome::Failed);
                     }
                     let end = retry::End::Failed(failure, progress);
+                    // A destination's own limit is no less reached at once after.
+                    if failure == Failure::Overflow && chosen.circuit.is_some() {
+                        return self.fail(record, reply, failure, end.is_unprocessed());
+                    }
                     let Some(pause) = self.judge(record, head, end) else {
                         return self.fail(record, reply, failure, end.is_unprocessed());
                     };

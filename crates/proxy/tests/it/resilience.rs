@@ -80,6 +80,9 @@ async fn an_endpoint_that_answers_with_errors_is_ejected() {
         errors += u32::from(status(proxy).await == 500);
     }
     assert_eq!((errors, asked.load(Ordering::SeqCst)), (3, 3), "three errors in a row, and no more");
+    world.counted("web", "leno_outlier_ejections_total", &[], 1.0).await;
+    let shown = world.admin_page("web", "/config").await;
+    assert!(shown.contains("\"ejected\": {\n            \"80\": "), "{shown}");
 }
 
 #[tokio::test]
@@ -139,6 +142,8 @@ async fn requests_wait_for_the_only_connection_and_no_more_of_them_than_may() {
     let pool = ConnectionPool { connections: Some(1), pending: Some(2), ..ConnectionPool::default() };
     let proxy = world.web(service_of(Protocol::Http, limited(pool), &[app]), 1).await;
     assert_eq!(at_once(proxy, 6).await, (3, 3), "one is served and two wait");
+    world.counted("web", "leno_upstream_overflows_total", &[("limit", "pending")], 3.0).await;
+    world.counted("web", "istio_requests_total", &[("response_flags", "UO")], 3.0).await;
     assert_eq!(at_once(proxy, 3).await, (3, 0), "all places are free again");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }

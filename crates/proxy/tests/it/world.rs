@@ -237,12 +237,18 @@ impl World {
         Door::Operator(std::os::unix::net::UnixListener::bind(path).unwrap())
     }
 
+    /// What the proxy of a service account shows to its operator, head and all.
+    pub(crate) async fn admin_page(&self, account: &str, path: &str) -> String {
+        let socket = self.path(&format!("{account}-admin.sock"));
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        String::from_utf8(rest(&mut stream).await).unwrap()
+    }
+
     /// What the proxy of a service account counts, summed over the series of `name` with all of these labels.
     pub(crate) async fn count(&self, account: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let path = self.path(&format!("{account}-admin.sock"));
-        let mut stream = UnixStream::connect(path).await.unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
-        let text = String::from_utf8(rest(&mut stream).await).unwrap();
+        let text = self.admin_page(account, "/metrics").await;
         let wanted: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
         let is_wanted = |line: &&str| {
             let series = line.split([' ', '{']).next();
