@@ -125,13 +125,6 @@ impl Circuit {
         self.pool.connections.is_some() && self.breaker.count(Resource::Pending) > 0
     }
 
-    /// A stream of a connection has ended: who waits for a connection may use it.
-    pub(crate) fn freed(&self) {
-        if self.pool.connections.is_some() {
-            self.gates.freed(&self.breaker);
-        }
-    }
-
     /// How long a kept connection may have rested for a request that allows for `rest`, of the usual `longest`.
     pub(crate) fn rest(&self, rest: Duration, longest: Duration) -> Duration {
         match self.pool.http_idle {

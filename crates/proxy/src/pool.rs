@@ -151,6 +151,8 @@ struct Shared {
     used: Cell<Instant>,
     /// The limits by which it was used last.
     circuit: RefCell<Option<Circuit>>,
+    /// A stream has ended.
+    room: Notify,
 }
 
 /// One HTTP/2 connection.
@@ -271,6 +273,7 @@ impl Pool {
                 failed: Cell::new(None),
                 used: Cell::new(Instant::now()),
                 circuit: RefCell::default(),
+                room: Notify::new(),
             })
         }));
         let asked = Instant::now();
@@ -301,7 +304,7 @@ impl Pool {
             }
             match &wait {
                 None => wait = Some(circuit.wait()?),
-                Some(wait) => wait.changed(&Notify::new()).await?,
+                Some(wait) => wait.changed(&shared.room).await?,
             }
             if let Some(kept) = free() {
                 return Ok(kept.lease(true, Some(circuit), &shared));
@@ -411,8 +414,8 @@ impl Shared {
     fn came_back(&self) {
         if self.is_in_the_way() {
             let _closing = self.connections.take();
-        } else if let Some(circuit) = &*self.circuit.borrow() {
-            circuit.freed();
+        } else {
+            self.room.notify_one();
         }
     }
 
