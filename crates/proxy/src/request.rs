@@ -173,3 +173,19 @@ async fn until(deadline: Pin<&mut Option<Sleep>>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, R>(_: impl FnOnce(A, B, C, D) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// What a request takes while it is served, beside its buffers. It is moved when it begins, so its size is time.
+    #[test]
+    fn a_request_stays_small() {
+        let bytes = size(serve);
+        assert!(bytes <= 6_800, "{bytes} bytes: beyond the allocator's class of 7 KiB");
+    }
+}

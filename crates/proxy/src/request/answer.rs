@@ -33,11 +33,11 @@ impl Forwarding<'_> {
         self,
         record: &mut Record,
         request: &RequestHead,
-        answered: Answered,
+        answered: Box<Answered>,
         reply: Reply,
         deadline: Pin<&mut Option<Sleep>>,
     ) {
-        let Answered { mut head, incoming, sent, in_flight } = answered;
+        let Answered { mut head, incoming, sent, in_flight } = *answered;
         let now = Instant::now();
         let service_time = now.saturating_duration_since(sent.at);
         learn(in_flight.as_ref(), &head, now, service_time);
@@ -51,7 +51,7 @@ impl Forwarding<'_> {
         let tunnels = is_tunnel(request, head.status());
         let outgoing = reply.head(head);
         if tunnels {
-            return self.tunnel(record, request, sent, incoming, outgoing).await;
+            return Box::pin(self.tunnel(record, request, sent, incoming, outgoing)).await;
         }
         self.relay(record, request, sent, incoming, outgoing, deadline).await;
     }

@@ -96,7 +96,8 @@ impl Forwarding<'_> {
         // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
         loop {
             let wanted = Wanted { key: &key, rest, wall: local.wall(), circuit: chosen.circuit.as_ref() };
-            let dialling = async || chosen.dial(self.core, local).await;
+            // In a box, or every request would hold the room of a handshake.
+            let dialling = async || Box::pin(chosen.dial(self.core, local)).await;
             let mut lease = self.core.pool.lease(wanted, dialling).await?;
             match lease.connection()?.send(head).await {
                 Ok((outgoing, response)) => return Ok((lease, outgoing, response)),

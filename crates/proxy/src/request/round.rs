@@ -29,9 +29,9 @@ use crate::upstream::{self, Chosen, Spoken};
 /// What came of a round.
 pub(super) enum Round {
     /// The head of an answer.
-    Answer(Box<Begun>, Chosen),
+    Answer(Box<Begun>, Box<Chosen>),
     /// No answer.
-    Failed(Failure, Progress, Chosen),
+    Failed(Failure, Progress, Box<Chosen>),
     /// There is nobody to answer any more.
     Over(Failure),
     /// No endpoint's doing; the client is told.
@@ -101,10 +101,11 @@ impl Tries<'_> {
     }
 
     /// Chooses the endpoint of the next try, and says so on the request and in the record.
-    fn choose(&mut self, record: &mut Record, head: &mut RequestHead) -> Result<Chosen, Failure> {
+    fn choose(&mut self, record: &mut Record, head: &mut RequestHead) -> Result<Box<Chosen>, Failure> {
         let (core, plan) = (self.on.core, self.on.plan);
         self.count += 1;
-        let chosen = upstream::choose(core, &plan.to, Spoken::Http(self.protocol(head)), &self.failed)?;
+        let spoken = Spoken::Http(self.protocol(head));
+        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, &self.failed)?);
         self.on.path.chosen(core, &chosen, record);
         record.upstream(chosen.target, None, || plan.to.to_string());
         let left = nearest([self.left(), self.terms.per_try]);
@@ -142,7 +143,7 @@ impl Tries<'_> {
         rest: Duration,
         reply: &mut Reply,
         mut deadline: Pin<&mut Option<Sleep>>,
-    ) -> (Event<End>, Option<Chosen>) {
+    ) -> (Event<End>, Option<Box<Chosen>>) {
         let (interim, is_sent) = (Interim::default(), Cell::new(false));
         let protocol = self.protocol(head);
         let tally = record.request_tally();
@@ -158,45 +159,56 @@ impl Tries<'_> {
         if !matches!(event, Event::Timer) {
             return (event, None);
         }
-        let second = if is_due { self.second(chosen, protocol) } else { None };
-        timer.set(self.terms.per_try.filter(|_| is_due).map(tokio::time::sleep));
-        let Some(second) = second else {
-            if !is_due {
-                return (timed_out(&is_sent), None);
-            }
-            let event = watch.until_end(first, deadline, timer).await;
-            return (if matches!(event, Event::Timer) { timed_out(&is_sent) } else { event }, None);
+        if !is_due {
+            return (timed_out(&is_sent), None);
+        }
+        // In a box, or every request would hold the room of a second try.
+        Box::pin(self.hedged(head, what, first, watch, deadline, timer)).await
+    }
+
+    /// Goes on with a first try that takes long, with a second one beside it where that may be.
+    async fn hedged(
+        &mut self,
+        head: &RequestHead,
+        what: Attempt<'_>,
+        first: Pin<&mut impl Future<Output = End>>,
+        mut watch: Watch<'_>,
+        deadline: Pin<&mut Option<Sleep>>,
+        mut timer: Pin<&mut Option<Sleep>>,
+    ) -> (Event<End>, Option<Box<Chosen>>) {
+        timer.set(self.terms.per_try.map(tokio::time::sleep));
+        let in_time = |event| if matches!(event, Event::Timer) { timed_out(what.is_sent) } else { event };
+        let Some(second) = self.second(what.chosen, what.protocol) else {
+            return (in_time(watch.until_end(first, deadline, timer).await), None);
         };
         let mut again = head.clone();
         let left = nearest([self.left(), self.terms.per_try]);
         hints::mark_try(self.on.path, &self.on.plan.to, &mut again, self.count, left, self.is_grpc_timed);
         let beside = leno_http::relay::Tally::default();
-        let what = Attempt { head: &again, chosen: &second, tally: &beside, ..what };
+        let other = Attempt { head: &again, chosen: &second, tally: &beside, ..what };
         let began = Instant::now();
         let event = {
-            // In a box, or every request would hold the room of a second try.
-            let mut other: Pin<Box<dyn Future<Output = End> + '_>> =
-                Box::pin(self.on.attempt(what, self.body.take()));
-            let racing = pin!(hedge::race(first, other.as_mut(), |_, end| self.is_good(end)));
-            watch.until_end(racing, deadline, timer).await
+            let other = pin!(self.on.attempt(other, self.body.take()));
+            let mut racing = pin!(hedge::race(first, other, |_, end| self.is_good(end)));
+            watch.until_end(racing.as_mut(), deadline, timer).await
         };
         match event {
             Event::End((Which::First, end)) => (Event::End(end), None),
             Event::End((Which::Second, end)) => {
-                let slow = began.elapsed().saturating_add(hedge_after.unwrap_or_default());
-                if let Some(in_flight) = &chosen.in_flight {
+                let slow = began.elapsed().saturating_add(self.terms.hedge_after.unwrap_or_default());
+                if let Some(in_flight) = &what.chosen.in_flight {
                     in_flight.learn(Instant::now(), Outcome::Answered(slow));
                 }
                 (Event::End(end), Some(second))
             }
             Event::Over(failure) => (Event::Over(failure), None),
             Event::Refused(failure) => (Event::Refused(failure), None),
-            Event::Timer => (timed_out(&is_sent), None),
+            Event::Timer => (timed_out(what.is_sent), None),
         }
     }
 
     /// Chooses a second endpoint, if a second try may start now.
-    fn second(&mut self, first: &Chosen, protocol: Protocol) -> Option<Chosen> {
+    fn second(&mut self, first: &Chosen, protocol: Protocol) -> Option<Box<Chosen>> {
         let complete = self.body.is_complete();
         let permit = retry::hedge(self.terms, self.count, complete, self.purse(), Instant::now()).ok()?;
         let mut failed = self.failed.clone();
@@ -206,7 +218,7 @@ impl Tries<'_> {
         self.permit = permit;
         self.count += 1;
         self.on.core.shared.retries.hedged.inc();
-        Some(second)
+        Some(Box::new(second))
     }
 
     /// Whether a try's end is an answer that the policy finds nothing wrong with.

@@ -71,12 +71,16 @@ impl Tries<'_> {
         loop {
             let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
             let pause = match round {
-                Round::Answer(begun, chosen) => match self.judge_answer(record, head, &begun, &chosen) {
+                Round::Answer(begun, mut chosen) => match self.judge_answer(record, head, &begun, &chosen) {
                     Some(pause) => {
                         self.leave(&chosen, &begun);
                         pause
                     }
-                    None => return self.answer(record, head, *begun, chosen, reply, deadline).await,
+                    None => {
+                        let answered = self.settled(record, *begun, &mut chosen);
+                        let seen = self.came.unwrap_or(head);
+                        return self.on.answer(record, seen, answered, reply, deadline).await;
+                    }
                 },
                 Round::Failed(failure, progress, mut chosen) => {
                     // What this proxy's own limits refuse says nothing about the endpoint.
@@ -193,21 +197,12 @@ impl Tries<'_> {
         self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
     }
 
-    async fn answer(
-        self,
-        record: &mut Record,
-        head: &RequestHead,
-        begun: Begun,
-        mut chosen: Chosen,
-        reply: Reply,
-        deadline: Pin<&mut Option<Sleep>>,
-    ) {
+    /// The answer that counts.
+    fn settled(&self, record: &mut Record, begun: Begun, chosen: &mut Chosen) -> Box<Answered> {
         self.body.release();
         record.upstream_local(begun.sent.lease.local());
-        let Begun { head: answer, incoming, sent, .. } = begun;
-        let answered = Answered { head: answer, incoming, sent, in_flight: chosen.in_flight.take() };
-        let seen = self.came.unwrap_or(head);
-        self.on.answer(record, seen, answered, reply, deadline).await;
+        let Begun { head, incoming, sent, .. } = begun;
+        Box::new(Answered { head, incoming, sent, in_flight: chosen.in_flight.take() })
     }
 
     /// Answers from the failure table. A proxy of the mesh is told where nothing was processed.
