@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use leno_engine::deadline::nearest;
 use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript, Tries};
 use leno_engine::retry::{Repeatable, Terms};
 use leno_http::head::{RequestHead, Scheme};
@@ -240,8 +241,15 @@ pub(crate) async fn explain(
             explanation.destination = Some(plan.to.to_string());
             let wishes = hints::take(&path, &mut head);
             let rule = view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
-            Terms::new(&plan.settings, head.method(), rule, wishes.as_deref()).tell(&mut transcript);
-            let sent = plan.edit(&mut head).map(|()| explanation.request = Some(Sent::new(&head)));
+            let mut terms = Terms::new(&plan.settings, head.method(), rule, wishes.as_deref());
+            let grpc = hints::grpc_deadline(&head);
+            terms.timeout = nearest([terms.timeout, grpc]);
+            terms.tell(&mut transcript);
+            let left = nearest([terms.timeout, terms.per_try]);
+            let sent = plan.edit(&mut head).map(|()| {
+                hints::mark_try(&path, &plan.to, &mut head, 1, left, grpc.is_some());
+                explanation.request = Some(Sent::new(&head));
+            });
             if let Err(failure) = sent.and_then(|()| explanation.choose(&plan.to, draw, &mut transcript)) {
                 explanation.fails(failure);
             }

@@ -45,12 +45,12 @@ pub(crate) fn take(path: &Path, head: &mut RequestHead) -> Option<Box<Wishes>> {
 }
 
 /// How long a gRPC client waits.
-pub(super) fn grpc_deadline(head: &RequestHead) -> Option<Duration> {
+pub(crate) fn grpc_deadline(head: &RequestHead) -> Option<Duration> {
     head.fields().get(GRPC_TIMEOUT).filter(|_| head.is_grpc()).and_then(deadline::read_grpc)
 }
 
 /// Says on a request which try it is, and how long its sender waits. `left` is the time for the try.
-pub(super) fn mark_try(
+pub(crate) fn mark_try(
     path: &Path,
     to: &To<'_>,
     head: &mut RequestHead,
