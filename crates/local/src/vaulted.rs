@@ -52,6 +52,8 @@ pub(crate) async fn attend(
     };
     match trouble {
         None => end,
+        // It ended by itself, and its end of the stream with it.
+        Some(_) if end.starts_with("exited") => end,
         Some(error) => format!("{end} because of its vault: {}", crate::error_chain(&error)),
     }
 }

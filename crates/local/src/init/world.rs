@@ -43,6 +43,11 @@ impl<T> Context<T> for io::Result<T> {
     }
 }
 
+/// What `share` names and can't be found, with what to do about it.
+fn missing(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{error}; create it, or take it out of `share`"))
+}
+
 /// Devices that every program may expect.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -168,7 +173,7 @@ fn open_exposed(init: &Init, private: &BTreeSet<PathBuf>) -> Result<Vec<Exposed>
     covered.insert(PathBuf::from("/dev"));
     let mut exposed = Vec::new();
     for path in &init.world.shared {
-        let real = path.canonicalize().at("share", path)?;
+        let real = path.canonicalize().map_err(|error| missing(&error)).at("share", path)?;
         if is_below(&real, &covered) {
             let source = Source::open(&real).at("share", path)?;
             exposed.push(Exposed { path: real, source, read_only: false });

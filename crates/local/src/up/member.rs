@@ -335,7 +335,7 @@ pub(super) async fn with_last_words(end: String, words: Task<()>, log: &Shared<R
     if read.is_err() || !end.starts_with("exited") {
         return end;
     }
-    match log.borrow().last(Stream::Sidecar) {
+    match log.borrow().last_words(Stream::Sidecar) {
         Some(last) => format!("{end}: {last}"),
         None => end,
     }

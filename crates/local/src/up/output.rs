@@ -80,9 +80,19 @@ impl Ring {
         }
     }
 
-    /// The last line from this stream.
-    pub(super) fn last(&self, stream: Stream) -> Option<&str> {
-        self.lines.iter().rev().find(|(_, line)| line.stream == stream).map(|(_, line)| line.text.as_str())
+    /// What came last from this stream: a line, with those below it that are indented, as errors have their causes and
+    /// remedies.
+    pub(super) fn last_words(&self, stream: Stream) -> Option<String> {
+        let lines = self.lines.iter().rev().map(|(_, line)| line).filter(|line| line.stream == stream);
+        let mut words = Vec::new();
+        for line in lines {
+            words.push(line.text.trim_start().trim_start_matches("error: "));
+            if !line.text.starts_with("  ") {
+                break;
+            }
+        }
+        words.reverse();
+        if words.is_empty() { None } else { Some(words.join("; ")) }
     }
 
     /// The lines after the first `seen` ones, and how many of those were forgotten meanwhile.
@@ -246,6 +256,26 @@ mod tests {
         assert_eq!(after(89), (1, Some(90), 10));
         assert_eq!(after(98), (0, Some(98), 2));
         assert_eq!(after(100), (0, None, 0));
+    }
+
+    #[test]
+    fn last_words_are_a_line_with_what_is_indented_below_it() {
+        let line = |stream, text: &str| Line { source: "a".into(), stream, text: text.into() };
+        let mut ring = Ring::default();
+        assert_eq!(ring.last_words(Stream::Sidecar), None);
+        let lines = [
+            (Stream::Sidecar, "starting"),
+            (Stream::Sidecar, "error: cannot listen on 127.0.0.1:80"),
+            (Stream::Stdout, "hi"),
+            (Stream::Sidecar, "  because: Address already in use"),
+            (Stream::Sidecar, "  help: choose another"),
+        ];
+        for (number, (stream, text)) in (0..).zip(lines) {
+            ring.push(number, line(stream, text));
+        }
+        let expected = "cannot listen on 127.0.0.1:80; because: Address already in use; help: choose another";
+        assert_eq!(ring.last_words(Stream::Sidecar).as_deref(), Some(expected));
+        assert_eq!(ring.last_words(Stream::Stdout).as_deref(), Some("hi"));
     }
 
     #[test]
