@@ -27,6 +27,7 @@ use crate::inbound::InboundPath;
 use crate::local::Local;
 use crate::outbound::{Dialled, OutboundPath};
 use crate::path::{Decided, Decision, Path};
+use crate::refused::Refused;
 use crate::request::hints;
 use crate::resolve;
 use crate::upstream::To;
@@ -225,6 +226,7 @@ pub(crate) async fn explain(
         }
     };
     if let Err(failure) = path.prepare(core, &mut head) {
+        explanation.details = Some(Refused::head(&head, failure).details());
         explanation.fails(failure);
         return Ok(explanation);
     }

@@ -4,7 +4,10 @@
 use std::fmt::Display;
 use std::time::Instant;
 
+use leno_http::head::RequestHead;
+use leno_http::normalize::{self, PathMode};
 use leno_model::failure::Failure;
+use leno_model::request::RequestView;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security};
 
@@ -30,6 +33,20 @@ impl From<Failure> for Refused {
 impl Refused {
     pub(crate) fn because(failure: Failure, why: impl Display) -> Self {
         Self { failure, why: why.to_string() }
+    }
+
+    /// A request whose head can't be made trustworthy, with the rule that its path breaks.
+    pub(crate) fn head(head: &RequestHead, failure: Failure) -> Self {
+        let rejected = normalize::path(head.path(), PathMode::default()).err();
+        match rejected.filter(|_| failure == Failure::PathRejected) {
+            Some(rejected) => Self::because(failure, rejected),
+            None => failure.into(),
+        }
+    }
+
+    /// What exactly was wrong, where more is known than the failure says.
+    pub(crate) fn why(&self) -> Option<&str> {
+        Some(self.why.as_str()).filter(|why| !why.is_empty())
     }
 
     /// As Envoy writes details: one word, so that a log's line can be divided at blanks.

@@ -22,9 +22,8 @@ use leno_engine::explain::Silent;
 use leno_engine::retry::Terms;
 use leno_http::exchange::{Exchange, Incoming, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
-use leno_http::normalize::{self, PathMode};
 use leno_model::failure::Failure;
-use leno_model::request::RequestView;
+use leno_model::request::RequestView as _;
 use leno_model::route::HeaderEdits;
 use tokio::time::Sleep;
 
@@ -77,13 +76,11 @@ fn refuse(record: &mut Record, reply: Reply, failure: Failure) {
 
 /// Answers a request whose head can't be made trustworthy, with the rule that its path breaks.
 fn refuse_head(record: &mut Record, reply: Reply, head: &RequestHead, failure: Failure) {
-    let rejected = normalize::path(head.path(), PathMode::default()).err();
-    let Some(rejected) = rejected.filter(|_| failure == Failure::PathRejected) else {
-        return refuse(record, reply, failure);
-    };
+    let refused = Refused::head(head, failure);
+    let Some(why) = refused.why() else { return refuse(record, reply, failure) };
     record.failed(failure);
-    record.details(Refused::because(failure, rejected).details());
-    reply.local_because(failure, record.is_grpc(), &rejected.to_string());
+    record.details(refused.details());
+    reply.local_because(failure, record.is_grpc(), why);
 }
 
 /// Answers as a rule says.

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Incoming, Outgoing, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
@@ -89,11 +90,27 @@ impl Forwarding<'_> {
             BodyEnd::Complete => {}
             BodyEnd::Aborted(failure) => {
                 record.failed(failure);
-                outgoing.abort(failure);
+                match trailers(failure).filter(|_| record.is_grpc()) {
+                    Some(trailers) => outgoing.trailers(trailers),
+                    None => outgoing.abort(failure),
+                }
             }
             BodyEnd::Stopped(failure) => record.failed(failure),
         }
     }
+}
+
+/// How a gRPC answer ends that has begun when its time is over: as its client would have ended it.
+fn trailers(failure: Failure) -> Option<HeaderMap> {
+    let row = failure.row();
+    if row.grpc != grpc::DEADLINE_EXCEEDED {
+        return None;
+    }
+    let message = HeaderValue::from_static(row.body);
+    Some(HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from(u16::from(row.grpc))),
+        (HeaderName::from_static("grpc-message"), message),
+    ]))
 }
 
 /// Tells the balancer and outlier detection how the endpoint did.

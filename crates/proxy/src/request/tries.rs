@@ -99,7 +99,9 @@ impl Tries<'_> {
                     self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
                     pause
                 }
-                Round::Over(failure) => return record.failed(failure),
+                // Who broke the protocol is told, who left can't be.
+                Round::Over(failure) if failure.row().http == 0 => return record.failed(failure),
+                Round::Over(failure) => return refuse(record, reply, failure),
                 Round::Refused(failure) => return refuse(record, reply, failure),
             };
             record.request_tally().restart();
