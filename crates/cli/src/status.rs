@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::finding::Finding;
 use crate::mesh::Named;
 use crate::output::{self, Format};
+use crate::words;
 
 /// Show whether everything runs, and what is in effect where
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, short)]
     watch: bool,
     /// The time between two looks, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, requires = "watch", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, requires = "watch", value_parser = words::within::<u64>(1..=3600))]
     interval: u64,
 }
 

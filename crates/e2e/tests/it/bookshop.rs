@@ -198,7 +198,11 @@ fn killed_parts_come_back(mesh: &Mesh) {
         let pid = find(mesh, pattern);
         kill_process(pid, Signal::KILL).unwrap();
         eventually(part, || {
-            let report = mesh.load("catalog-v1", &[REVIEWS, "--closed", "--requests", "50"]);
+            let load = ["load", "--output", "json", REVIEWS, "--closed", "--requests", "50"];
+            let output = mesh.sample("catalog-v1", &load);
+            // The workload may be starting again.
+            let report: Value =
+                serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {output:?}"))?;
             if count(&report, "failed") == 0 { Ok(()) } else { Err(report.to_string()) }
         });
         eventually(part, || {

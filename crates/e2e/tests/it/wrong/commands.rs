@@ -45,6 +45,7 @@ const CASES: &[(&str, &[Case])] = &[
             ("mesh.yaml --metrics on", "--metrics", 2),
             ("mesh.yaml --metrics TAKEN", "--metrics", 1),
             ("mesh.yaml --output yaml", "--output", 2),
+            ("mesh.yaml --watch=no", "--watch", 2),
         ],
     ),
     (
@@ -64,7 +65,9 @@ const CASES: &[(&str, &[Case])] = &[
             ("--mesh shop", "\"shop\"", 1),
             ("--mesh", "--mesh", 2),
             ("--output xml", "--output", 2),
-            ("--watch", "'--watch'", 2),
+            ("--watch", "no mesh is running", 1),
+            ("--watch --interval 0", "--interval", 2),
+            ("--interval 5", "--watch", 2),
             ("web", "'web'", 2),
         ],
     ),
