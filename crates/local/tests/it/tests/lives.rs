@@ -258,7 +258,9 @@ pub(super) fn output_is_prefixed_and_kept(mesh: &mut Mesh) {
         Some(mesh.output()).filter(|output| said.iter().all(|line| output.contains(line)))
     });
     assert!(!output.contains("sidecar start"), "sidecars speak in the logs only: {output}");
-    let user = if mesh.caller == Caller::Root { 0 } else { 54_321 };
+    // Who isn't root can run as nobody else.
+    let own = rustix::process::geteuid().as_raw();
+    let user = if mesh.caller == Caller::Root || own != 0 { own } else { 54_321 };
     let project = mesh.directory.join("project");
     let said = [
         format!("Stderr from the environment in {} as /run/user/{user}\n", project.display()),
