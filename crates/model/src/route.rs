@@ -122,8 +122,8 @@ pub enum Action {
     Respond(FixedResponse),
 }
 
-/// Sending a request on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Sending a request on. The default says nothing: no backend, no change, no limit, no policy of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forward {
     /// Where to; one is drawn by weight. An empty list, or only weights of zero, has a named failure.
     pub backends: Vec<Backend>,

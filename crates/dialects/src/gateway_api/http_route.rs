@@ -130,15 +130,7 @@ fn empty_rule(context: &Context<'_>, spec: &Fields<'_>) -> Rule {
         origin: context.origin(spec.at()),
         matches: vec![matches::every()],
         priority: 0,
-        action: Action::Forward(Forward {
-            backends: Vec::new(),
-            rewrite: leno_model::route::Rewrite::default(),
-            timeout: None,
-            per_try_timeout: None,
-            retry: None,
-            repeatable: false,
-            hedge_after: None,
-        }),
+        action: Action::Forward(Forward::default()),
         request_headers: leno_model::route::HeaderEdits::default(),
         response_headers: leno_model::route::HeaderEdits::default(),
     }

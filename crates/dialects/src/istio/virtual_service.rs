@@ -142,13 +142,5 @@ fn rule(item: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) -> Option<Rul
 
 /// Stands for an action that was refused; the object is refused with it.
 fn nothing() -> Action {
-    Action::Forward(leno_model::route::Forward {
-        backends: Vec::new(),
-        rewrite: leno_model::route::Rewrite::default(),
-        timeout: None,
-        per_try_timeout: None,
-        retry: None,
-        repeatable: false,
-        hedge_after: None,
-    })
+    Action::Forward(leno_model::route::Forward::default())
 }

@@ -7,9 +7,7 @@ use leno_model::destination::Destination;
 use leno_model::labels::Labels;
 use leno_model::name::{Host, WorkloadName};
 use leno_model::policy::Mtls;
-use leno_model::route::{
-    Action, Backend, Forward, HeaderEdits, MatchOrder, Rewrite, RouteTable, Rule, Target,
-};
+use leno_model::route::{Action, Backend, Forward, HeaderEdits, MatchOrder, RouteTable, Rule, Target};
 use leno_model::service::{Endpoint, Locality, Transport};
 use leno_model::span::{Location, ObjectRef, Origin};
 use leno_model::unit::{Answer, BundleUnit, EndpointUnit, HostUnit, MeshSettings, Question, WorkloadUnit};
@@ -191,15 +189,7 @@ impl Service {
             response_headers: HeaderEdits::default(),
             origin: origin(),
         });
-        let forward = Forward {
-            backends: backends.collect(),
-            rewrite: Rewrite::default(),
-            timeout: None,
-            per_try_timeout: None,
-            retry: None,
-            repeatable: false,
-            hedge_after: None,
-        };
+        let forward = Forward { backends: backends.collect(), ..Forward::default() };
         let rule = Rule {
             name: Some(format!("generation-{}", self.generation).into()),
             origin: origin(),
