@@ -23,6 +23,7 @@ pub mod state;
 #[cfg(test)]
 mod testing;
 mod text;
+mod time;
 pub mod vhost;
 
 /// Compiled tables and state are shared by all cores.

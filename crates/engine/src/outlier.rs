@@ -17,6 +17,7 @@ use crate::limits::{
     LATENCY_ANSWERS, LATENCY_DIFFERENCE, LATENCY_ENDPOINTS, LONGEST_EJECTION, RATED_ENDPOINTS, RATED_REQUESTS,
 };
 use crate::state::{EndpointState, Outcome};
+use crate::time::nanoseconds;
 
 /// What is known of one endpoint. Times are nanoseconds since the table's epoch.
 #[derive(Debug, Default)]
@@ -326,10 +327,6 @@ fn is_below(part: usize, whole: usize, percent: u32) -> bool {
 
 fn is_above(part: usize, whole: usize, percent: u32) -> bool {
     (part as u128) * 100 > (whole as u128) * u128::from(percent)
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -15,10 +15,11 @@ use leno_model::retry::{Condition, Progress};
 
 use crate::explain::{Event, Explain};
 use crate::rng::below;
+use crate::time::nanoseconds;
 use budget::{Budget, Limits, Permit};
 
 pub use settled::Settled;
-pub use terms::{Repeatable, Settings, Terms, Wishes};
+pub use terms::{Repeatable, Settings, Terms, Wish, Wishes};
 
 /// By how much the first pause may grow.
 const BACKOFF_GROWTH: u32 = 10;
@@ -305,7 +306,7 @@ fn pause(terms: &Terms<'_>, tries: u32, draw: u64) -> Duration {
     let most = terms.backoff.saturating_mul(BACKOFF_GROWTH);
     let doubled = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
     let bound = terms.backoff.saturating_mul(doubled).min(most);
-    Duration::from_nanos(below(draw, u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)))
+    Duration::from_nanos(below(draw, nanoseconds(bound)))
 }
 
 #[cfg(test)]

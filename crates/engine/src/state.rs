@@ -5,10 +5,8 @@
 //! way holds it. The table's lock is taken when clusters are compiled, never by a request.
 
 use std::cell::Cell;
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use leno_model::destination::Warmup;
@@ -20,9 +18,12 @@ use crate::outlier::{Detector, Ejections, Health};
 use crate::retry::Settled;
 use crate::retry::budget::Budget;
 use crate::rng::mix;
+use crate::time::nanoseconds;
 use average::Average;
+use kept::Kept;
 
 mod average;
+mod kept;
 
 /// How much weight a failure has: the cost of an endpoint that always fails is doubled so often. Others may have a
 /// thousand requests under way each, and one that fails at once has none.
@@ -42,26 +43,13 @@ const UNKNOWN_LATENCY: Duration = Duration::from_secs(1);
 pub struct StateTable {
     epoch: Instant,
     seed: u64,
-    cells: Mutex<Cells>,
+    endpoints: Kept<(Host, u16, Arc<str>), EndpointState>,
     budgets: Kept<(Host, u16), Budget>,
     breakers: Kept<(Host, u16, Option<Arc<str>>), Breaker>,
     ejections: Kept<(Host, u16), Ejections>,
     ejected: Arc<AtomicU64>,
     settled: Settled,
 }
-
-/// What is shared and survives while anybody holds it.
-type Kept<K, V> = Mutex<HashMap<K, Weak<V>>>;
-
-#[derive(Debug, Default)]
-struct Cells {
-    map: HashMap<Key, Weak<EndpointState>>,
-    /// Entries that were in use when unused ones were last removed, and cells made since.
-    used: usize,
-    made: usize,
-}
-
-type Key = (Host, u16, Arc<str>);
 
 impl StateTable {
     /// An empty table. `seed` spreads where proxies begin to take turns.
@@ -71,10 +59,10 @@ impl StateTable {
         Self {
             epoch,
             seed,
-            cells: Mutex::default(),
-            budgets: Mutex::default(),
-            breakers: Mutex::default(),
-            ejections: Mutex::default(),
+            endpoints: Kept::new(MAX_STATES),
+            budgets: Kept::new(MAX_BUDGETS),
+            breakers: Kept::new(MAX_BREAKERS),
+            ejections: Kept::new(MAX_BREAKERS),
             ejected: Arc::default(),
             settled,
         }
@@ -89,21 +77,19 @@ impl StateTable {
     /// The retry budget of a service port. At most [`MAX_BUDGETS`] are shared and survive; the rest are new.
     #[must_use]
     pub fn budget(&self, host: &Host, port: u16) -> Arc<Budget> {
-        kept(&self.budgets, (host.clone(), port), MAX_BUDGETS, || Budget::new(self.epoch))
+        self.budgets.of((host.clone(), port), || Budget::new(self.epoch))
     }
 
     /// The limits' counts of a service port and subset. At most [`MAX_BREAKERS`] are shared and survive; the rest are
     /// new.
     #[must_use]
     pub fn breaker(&self, host: &Host, port: u16, subset: Option<&Arc<str>>) -> Arc<Breaker> {
-        kept(&self.breakers, (host.clone(), port, subset.cloned()), MAX_BREAKERS, Breaker::default)
+        self.breakers.of((host.clone(), port, subset.cloned()), Breaker::default)
     }
 
     /// What the endpoints of a service port share about ejections.
     pub(crate) fn ejections(&self, host: &Host, port: u16) -> Arc<Ejections> {
-        kept(&self.ejections, (host.clone(), port), MAX_BREAKERS, || {
-            Ejections::new(Arc::clone(&self.ejected))
-        })
+        self.ejections.of((host.clone(), port), || Ejections::new(Arc::clone(&self.ejected)))
     }
 
     /// Counts every ejection, of all endpoints.
@@ -120,23 +106,8 @@ impl StateTable {
     /// The cell of an endpoint of a service port. At most [`MAX_STATES`] are shared and survive; the rest are new.
     #[must_use]
     pub fn endpoint(&self, host: &Host, port: u16, uid: &Arc<str>) -> Arc<EndpointState> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host.clone(), port, Arc::clone(uid));
-        if let Some(cell) = cells.map.get(&key).and_then(Weak::upgrade) {
-            return cell;
-        }
-        // A sweep costs as much as there are entries, so it waits until they have doubled.
-        cells.made += 1;
-        if cells.made > cells.used.max(64) {
-            cells.map.retain(|_, cell| cell.strong_count() > 0);
-            cells.used = cells.map.len();
-            cells.made = 0;
-        }
-        let cell = Arc::new(EndpointState::new(self.epoch));
-        if cells.map.len() < MAX_STATES {
-            cells.map.insert(key, Arc::downgrade(&cell));
-        }
-        cell
+        self.endpoints.of(key, || EndpointState::new(self.epoch))
     }
 
     /// A number that differs between proxies and between `salt`s.
@@ -144,33 +115,17 @@ impl StateTable {
         mix(self.seed ^ salt)
     }
 
-    /// How many entries there are, unused ones that were not swept yet included.
+    /// How many endpoints there are, unused ones that were not swept yet included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner).map.len()
+        self.endpoints.len()
     }
 
-    /// Whether there is no entry.
+    /// Whether there is no endpoint.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// What is kept under a key, made where there is none.
-fn kept<K: Eq + Hash, V>(table: &Kept<K, V>, key: K, most: usize, make: impl FnOnce() -> V) -> Arc<V> {
-    let mut entries = table.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(value) = entries.get(&key).and_then(Weak::upgrade) {
-        return value;
-    }
-    if entries.len() >= most {
-        entries.retain(|_, value| value.strong_count() > 0);
-    }
-    let value = Arc::new(make());
-    if entries.len() < most {
-        entries.insert(key, Arc::downgrade(&value));
-    }
-    value
 }
 
 /// The state of one endpoint.
@@ -293,7 +248,7 @@ impl EndpointState {
     /// The share of its full weight that it has by now, from 0 to 1.
     pub(crate) fn warmth(&self, warmup: &Warmup, now: Instant) -> f64 {
         let elapsed = now.saturating_duration_since(self.epoch);
-        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let elapsed = nanoseconds(elapsed).max(1);
         let born = self.born.compare_exchange(0, elapsed, Ordering::Relaxed, Ordering::Relaxed);
         let age = Duration::from_nanos(elapsed.saturating_sub(born.err().unwrap_or(elapsed)));
         if age >= warmup.duration {

@@ -163,51 +163,63 @@ pub struct Wishes {
     expected: Option<Duration>,
 }
 
-impl Wishes {
-    /// Whether a field, by lower-case name, is a wish. Such fields end here: only proxies read them.
-    #[must_use]
-    pub fn is_wish(name: &str) -> bool {
-        matches!(
-            name,
-            "x-envoy-retry-on"
-                | "x-envoy-retry-grpc-on"
-                | "x-envoy-max-retries"
-                | "x-envoy-retriable-status-codes"
-                | "x-envoy-retriable-header-names"
-                | "x-envoy-upstream-rq-timeout-ms"
-                | "x-envoy-upstream-rq-per-try-timeout-ms"
-                | "x-envoy-hedge-on-per-try-timeout"
-        ) || name == EXPECTED_TIMEOUT
-    }
+/// The fields that wish for something. They end here: only proxies read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// More conditions.
+    On,
+    /// Tries after the first.
+    Attempts,
+    /// Statuses, for the condition that asks for them.
+    Statuses,
+    /// Headers, for the condition that asks for them.
+    Headers,
+    /// Time for the whole exchange.
+    Timeout,
+    /// Time for one try.
+    PerTry,
+    /// A second try instead of an end when a try's time is over.
+    Hedge,
+    /// How long the caller waits.
+    Expected,
+}
 
+impl Wish {
+    const NAMES: [(&str, Self); 9] = [
+        ("x-envoy-retry-on", Self::On),
+        ("x-envoy-retry-grpc-on", Self::On),
+        ("x-envoy-max-retries", Self::Attempts),
+        ("x-envoy-retriable-status-codes", Self::Statuses),
+        ("x-envoy-retriable-header-names", Self::Headers),
+        ("x-envoy-upstream-rq-timeout-ms", Self::Timeout),
+        ("x-envoy-upstream-rq-per-try-timeout-ms", Self::PerTry),
+        ("x-envoy-hedge-on-per-try-timeout", Self::Hedge),
+        (EXPECTED_TIMEOUT, Self::Expected),
+    ];
+
+    /// The wish that a field is, by its name in any case.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, wish)| *wish)
+    }
+}
+
+impl Wishes {
     /// Takes note of a field. What isn't well-formed wishes for nothing, as with Envoy.
-    pub fn note(&mut self, name: &str, value: &[u8]) {
+    pub fn note(&mut self, wish: Wish, value: &[u8]) {
         let Ok(text) = std::str::from_utf8(value) else { return };
         let words = || text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        match name {
-            "x-envoy-retry-on" | "x-envoy-retry-grpc-on" => {
-                self.on = self.on.union(words().filter_map(Condition::from_name).collect());
-            }
-            "x-envoy-max-retries" => self.attempts = text.parse().ok(),
-            "x-envoy-retriable-status-codes" => {
-                self.statuses.extend(words().filter_map(|word| word.parse::<u16>().ok()));
-            }
-            "x-envoy-retriable-header-names" => {
-                self.headers.extend(words().map(|word| Arc::from(word.to_ascii_lowercase())));
-            }
-            "x-envoy-upstream-rq-timeout-ms" => self.timeout = deadline::read_milliseconds(value),
-            "x-envoy-upstream-rq-per-try-timeout-ms" => self.per_try = deadline::read_milliseconds(value),
-            "x-envoy-hedge-on-per-try-timeout" => self.hedge_on_per_try = text.parse().ok(),
-            EXPECTED_TIMEOUT => {
+        match wish {
+            Wish::On => self.on = self.on.union(words().filter_map(Condition::from_name).collect()),
+            Wish::Attempts => self.attempts = text.parse().ok(),
+            Wish::Statuses => self.statuses.extend(words().filter_map(|word| word.parse::<u16>().ok())),
+            Wish::Headers => self.headers.extend(words().map(|word| Arc::from(word.to_ascii_lowercase()))),
+            Wish::Timeout => self.timeout = deadline::read_milliseconds(value),
+            Wish::PerTry => self.per_try = deadline::read_milliseconds(value),
+            Wish::Hedge => self.hedge_on_per_try = text.parse().ok(),
+            Wish::Expected => {
                 self.expected = deadline::read_milliseconds(value).filter(|left| !left.is_zero());
             }
-            _ => {}
         }
-    }
-
-    /// How long the caller waits, by what it told as [`EXPECTED_TIMEOUT`].
-    #[must_use]
-    pub const fn expected(&self) -> Option<Duration> {
-        self.expected
     }
 }

@@ -215,8 +215,9 @@ fn trusted_callers_have_wishes() {
     let wishes = |fields: &[(&str, &str)]| {
         let mut wishes = Wishes::default();
         for (name, value) in fields {
-            assert!(Wishes::is_wish(name), "{name}");
-            wishes.note(name, value.as_bytes());
+            let wish = Wish::of(name);
+            assert!(wish.is_some(), "{name}");
+            wishes.note(wish.unwrap(), value.as_bytes());
         }
         wishes
     };

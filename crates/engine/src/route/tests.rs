@@ -26,15 +26,7 @@ fn backend(host: &str, weight: u32) -> Backend {
 }
 
 fn forward(backends: Vec<Backend>) -> Action {
-    Action::Forward(ForwardAction {
-        backends,
-        rewrite: Rewrite::default(),
-        timeout: None,
-        per_try_timeout: None,
-        retry: None,
-        repeatable: false,
-        hedge_after: None,
-    })
+    Action::Forward(ForwardAction { backends, ..ForwardAction::default() })
 }
 
 fn rule(name: &str, matches: Vec<Match>) -> Rule {
@@ -311,9 +303,7 @@ fn edits_come_in_the_order_in_which_they_are_made() {
             },
             timeout: Some(Duration::from_secs(3)),
             per_try_timeout: Some(Duration::from_secs(1)),
-            retry: None,
-            repeatable: false,
-            hedge_after: None,
+            ..ForwardAction::default()
         }),
         ..rule("r", vec![exact("/nothing"), under("/v1")])
     };

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use leno_engine::deadline::{self, EXPECTED_TIMEOUT, GRPC_TIMEOUT};
-use leno_engine::retry::{Mark, Wishes};
+use leno_engine::retry::{Mark, Wish, Wishes};
 use leno_http::head::{RequestHead, ResponseHead};
 
 use crate::core::Core;
@@ -23,25 +23,28 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// Takes a request's wishes off it.
 pub(crate) fn take(path: &Path, head: &mut RequestHead) -> Option<Box<Wishes>> {
-    let is_private =
-        |name: &str| name.get(..PRIVATE.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PRIVATE));
-    if !head.fields().iter().any(|(name, _)| is_private(name)) {
+    if !head.fields().iter().any(|(name, _)| wish(name).is_some()) {
         return None;
     }
     let mut wishes = Wishes::default();
-    for (name, value) in head.fields().iter().filter(|(name, _)| is_private(name)) {
-        let name = name.to_ascii_lowercase();
+    for (wish, value) in head.fields().iter().filter_map(|(name, value)| Some((wish(name)?, value))) {
         let counts = match path {
             Path::Outbound(_) => true,
-            Path::Inbound(_) => path.is_from_proxy() && name == EXPECTED_TIMEOUT,
+            Path::Inbound(_) => path.is_from_proxy() && wish == Wish::Expected,
             Path::Gateway(_) => false,
         };
         if counts {
-            wishes.note(&name, value);
+            wishes.note(wish, value);
         }
     }
-    head.fields_mut().remove_where(|name| is_private(name) && Wishes::is_wish(&name.to_ascii_lowercase()));
+    head.fields_mut().remove_where(|name| wish(name).is_some());
     (wishes != Wishes::default()).then(|| Box::new(wishes))
+}
+
+/// The wish that a field is. Few fields are even of Envoy's.
+fn wish(name: &str) -> Option<Wish> {
+    let prefix = name.get(..PRIVATE.len())?;
+    if prefix.eq_ignore_ascii_case(PRIVATE) { Wish::of(name) } else { None }
 }
 
 /// How long a gRPC client waits.
