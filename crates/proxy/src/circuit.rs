@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::limits::POOL_IDLE;
+
 /// Dead entries that are kept before they are swept.
 const DEAD_GATES: usize = 64;
 
@@ -125,15 +127,19 @@ impl Circuit {
         self.pool.connections.is_some() && self.breaker.count(Resource::Pending) > 0
     }
 
-    /// How long a kept connection may have rested for a request that allows for `rest`, of the usual `longest`.
-    pub(crate) fn rest(&self, rest: Duration, longest: Duration) -> Duration {
+    /// How long a connection is kept without a request.
+    pub(crate) fn longest_rest(&self) -> Duration {
         match self.pool.http_idle {
-            Some(idle) if idle.is_zero() && rest == longest => Duration::MAX,
-            Some(idle) if !idle.is_zero() => {
-                rest.min(idle).max(if rest == longest { idle } else { Duration::ZERO })
-            }
-            _ => rest,
+            None => POOL_IDLE,
+            Some(idle) if idle.is_zero() => Duration::MAX,
+            Some(idle) => idle,
         }
+    }
+
+    /// The same for a request that allows for `rest`.
+    pub(crate) fn rest(&self, rest: Duration) -> Duration {
+        let longest = self.longest_rest();
+        if rest == POOL_IDLE { longest } else { rest.min(longest) }
     }
 }
 

@@ -167,7 +167,7 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<
             return refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);
         }
     };
-    match dial(&core, &path.local, &chosen.way, chosen.limit).await {
+    match chosen.dial(&core, &path.local).await {
         Ok(upstream) => {
             if judged && accept(&mut client).await.is_err() {
                 return;

@@ -82,7 +82,7 @@ struct Bucket {
 impl Bucket {
     /// How long a connection may rest.
     fn longest(&self) -> Duration {
-        self.circuit.borrow().as_ref().map_or(POOL_IDLE, |circuit| circuit.rest(POOL_IDLE, POOL_IDLE))
+        self.circuit.borrow().as_ref().map_or(POOL_IDLE, Circuit::longest_rest)
     }
 
     /// Whether others wait for a connection, and nobody here does.
@@ -222,7 +222,7 @@ impl Pool {
         if circuit.is_some() || bucket.circuit.borrow().is_some() {
             bucket.circuit.replace(circuit.cloned());
         }
-        let rest = circuit.map_or(rest, |circuit| circuit.rest(rest, POOL_IDLE));
+        let rest = circuit.map_or(rest, |circuit| circuit.rest(rest));
         let mut wait = None;
         let place = loop {
             if let Some(Idle { connection, facts, served, .. }) = kept(&bucket, rest, wall) {

@@ -37,10 +37,12 @@ impl Refused {
 
     /// A request whose head can't be made trustworthy, with the rule that its path breaks.
     pub(crate) fn head(head: &RequestHead, failure: Failure) -> Self {
-        let rejected = normalize::path(head.path(), PathMode::default()).err();
-        match rejected.filter(|_| failure == Failure::PathRejected) {
-            Some(rejected) => Self::because(failure, rejected),
-            None => failure.into(),
+        if failure != Failure::PathRejected {
+            return failure.into();
+        }
+        match normalize::path(head.path(), PathMode::default()) {
+            Err(rejected) => Self::because(failure, rejected),
+            Ok(_) => failure.into(),
         }
     }
 

@@ -11,34 +11,24 @@ use leno_http::relay::{self, BodyEnd};
 use leno_model::failure::{Failure, grpc};
 use tokio::time::Sleep;
 
-use super::attempt::Sent;
+use super::attempt::{Begun, Sent};
 use super::tunnel::is_tunnel;
 use super::{Forwarding, denied, hints, until};
 use crate::headers;
 use crate::record::Record;
 
-/// An answer that counts.
-pub(super) struct Answered {
-    /// Its head.
-    pub(super) head: ResponseHead,
-    /// Its body.
-    pub(super) incoming: Incoming,
-    /// The try that it is of.
-    pub(super) sent: Sent,
-    /// Counts the request at its endpoint.
-    pub(super) in_flight: Option<InFlight>,
-}
-
 impl Forwarding<'_> {
+    /// Passes the answer that counts on. `in_flight` counts the request at its endpoint.
     pub(super) async fn answer(
         self,
         record: &mut Record,
         request: &RequestHead,
-        answered: Box<Answered>,
+        begun: Box<Begun>,
+        in_flight: Option<InFlight>,
         reply: Reply,
         deadline: Pin<&mut Option<Sleep>>,
     ) {
-        let Answered { mut head, incoming, sent, in_flight } = *answered;
+        let Begun { mut head, incoming, sent, .. } = *begun;
         let now = Instant::now();
         let service_time = now.saturating_duration_since(sent.at);
         learn(in_flight.as_ref(), &head, now, service_time);

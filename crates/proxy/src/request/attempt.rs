@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use leno_engine::retry::{self, Mark};
 use leno_http::exchange::{Answer, Incoming, Outgoing, Progress, Response};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::{self, BodyEnd, Tally};
@@ -34,7 +35,7 @@ pub(super) struct Attempt<'t> {
     pub(super) is_sent: &'t Cell<bool>,
 }
 
-/// A request on a connection, whose answer has begun.
+/// A request on a connection.
 pub(super) struct Sent {
     pub(super) lease: Lease,
     pub(super) outgoing: Outgoing,
@@ -45,10 +46,32 @@ pub(super) struct Sent {
     pub(super) at: Instant,
 }
 
+/// An answer whose head is here.
+pub(super) struct Begun {
+    pub(super) head: ResponseHead,
+    pub(super) incoming: Incoming,
+    pub(super) sent: Sent,
+    /// What the mesh's proxies say of it, once that was taken off the head.
+    pub(super) mark: Option<Mark>,
+}
+
+impl Begun {
+    /// Calls `judge` with what decisions read of it.
+    pub(super) fn judged<T>(&self, judge: impl FnOnce(retry::End<'_>) -> T) -> T {
+        let has_field = |name: &str| self.head.fields().get(name).is_some();
+        judge(retry::End::Answered(retry::Answer {
+            status: self.head.status().as_u16(),
+            grpc_status: self.head.grpc_status(),
+            has_field: &has_field,
+            mark: self.mark,
+        }))
+    }
+}
+
 /// How a try ended.
 pub(super) enum End {
     /// Its answer has begun.
-    Answer(ResponseHead, Incoming, Box<Sent>),
+    Answer(Box<Begun>),
     /// The upstream failed.
     Failed(Failed),
     /// There is nobody to answer any more.
@@ -115,7 +138,9 @@ async fn begin(attempt: Attempt<'_>, mut sent: Sent) -> End {
         tokio::select! {
             biased;
             answer = sent.response.head() => match answer {
-                Ok(Answer::Final(head, incoming)) => return End::Answer(head, incoming, Box::new(sent)),
+                Ok(Answer::Final(head, incoming)) => {
+                    return End::Answer(Box::new(Begun { head, incoming, sent, mark: None }));
+                }
                 Ok(Answer::Informational(head)) => attempt.interim.pass(head).await,
                 Err(failure) => {
                     let Sent { lease, response, body, .. } = sent;

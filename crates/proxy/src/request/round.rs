@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::time::{Duration, Instant};
 
 use leno_engine::deadline::nearest;
-use leno_engine::retry::{self, Answer, Repeatable};
+use leno_engine::retry::{self, Repeatable};
 use leno_engine::state::Outcome;
 use leno_http::exchange::{Incoming, Progress, Reply};
 use leno_http::head::{RequestHead, Version};
@@ -18,9 +18,9 @@ use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use tokio::time::Sleep;
 
-use super::attempt::{self, Attempt, End, Failed, Interim};
+use super::attempt::{self, Attempt, Begun, End, Failed, Interim};
 use super::hedge::{self, Which};
-use super::tries::{Begun, Tries};
+use super::tries::Tries;
 use super::{denied, hints, until};
 use crate::limits::STALE_TRIES;
 use crate::record::Record;
@@ -71,10 +71,9 @@ impl Tries<'_> {
                 chosen = second;
             }
             let (failure, progress) = match event {
-                Event::End(End::Answer(mut head, incoming, sent)) => {
-                    let mark = hints::take_mark(&chosen.way, &mut head);
-                    let begun = Begun { head, incoming, sent: *sent, mark };
-                    return Round::Answer(Box::new(begun), chosen);
+                Event::End(End::Answer(mut begun)) => {
+                    begun.mark = hints::take_mark(&chosen.way, &mut begun.head);
+                    return Round::Answer(begun, chosen);
                 }
                 Event::End(End::Failed(failed)) => {
                     let is_stale = stale < STALE_TRIES && self.is_stale(&failed);
@@ -223,15 +222,8 @@ impl Tries<'_> {
 
     /// Whether a try's end is an answer that the policy finds nothing wrong with.
     fn is_good(&self, end: &End) -> bool {
-        let End::Answer(head, ..) = end else { return false };
-        let has_field = |name: &str| head.fields().get(name).is_some();
-        let answer = Answer {
-            status: head.status().as_u16(),
-            grpc_status: head.grpc_status(),
-            has_field: &has_field,
-            mark: None,
-        };
-        !retry::is_failure(self.terms, &retry::End::Answered(answer))
+        let End::Answer(begun) = end else { return false };
+        begun.judged(|end| !retry::is_failure(self.terms, &end))
     }
 }
 

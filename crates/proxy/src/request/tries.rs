@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use leno_engine::explain::Silent;
 use leno_engine::retry::budget::Permit;
-use leno_engine::retry::{self, Answer, Mark, Purse, Reason, Terms, Tried, Verdict};
+use leno_engine::retry::{self, Mark, Purse, Reason, Terms, Tried, Verdict};
 use leno_engine::state::Outcome;
-use leno_http::exchange::{Incoming, Reply};
-use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::exchange::Reply;
+use leno_http::head::RequestHead;
 use leno_http::reply::LocalReply;
 use leno_model::failure::{Failure, Fault};
 use tokio::time::Sleep;
 
-use super::answer::{Answered, learn};
-use super::attempt::Sent;
+use super::answer::learn;
+use super::attempt::Begun;
 use super::body::Body;
 use super::round::Round;
 use super::{Forwarding, hints, refuse, until};
@@ -44,14 +44,6 @@ pub(super) struct Tries<'t> {
     pub(super) permit: Option<Permit>,
 }
 
-/// An answer whose head is here.
-pub(super) struct Begun {
-    pub(super) head: ResponseHead,
-    pub(super) incoming: Incoming,
-    pub(super) sent: Sent,
-    pub(super) mark: Option<Mark>,
-}
-
 impl Tries<'_> {
     /// Makes tries until one counts, and answers the client.
     pub(super) async fn run(
@@ -71,15 +63,17 @@ impl Tries<'_> {
         loop {
             let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
             let pause = match round {
-                Round::Answer(begun, mut chosen) => match self.judge_answer(record, head, &begun, &chosen) {
+                Round::Answer(begun, mut chosen) => match self.judge_answer(record, head, &begun) {
                     Some(pause) => {
                         self.leave(&chosen, &begun);
                         pause
                     }
                     None => {
-                        let answered = self.settled(record, *begun, &mut chosen);
+                        self.body.release();
+                        record.upstream_local(begun.sent.lease.local());
                         let seen = self.came.unwrap_or(head);
-                        return self.on.answer(record, seen, answered, reply, deadline).await;
+                        let in_flight = chosen.in_flight.take();
+                        return self.on.answer(record, seen, begun, in_flight, reply, deadline).await;
                     }
                 },
                 Round::Failed(failure, progress, mut chosen) => {
@@ -99,10 +93,9 @@ impl Tries<'_> {
                     self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
                     pause
                 }
-                // Who broke the protocol is told, who left can't be.
+                // Who left can't be told, who broke the protocol is.
                 Round::Over(failure) if failure.row().http == 0 => return record.failed(failure),
-                Round::Over(failure) => return refuse(record, reply, failure),
-                Round::Refused(failure) => return refuse(record, reply, failure),
+                Round::Over(failure) | Round::Refused(failure) => return refuse(record, reply, failure),
             };
             record.request_tally().restart();
             if pause.is_zero() {
@@ -136,16 +129,11 @@ impl Tries<'_> {
         record: &mut Record,
         request: &RequestHead,
         begun: &Begun,
-        _chosen: &Chosen,
     ) -> Option<Duration> {
-        let has_field = |name: &str| begun.head.fields().get(name).is_some();
-        let end = retry::End::Answered(Answer {
-            status: begun.head.status().as_u16(),
-            grpc_status: begun.head.grpc_status(),
-            has_field: &has_field,
-            mark: begun.mark,
-        });
-        if retry::is_failure(self.terms, &end) { self.judge(record, request, end) } else { None }
+        begun.judged(|end| match retry::is_failure(self.terms, &end) {
+            true => self.judge(record, request, end),
+            false => None,
+        })
     }
 
     /// Whether there is another try, and after what pause.
@@ -197,14 +185,6 @@ impl Tries<'_> {
         let latency = now.saturating_duration_since(begun.sent.at);
         learn(chosen.in_flight.as_ref(), &begun.head, now, latency);
         self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
-    }
-
-    /// The answer that counts.
-    fn settled(&self, record: &mut Record, begun: Begun, chosen: &mut Chosen) -> Box<Answered> {
-        self.body.release();
-        record.upstream_local(begun.sent.lease.local());
-        let Begun { head, incoming, sent, .. } = begun;
-        Box::new(Answered { head, incoming, sent, in_flight: chosen.in_flight.take() })
     }
 
     /// Answers from the failure table. A proxy of the mesh is told where nothing was processed.
