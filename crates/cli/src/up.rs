@@ -6,7 +6,6 @@ mod watch;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -86,7 +85,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         config: watched.clone(),
         bind: arguments.bind,
         renewal,
-        tokens: Tokens::draw()?,
+        gateway_token: leno_local::up::token()?,
         file: RefCell::new(file),
     });
     let observer = {
@@ -139,20 +138,8 @@ struct Facts {
     config: Vec<PathBuf>,
     bind: IpAddr,
     renewal: Renewal,
-    tokens: Tokens,
-}
-
-/// The gateway's token; workloads have their own.
-struct Tokens {
-    gateway: String,
-}
-
-impl Tokens {
-    fn draw() -> io::Result<Self> {
-        let mut bytes = [0; 32];
-        io::Read::read_exact(&mut File::open("/dev/urandom")?, &mut bytes)?;
-        Ok(Self { gateway: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
-    }
+    /// What the gateway joins with; workloads have their own.
+    gateway_token: String,
 }
 
 fn programs(facts: &Rc<Facts>, known: &Rc<Known>, format: AccessLog) -> Vec<Program> {
@@ -184,7 +171,7 @@ impl Facts {
             config: self.config.clone(),
             services: known.all_services(),
             workloads: known.all_workloads(),
-            gateway: Some(announce::gateway(self.tokens.gateway.clone(), Some(egress(context)))),
+            gateway: Some(announce::gateway(self.gateway_token.clone(), Some(egress(context)))),
             ranges: plan::ranges(),
             svid_lifetime_seconds: self.renewal.lifetime_seconds.unwrap_or_default(),
             svid_renew_after_percent: self.renewal.after_percent,
@@ -210,7 +197,7 @@ impl Facts {
                 host: None,
             },
             control: proxy::ControlAddress::Unix(context.control.clone()),
-            join_token: proxy::JoinToken(self.tokens.gateway.clone()),
+            join_token: proxy::JoinToken(self.gateway_token.clone()),
             renewal: proxy::Renewal {
                 lifetime_seconds: self.renewal.lifetime_seconds,
                 after_percent: self.renewal.after_percent,

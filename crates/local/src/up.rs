@@ -40,6 +40,7 @@ use crate::{
     protocol::{ProgramStatus, ReplicaStatus, Status},
     user,
 };
+pub use launch::token;
 pub use program::{Document, Handover, Program};
 
 /// What to run.

@@ -24,6 +24,14 @@ pub struct Problem {
     pub remedy: String,
 }
 
+impl Problem {
+    /// A problem whose text has the remedy after its first semicolon; `usual` is that of a text without.
+    pub(super) fn told(field: String, text: &str, usual: &str) -> Self {
+        let (message, remedy) = text.split_once("; ").unwrap_or((text, usual));
+        Self { field, message: message.to_owned(), remedy: remedy.to_owned() }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}; {}", self.field, self.message, self.remedy)
@@ -76,9 +84,7 @@ struct Problems(Vec<Problem>);
 impl Problems {
     /// Takes a problem whose text has the remedy after its first semicolon.
     fn add(&mut self, field: impl Into<String>, text: impl AsRef<str>) {
-        let text = text.as_ref();
-        let (message, remedy) = text.split_once("; ").unwrap_or((text, "see the schema"));
-        self.0.push(Problem { field: field.into(), message: message.to_owned(), remedy: remedy.to_owned() });
+        self.0.push(Problem::told(field.into(), text.as_ref(), "see the schema"));
     }
 }
 

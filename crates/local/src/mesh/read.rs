@@ -198,9 +198,7 @@ fn unknown_users(mesh: &LocalMesh) -> Vec<Problem> {
     let workloads = mesh.spec.workloads.iter().enumerate();
     let unknown = workloads.filter_map(|(index, workload)| {
         let error = user::find(workload.user.as_deref()?).err()?.to_string();
-        let (message, remedy) = error.split_once("; ").unwrap_or((&error, "give `user: UID:GID`"));
-        let field = format!("spec.workloads[{index}].user");
-        Some(Problem { field, message: message.to_owned(), remedy: remedy.to_owned() })
+        Some(Problem::told(format!("spec.workloads[{index}].user"), &error, "give `user: UID:GID`"))
     });
     unknown.collect()
 }

@@ -54,8 +54,11 @@ pub(super) fn isolate(command: &mut Command) -> io::Result<()> {
     Ok(())
 }
 
-/// 32 random bytes in hexadecimal, that nobody can guess.
-pub(super) fn token() -> io::Result<String> {
+/// A join token: 32 random bytes in hexadecimal, that nobody can guess.
+///
+/// # Errors
+/// When the kernel gives no random bytes.
+pub fn token() -> io::Result<String> {
     let mut bytes = [0_u8; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
