@@ -13,7 +13,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{process::Process, world::World};
+use crate::{
+    process::Process,
+    world::{CLIENT_PROXY, World},
+};
 
 /// Every contestant, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize)]
@@ -40,6 +43,14 @@ pub(crate) struct Running {
     pub(crate) entry: SocketAddr,
     /// Whose time and memory count: the client's proxy, then the server's.
     pub(crate) proxies: Vec<Process>,
+}
+
+impl Running {
+    /// Two proxies, `NAME-client` and `NAME-server`, whose client finds the first at [`CLIENT_PROXY`].
+    fn pair(world: &World, name: &str, client: Command, server: Command) -> Result<Self> {
+        let start = |side: &str, command| Process::start(&format!("{name}-{side}"), &world.folder, command);
+        Ok(Self { entry: CLIENT_PROXY, proxies: vec![start("client", client)?, start("server", server)?] })
+    }
 }
 
 /// How a contestant is set up.

@@ -14,7 +14,7 @@ use super::{Contestant, Running};
 use crate::{
     certificates::{CLIENT_ID, SERVER_ID},
     limits,
-    process::{Process, inside},
+    process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World, quoted},
 };
 
@@ -47,14 +47,14 @@ impl Contestant for Envoy {
             forwarding: FORWARDING,
             access_log: world.access_log("envoy-server"),
         };
-        let start = |config: Config<'_>, side| -> Result<Process> {
+        let command = |config: Config<'_>, side| -> Result<Command> {
             let path = world.write(&format!("envoy-{}.yaml", config.name), &config.text())?;
             let mut command = inside(side, &envoy)?;
             arguments(&mut command, &path);
-            Process::start(&format!("envoy-{}", config.name), &world.folder, command)
+            Ok(command)
         };
-        let proxies = vec![start(client, &world.network.client)?, start(server, &world.network.server)?];
-        Ok(Running { entry: CLIENT_PROXY, proxies })
+        let network = &world.network;
+        Running::pair(world, "envoy", command(client, &network.client)?, command(server, &network.server)?)
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {

@@ -11,7 +11,7 @@ use leno_testkit::programs::HAPROXY;
 use super::{Contestant, Running};
 use crate::{
     limits,
-    process::{Process, inside},
+    process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
 };
 
@@ -46,13 +46,13 @@ impl Contestant for Haproxy {
             server: String::new(),
             logs: world.access_log("haproxy-server").is_some(),
         };
-        let start = |config: Config, side| -> Result<Process> {
+        let command = |config: Config, side| -> Result<Command> {
             let mut command = inside(side, HAPROXY.find()?)?;
             config.arguments(&mut command, world)?;
-            Process::start(&format!("haproxy-{}", config.name), &world.folder, command)
+            Ok(command)
         };
-        let proxies = vec![start(client, &world.network.client)?, start(server, &world.network.server)?];
-        Ok(Running { entry: CLIENT_PROXY, proxies })
+        let network = &world.network;
+        Running::pair(world, "haproxy", command(client, &network.client)?, command(server, &network.server)?)
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {

@@ -11,7 +11,7 @@ use super::{Contestant, Running};
 use crate::{
     limits,
     network::{CLIENT, SERVER, Side},
-    process::{Process, inside},
+    process::inside,
     world::{CLIENT_PROXY, SERVER_PROXY, World},
 };
 
@@ -105,20 +105,18 @@ impl Contestant for Leno {
 
     fn start(&self, world: &World) -> Result<Running> {
         let config = world.write("leno/mesh.yaml", &format!("{ROUTES}{POLICY}{}", workloads("native")))?;
-        let start = |name: &str, side: &Side, leg: String| -> Result<Process> {
+        let command = |name: &str, side: &Side, leg: String| -> Result<Command> {
             let mut command = inside(side, world.binary("leno"))?;
             arguments(&mut command, world, name, &config);
             command.arg(leg);
             if let Some(log) = world.access_log(&format!("leno-{name}")) {
                 command.arg("--access-log").arg(log);
             }
-            Process::start(&format!("leno-{name}"), &world.folder, command)
+            Ok(command)
         };
-        let proxies = vec![
-            start("client", &world.network.client, outbound())?,
-            start("server", &world.network.server, format!("--mesh={SERVER_PROXY}"))?,
-        ];
-        Ok(Running { entry: CLIENT_PROXY, proxies })
+        let client = command("client", &world.network.client, outbound())?;
+        let server = command("server", &world.network.server, format!("--mesh={SERVER_PROXY}"))?;
+        Running::pair(world, "leno", client, server)
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {

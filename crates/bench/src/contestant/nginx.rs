@@ -11,7 +11,7 @@ use leno_testkit::programs::NGINX;
 use super::{Contestant, Running};
 use crate::{
     limits,
-    process::{Process, inside},
+    process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
 };
 
@@ -41,13 +41,13 @@ impl Contestant for Nginx {
             location: "proxy_set_header X-Forwarded-Client-Cert $ssl_client_s_dn;".to_owned(),
             access_log: world.access_log("nginx-server"),
         };
-        let start = |config: Config, side| -> Result<Process> {
+        let command = |config: Config, side| -> Result<Command> {
             let mut command = inside(side, NGINX.find()?)?;
             config.arguments(&mut command, world)?;
-            Process::start(&format!("nginx-{}", config.name), &world.folder, command)
+            Ok(command)
         };
-        let proxies = vec![start(client, &world.network.client)?, start(server, &world.network.server)?];
-        Ok(Running { entry: CLIENT_PROXY, proxies })
+        let network = &world.network;
+        Running::pair(world, "nginx", command(client, &network.client)?, command(server, &network.server)?)
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Contestant, Running};
 use crate::{
-    process::{Process, inside},
+    process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
 };
 
@@ -28,11 +28,7 @@ impl Contestant for Relays {
         arguments(&mut client, CLIENT_PROXY, SERVER_PROXY);
         let mut server = inside(&world.network.server, &own)?;
         arguments(&mut server, SERVER_PROXY, LOCAL_SERVER);
-        let proxies = vec![
-            Process::start("relay-client", &world.folder, client)?,
-            Process::start("relay-server", &world.folder, server)?,
-        ];
-        Ok(Running { entry: CLIENT_PROXY, proxies })
+        Running::pair(world, "relay", client, server)
     }
 
     fn single(&self, _: &World) -> Result<Option<Command>> {
