@@ -5,6 +5,7 @@
 //! - [`proxies`]: proxies by themselves, over TCP.
 //! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
 //! - [`skip`]: how a test says that it can't run here.
+//! - [`tls`]: a client that believes every server.
 //!
 //! Only tests, benchmarks and automation use this crate.
 
@@ -14,3 +15,4 @@ pub mod mesh;
 pub mod programs;
 pub mod proxies;
 pub mod skip;
+pub mod tls;

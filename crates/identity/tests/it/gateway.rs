@@ -8,12 +8,13 @@ use leno_identity::tls::gateway::{Certificates, Clients, server_config};
 use leno_identity::tls::outside::{self, Settings, Trust};
 use leno_identity::tls::roots::Roots;
 use leno_identity::{Credential, Error, KeyPair, alpn};
+use leno_testkit::tls::Gullible;
 use rustls::client::Resumption;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig, SignatureScheme};
 
 use crate::forge::{Forger, now, server_params};
-use crate::handshake::{Gullible, at, named};
+use crate::handshake::{at, named};
 
 fn anonymous() -> ClientConfig {
     let settings = Settings {

@@ -8,13 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use leno_identity::tls::Options;
 use leno_identity::tls::mesh;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
-use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, HandshakeKind, NamedGroup, NoKeyLog, ProtocolVersion,
-    ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, CommonState, HandshakeKind, NamedGroup, NoKeyLog, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -92,50 +88,5 @@ struct Stopped(SystemTime);
 impl TimeProvider for Stopped {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(self.0.duration_since(UNIX_EPOCH).ok()?))
-    }
-}
-
-/// A client's verifier that believes everything, so that only the server can refuse.
-#[derive(Debug)]
-pub(crate) struct Gullible(Vec<SignatureScheme>);
-
-impl Gullible {
-    pub(crate) fn new(schemes: &[SignatureScheme]) -> Arc<Self> {
-        Arc::new(Self(schemes.to_vec()))
-    }
-}
-
-impl ServerCertVerifier for Gullible {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
     }
 }

@@ -12,6 +12,7 @@ use leno_identity::tls::outside::{self, Settings, Trust};
 use leno_identity::tls::peer::{Peer, Side, still_trusted};
 use leno_identity::{Bundle, Bundles, Error, Identities, Svid, alpn};
 use leno_model::failure::Failure;
+use leno_testkit::tls::Gullible;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use rustls::client::Resumption;
 use rustls::server::ServerSessionMemoryCache;
@@ -19,7 +20,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig, SignatureScheme};
 
 use crate::forge::{Forger, HOUR, authority, bundles, id, now, svid, svid_at, svid_params, trust_domain};
-use crate::handshake::{Gullible, Outcome, at, mesh};
+use crate::handshake::{Outcome, at, mesh};
 use crate::scratch::Scratch;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -9,9 +9,6 @@ use leno_identity::tls::{Options, Version};
 use leno_identity::{Svid, alpn};
 use leno_model::gateway::ListenerProtocol;
 use leno_model::policy::{Clause, Condition, ConditionKey, ConditionValue, PolicyAction};
-use leno_model::route::{
-    Action, Backend, Forward, HeaderEdits, MatchOrder, Rewrite, RouteTable, Rule, Target,
-};
 use leno_model::secret::{SecretBytes, TlsSecret};
 use leno_model::service::{Protocol, Transport};
 use leno_model::text::TextMatch;
@@ -24,40 +21,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::app::{answer, endless, head, mirror, serving};
+use crate::routes::{forward, table};
 use crate::world::{OWN, World, authority, deny, host, service, soon, svid_of};
-
-/// Everything to the app.
-fn routes() -> RouteTable {
-    let origin = deny(Vec::new()).origin;
-    let target = Target::Service { host: host(), port: Some(80), subset: None };
-    let edits = HeaderEdits::default;
-    let backend = Backend {
-        target,
-        weight: 1,
-        request_headers: edits(),
-        response_headers: edits(),
-        origin: origin.clone(),
-    };
-    let forward = Forward {
-        backends: vec![backend],
-        rewrite: Rewrite::default(),
-        timeout: None,
-        per_try_timeout: None,
-        retry: None,
-        repeatable: false,
-        hedge_after: None,
-    };
-    let rule = Rule {
-        name: None,
-        origin,
-        matches: Vec::new(),
-        priority: 0,
-        action: Action::Forward(forward),
-        request_headers: edits(),
-        response_headers: edits(),
-    };
-    RouteTable { order: MatchOrder::FirstMatch, rules: vec![rule] }
-}
 
 fn listener(port: u16, name: &str, shown: &Svid, asked: Option<&BuiltIn>) -> ListenerUnit {
     let credential = shown.credential();
@@ -72,7 +37,7 @@ fn listener(port: u16, name: &str, shown: &Svid, asked: Option<&BuiltIn>) -> Lis
         protocol: ListenerProtocol::Https,
         hostname: Some(name.parse().unwrap()),
         certificates: vec![Arc::new(secret)],
-        hosts: vec![(name.parse().unwrap(), routes())],
+        hosts: vec![(name.parse().unwrap(), table(forward()))],
     }
 }
 

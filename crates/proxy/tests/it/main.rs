@@ -16,4 +16,5 @@ mod inbound;
 mod outbound;
 mod resilience;
 mod retries;
+mod routes;
 mod world;

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use leno_model::destination::Balancer;
 use leno_model::retry::{Condition, Conditions, RepeatRule, RetryPolicy};
-use leno_model::route::{
-    Action, Backend, Forward, HeaderEdits, MatchOrder, Rewrite, RouteTable, Rule, Target,
-};
+use leno_model::route::Forward;
 use leno_model::service::{Address, Protocol, Transport};
 use leno_model::unit::{EndpointUnit, HostUnit};
 use leno_wire::Unit;
@@ -18,28 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app;
-use crate::world::{OWN, World, deny, host, service, soon, workload};
+use crate::routes::{forward, table};
+use crate::world::{OWN, World, host, service, soon, workload};
 use apps::{App, Does, refusing};
-
-/// Everything to the service; nothing is limited or repeated.
-fn forward() -> Forward {
-    let backend = Backend {
-        target: Target::Service { host: host(), port: Some(80), subset: None },
-        weight: 1,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        origin: deny(Vec::new()).origin,
-    };
-    Forward {
-        backends: vec![backend],
-        rewrite: Rewrite::default(),
-        timeout: None,
-        per_try_timeout: None,
-        retry: None,
-        repeatable: false,
-        hedge_after: None,
-    }
-}
 
 fn policy(on: &[Condition]) -> Option<RetryPolicy> {
     let on: Conditions = on.iter().copied().collect();
@@ -52,17 +31,8 @@ fn routed(protocol: Protocol, targets: &[SocketAddr], forward: Forward) -> [Unit
     else {
         panic!("a host and its endpoints");
     };
-    let rule = Rule {
-        name: None,
-        origin: deny(Vec::new()).origin,
-        matches: Vec::new(),
-        priority: 0,
-        action: Action::Forward(forward),
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-    };
     let mut unit = HostUnit::clone(&unit);
-    unit.routes = vec![(80, RouteTable { order: MatchOrder::FirstMatch, rules: vec![rule] })];
+    unit.routes = vec![(80, table(forward))];
     unit.destination.policy.balancer = Some(Balancer::RoundRobin);
     let template = endpoints.endpoints[0].clone();
     let endpoint = |(index, target): (usize, &SocketAddr)| {

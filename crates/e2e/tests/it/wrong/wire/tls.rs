@@ -7,12 +7,12 @@ use std::{
 };
 
 use leno_identity::rustls::{
-    self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    ClientConfig, ClientConnection, StreamOwned,
+    crypto::aws_lc_rs,
+    pki_types::ServerName,
     version::{TLS12, TLS13},
 };
+use leno_testkit::tls::Gullible;
 
 use super::certificates::Pair;
 use super::proxy::{PATIENCE, Proxy, read_until};
@@ -20,52 +20,15 @@ use crate::wrong::page::{Row, Table, text, words};
 
 pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
-/// Trusts every server: what is tested is what servers trust.
-#[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// Begins TLS with this certificate and protocol.
 pub(super) fn connect(to: SocketAddr, pair: Option<&Pair>, alpn: &[u8], old: bool) -> Stream {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let versions = if old { [&TLS12] } else { [&TLS13] };
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions).unwrap();
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)));
+    // What is tested is what servers trust.
+    let gullible = Gullible::new(&provider.signature_verification_algorithms.supported_schemes());
+    let builder = builder.dangerous().with_custom_certificate_verifier(gullible);
     let mut config = match pair {
         Some(pair) => builder.with_client_auth_cert(pair.chain.clone(), pair.key.clone_key()).unwrap(),
         None => builder.with_no_client_auth(),
