@@ -46,7 +46,7 @@ pub fn set_mark(socket: &impl AsFd, mark: u32) -> io::Result<()> {
 }
 
 /// When a silent TCP peer counts as dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Liveness {
     /// Silence before the first probe.
     pub idle: Duration,

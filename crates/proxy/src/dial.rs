@@ -1,4 +1,4 @@
-//! Making connections: sockets, TLS and the first flight of `leno/1`.
+//! Making connections: sockets, TLS, the first flight of `leno/1`, streams of HBONE.
 //!
 //! A way is tried once; whether another endpoint is tried is decided by the caller. Every step is bounded by the
 //! caller's connect timeout.
@@ -7,12 +7,14 @@ mod race;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leno_capture::socket::{self, Liveness};
 use leno_http::io::Io;
 use leno_http::server::Protocol;
+use leno_identity::holder;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::pool::Keepalive;
@@ -26,6 +28,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::core::Core;
+use crate::hbone;
 use crate::judged::Judged;
 use crate::local::Local;
 use crate::proof::Proof;
@@ -60,6 +63,15 @@ pub(crate) enum Way {
         expected: SpiffeId,
         /// What the connection is for.
         purpose: Purpose,
+    },
+    /// By HBONE through the workload's proxy.
+    Hbone {
+        /// The proxy.
+        proxy: Proxy,
+        /// Who must be there.
+        expected: SpiffeId,
+        /// The workload's own address.
+        target: SocketAddr,
     },
     /// TLS of the outside world.
     Outside {
@@ -102,7 +114,7 @@ pub(crate) struct Dialled {
     /// no later than that.
     pub(crate) until: Option<SystemTime>,
     /// Who is there, where it is a peer of the mesh.
-    pub(crate) proof: Option<Proof>,
+    pub(crate) proof: Option<Rc<Proof>>,
 }
 
 /// What holds where a destination's settings say nothing else.
@@ -134,8 +146,8 @@ pub(crate) async fn dial_with(
 ) -> Result<Dialled, Failure> {
     let socket = SocketSettings { mark: local.mark, liveness: liveness(keepalive) };
     let attempts = async {
-        match attempt(local, way, socket).await {
-            Err(Failure::Overload) if core.pool.shed() => attempt(local, way, socket).await,
+        match attempt(core, local, way, socket).await {
+            Err(Failure::Overload) if core.pool.shed() => attempt(core, local, way, socket).await,
             result => result,
         }
     };
@@ -146,13 +158,13 @@ pub(crate) async fn dial_with(
 }
 
 /// What a socket is made with.
-#[derive(Clone, Copy)]
-struct SocketSettings {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct SocketSettings {
     mark: u32,
     liveness: Liveness,
 }
 
-async fn attempt(local: &Local, way: &Way, socket: SocketSettings) -> Result<Dialled, Failure> {
+async fn attempt(core: &Core, local: &Local, way: &Way, socket: SocketSettings) -> Result<Dialled, Failure> {
     match way {
         Way::Plain(address) => {
             let stream = tcp(*address, socket).await?;
@@ -163,6 +175,10 @@ async fn attempt(local: &Local, way: &Way, socket: SocketSettings) -> Result<Dia
             let address = proxy.address().ok_or(Failure::Internal)?;
             native(local, address, expected, &purpose.open(local), socket).await
         }
+        Way::Hbone { proxy, expected, target } => {
+            let address = proxy.address().ok_or(Failure::Internal)?;
+            Box::pin(hbone::open(core, local, (address, expected), *target, socket)).await
+        }
         Way::Outside { address, config, name } => {
             let stream = tcp(*address, socket).await?;
             let own = stream.local_addr().ok();
@@ -172,11 +188,12 @@ async fn attempt(local: &Local, way: &Way, socket: SocketSettings) -> Result<Dia
     }
 }
 
-async fn native(
+/// Connects to a peer's proxy: mutual TLS, with the peer's identity compared, and nothing said yet.
+pub(crate) async fn mesh(
     local: &Local,
     address: &Address,
     expected: &SpiffeId,
-    open: &Open,
+    transport: holder::Transport,
     socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
     let identity = local.identities.usable(local.wall())?;
@@ -188,18 +205,26 @@ async fn native(
         }
         Address::Unix(path) => (Box::new(unix(path).await?), None),
     };
-    let (mut tls, proof) = secure::connect_mesh(io, &identity, std::slice::from_ref(expected)).await?;
-    tls.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
-    let io: Box<dyn Io> = match open.protocol {
-        open::Protocol::Http1 | open::Protocol::Http2 => Box::new(tls),
-        open::Protocol::Opaque => {
-            // Nothing else would make it go out before the client says something.
-            tls.flush().await.map_err(|_gone| Failure::ConnectFailed)?;
-            Box::new(Judged::new(Box::new(tls)))
-        }
-    };
+    let (tls, proof) = secure::connect_mesh(io, &identity, transport, std::slice::from_ref(expected)).await?;
     let until = proof.peer.not_after.min(identity.svid().not_after());
-    Ok(Dialled { io, local: own, until: Some(until), proof: Some(proof) })
+    Ok(Dialled { io: Box::new(tls), local: own, until: Some(until), proof: Some(Rc::new(proof)) })
+}
+
+async fn native(
+    local: &Local,
+    address: &Address,
+    expected: &SpiffeId,
+    open: &Open,
+    socket: SocketSettings,
+) -> Result<Dialled, Failure> {
+    let mut dialled = mesh(local, address, expected, holder::Transport::Leno, socket).await?;
+    dialled.io.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
+    if open.protocol == open::Protocol::Opaque {
+        // Nothing else would make it go out before the client says something.
+        dialled.io.flush().await.map_err(|_gone| Failure::ConnectFailed)?;
+        dialled.io = Box::new(Judged::new(dialled.io));
+    }
+    Ok(dialled)
 }
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
@@ -218,8 +243,8 @@ impl Proxy {
         match self {
             Self::At(address) => Some(address),
             Self::Of(picked) => match &picked.endpoint()?.transport {
-                Transport::Native(address) => Some(address),
-                Transport::Plain | Transport::Hbone(_) | Transport::IstioMtls => None,
+                Transport::Native(address) | Transport::Hbone(address) => Some(address),
+                Transport::Plain | Transport::IstioMtls => None,
             },
         }
     }

@@ -12,12 +12,16 @@ use std::sync::Arc;
 use leno_http::io::Io;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
+use leno_wire::open::Source;
 
 use crate::bootstrap::HostCaller;
+use crate::caller::Caller;
 use crate::core::Core;
-use crate::inbound;
+use crate::hbone;
+use crate::inbound::{self, Shaken};
 use crate::local::Local;
-use crate::opaque;
+use crate::opaque::{self, Leaving};
+use crate::proof::Proof;
 use crate::view::View;
 
 pub(crate) use resolver::RESOLVER;
@@ -28,22 +32,48 @@ pub(crate) async fn connection(
     local: Arc<Local>,
     io: Box<dyn Io>,
     remote: Option<SocketAddr>,
-    host: &[HostCaller],
+    host: &Arc<[HostCaller]>,
 ) {
-    let mut shaken = match inbound::shake(&core, &local, io).await {
-        Ok(shaken) => shaken,
-        Err(refused) => return inbound::turn_away(&core, &local, remote, None, refused),
-    };
-    let asked = SocketAddr::new(shaken.open.ip, shaken.open.port);
-    let led = way(&core.view(), host, &shaken.proof.peer.id, asked);
+    match inbound::shake(&core, &local, io).await {
+        Ok(Shaken::Native { caller, proof, open }) => {
+            let asked = SocketAddr::new(open.ip, open.port);
+            Box::pin(one(&core, &local, remote, host, proof, caller, asked, &open.source)).await;
+        }
+        Ok(Shaken::Hbone { io, proof }) => {
+            let serve = |core: &Rc<Core>, hbone::Stream { address, source, caller }| {
+                let (core, local, proof) = (Rc::clone(core), Arc::clone(&local), Rc::clone(&proof));
+                let host = Arc::clone(host);
+                async move { one(&core, &local, remote, &host, proof, caller, address, &source).await }
+            };
+            Box::pin(hbone::serve(&core, &local, remote, &proof, io, serve)).await;
+        }
+        Err(refused) => inbound::turn_away(&core, &local, remote, None, refused),
+    }
+}
+
+/// Leads one connection out.
+#[expect(clippy::too_many_arguments, reason = "both ends, and what is known of the caller")]
+async fn one(
+    core: &Rc<Core>,
+    local: &Arc<Local>,
+    remote: Option<SocketAddr>,
+    host: &[HostCaller],
+    proof: Rc<Proof>,
+    caller: Caller,
+    asked: SocketAddr,
+    source: &Source,
+) {
+    let led = way(&core.view(), host, &proof.peer.id, asked);
     match led {
         Ok(address) => {
             let judge = |view: &View, caller: &SpiffeId| way(view, host, caller, asked).map(drop);
-            opaque::leaving(core, &local, shaken, remote, asked, address, judge).await;
+            let source = inbound::caller(&proof.peer, source);
+            let leaving = Leaving { remote, source, asked, address };
+            opaque::leaving(Rc::clone(core), local, caller, proof, leaving, judge).await;
         }
         Err(failure) => {
-            inbound::turn_away(&core, &local, remote, Some(asked), failure);
-            inbound::refuse(&mut shaken.io, &shaken.open, failure).await;
+            inbound::turn_away(core, local, remote, Some(asked), failure);
+            caller.refuse(failure).await;
         }
     }
 }

@@ -15,6 +15,7 @@ use leno_engine::explain::{Explain, Silent};
 use leno_http::head::{RequestHead, Scheme};
 use leno_http::hygiene::xfcc;
 use leno_http::io::{Io, Prefixed};
+use leno_identity::alpn;
 use leno_identity::tls::mesh::ClientAuth;
 use leno_identity::tls::peer::{self, Side};
 use leno_model::failure::Failure;
@@ -22,11 +23,13 @@ use leno_model::name::WorkloadName;
 use leno_model::policy::{MtlsMode, Peer};
 use leno_model::service;
 use leno_telemetry::istio::{HttpHandle, Reporter, Security};
-use leno_wire::open::{Decoded, Open, Protocol, Refusal};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use leno_wire::open::{Decoded, Open, Protocol, Source};
+use tokio::io::AsyncReadExt;
 
+use crate::caller::Caller;
 use crate::core::Core;
 use crate::detect::{self, Detected};
+use crate::hbone;
 use crate::limits::{DETECT_SILENCE, HANDSHAKE};
 use crate::local::Local;
 use crate::opaque;
@@ -52,7 +55,7 @@ pub(crate) struct InboundPath {
     /// The verified peer, where it came by mutual TLS.
     pub(crate) peer: Option<peer::Peer>,
     /// What it proved that by.
-    proof: Option<Proof>,
+    proof: Option<Rc<Proof>>,
     /// Which of the workloads with its identity it says it is.
     claimed: Option<WorkloadName>,
     /// Its own address in the mesh, where the connection doesn't tell and it is known by now.
@@ -72,18 +75,47 @@ pub(crate) struct InboundPath {
 
 /// Serves a connection that must be mutual TLS of the mesh.
 pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
-    let Shaken { mut io, proof, open } = match shake(&core, &local, io).await {
-        Ok(shaken) => shaken,
-        Err(refused) => return turn_away(&core, &local, remote, None, refused),
-    };
+    match shake(&core, &local, io).await {
+        Ok(Shaken::Native { caller, proof, open }) => {
+            let Open { ip, port, protocol, source, .. } = *open;
+            let asked = Asked { address: SocketAddr::new(ip, port), protocol, source };
+            Box::pin(one(core, local, remote, proof, caller, asked)).await;
+        }
+        Ok(Shaken::Hbone { io, proof }) => {
+            let serve = |core: &Rc<Core>, hbone::Stream { address, source, caller }| {
+                let asked = Asked { address, protocol: Protocol::Opaque, source };
+                one(Rc::clone(core), Arc::clone(&local), remote, Rc::clone(&proof), caller, asked)
+            };
+            Box::pin(hbone::serve(&core, &local, remote, &proof, io, serve)).await;
+        }
+        Err(refused) => turn_away(&core, &local, remote, None, refused),
+    }
+}
+
+/// What a peer's proxy asks for.
+struct Asked {
+    address: SocketAddr,
+    protocol: Protocol,
+    source: Source,
+}
+
+/// Serves what is one connection to the peer's workload.
+async fn one(
+    core: Rc<Core>,
+    local: Arc<Local>,
+    remote: Option<SocketAddr>,
+    proof: Rc<Proof>,
+    caller: Caller,
+    asked: Asked,
+) {
     let view = core.view();
-    let path = admit(&core, &local, &view, proof, &open, remote);
+    let path = admit(&core, &local, &view, proof, &asked, remote);
     drop(view);
     match path {
-        Ok(path) => opened(core, path, io, &open).await,
+        Ok(path) => opened(core, path, caller, asked.protocol).await,
         Err(failure) => {
-            turn_away(&core, &local, remote, Some(SocketAddr::new(open.ip, open.port)), failure);
-            refuse(&mut io, &open, failure).await;
+            turn_away(&core, &local, remote, Some(asked.address), failure);
+            caller.refuse(failure).await;
         }
     }
 }
@@ -100,11 +132,24 @@ pub(crate) fn turn_away(
     refused::connection(core, local, Reporter::Destination, &ends, refused);
 }
 
-/// A connection after its handshake and first flight.
-pub(crate) struct Shaken {
-    pub(crate) io: Box<dyn Io>,
-    pub(crate) proof: Proof,
-    pub(crate) open: Open,
+/// A connection after its handshake.
+pub(crate) enum Shaken {
+    /// By `leno/1`, after the first flight.
+    Native {
+        /// The connection.
+        caller: Caller,
+        /// Who is there.
+        proof: Rc<Proof>,
+        /// What it is for.
+        open: Box<Open>,
+    },
+    /// HBONE: the preface of HTTP/2 comes next.
+    Hbone {
+        /// The connection.
+        io: Box<dyn Io>,
+        /// Who is there.
+        proof: Rc<Proof>,
+    },
 }
 
 /// Shakes hands and reads the first flight, in bounded time. What isn't of the mesh has no identity; a peer of the mesh
@@ -124,11 +169,19 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
     let (_, session) = tls.get_ref();
     let proof = Proof::of(session, &current, Side::Client)
         .map_err(|error| Refused::because(Failure::NoPeerIdentity, error))?;
-    if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
-        return Err(Refused::because(Failure::NoPeerIdentity, "no leno/1 in the handshake"));
+    let proof = Rc::new(proof);
+    match session.alpn_protocol() {
+        Some(leno_wire::open::ALPN) => {}
+        Some(alpn::H2) => return Ok(Shaken::Hbone { io: Box::new(tls), proof }),
+        _ => return Err(Refused::because(Failure::NoPeerIdentity, "neither leno/1 nor h2 in the handshake")),
     }
     let (open, rest) = first_flight(&mut tls).await?;
-    Ok(Shaken { io: Prefixed::boxed(rest.freeze(), Box::new(tls)), proof, open })
+    let io = Prefixed::boxed(rest.freeze(), Box::new(tls));
+    let caller = match open.protocol {
+        Protocol::Opaque => Caller::Native(io),
+        Protocol::Http1 | Protocol::Http2 => Caller::Untold(io),
+    };
+    Ok(Shaken::Native { caller, proof, open: Box::new(open) })
 }
 
 /// Reads the `Open`, and whatever of the connection's own bytes came with it.
@@ -157,30 +210,29 @@ fn admit(
     core: &Core,
     local: &Arc<Local>,
     view: &View,
-    proof: Proof,
-    open: &Open,
+    proof: Rc<Proof>,
+    asked: &Asked,
     remote: Option<SocketAddr>,
 ) -> Result<Box<InboundPath>, Failure> {
     let tables = view.inbound.as_deref().ok_or(Failure::NotDiscovered)?;
+    let destination = asked.address;
     // Nothing else stands for the workload's address: Linux would take an unspecified one for loopback.
-    if !tables.unit.addresses.contains(&open.ip) || OWN_PORTS.contains(&open.port) {
+    if !tables.unit.addresses.contains(&destination.ip()) || OWN_PORTS.contains(&destination.port()) {
         return Err(Failure::ForbiddenDestination);
     }
-    let ends = Ends { remote, local: Some(SocketAddr::new(open.ip, open.port)), server_name: None };
-    let source = caller(&proof.peer, open);
+    let ends = Ends { remote, local: Some(destination), server_name: None };
+    let source = caller(&proof.peer, &asked.source);
     let peer = Some(proof.peer.clone());
-    let destination = SocketAddr::new(open.ip, open.port);
     let claimed = WorkloadName {
-        namespace: Arc::clone(&open.source.namespace),
-        name: Arc::clone(&open.source.workload),
+        namespace: Arc::clone(&asked.source.namespace),
+        name: Arc::clone(&asked.source.workload),
     };
     let path = InboundPath::new(core, local, tables, ends, peer, destination, source);
     Ok(Box::new(InboundPath { proof: Some(proof), claimed: Some(claimed), ..path }))
 }
 
 /// The caller as it describes itself, as far as its certificate doesn't say otherwise.
-pub(crate) fn caller(peer: &peer::Peer, open: &Open) -> Party {
-    let source = &open.source;
+pub(crate) fn caller(peer: &peer::Peer, source: &Source) -> Party {
     let namespace = peer.id.service_account().map(|(namespace, _)| namespace);
     let contradicts = namespace.is_some_and(|namespace| namespace != &*source.namespace);
     if contradicts {
@@ -200,48 +252,26 @@ pub(crate) fn caller(peer: &peer::Peer, open: &Open) -> Party {
     }
 }
 
-/// Tells the peer's proxy why, in the way that it expects.
-pub(crate) async fn refuse(io: &mut Box<dyn Io>, open: &Open, failure: Failure) {
-    if open.protocol == Protocol::Opaque {
-        let verdict = leno_wire::open::Verdict::Refused(refusal(failure));
-        let _gone = io.write_all(&[verdict.byte()]).await;
-    }
-    let _gone = io.shutdown().await;
-}
-
-fn refusal(failure: Failure) -> Refusal {
-    match failure {
-        Failure::Denied => Refusal::Denied,
-        Failure::ForbiddenDestination => Refusal::Forbidden,
-        Failure::ConnectFailed => Refusal::Unreachable,
-        Failure::ConnectTimeout => Refusal::Timeout,
-        Failure::Overload | Failure::Overflow => Refusal::Overload,
-        Failure::Draining => Refusal::Draining,
-        Failure::NotDiscovered | Failure::NoIdentity | Failure::IdentityExpired => Refusal::NotReady,
-        _ => Refusal::Internal,
-    }
-}
-
-/// Serves a connection from a peer's proxy. Only an opaque one begins with a verdict.
-async fn opened(core: Rc<Core>, path: Box<InboundPath>, mut io: Box<dyn Io>, open: &Open) {
+/// Serves a connection from a peer's proxy.
+async fn opened(core: Rc<Core>, path: Box<InboundPath>, caller: Caller, protocol: Protocol) {
     let spoken = path.spoken(&core);
     let is_http = spoken.is_http() || core.shared.has_learnt(&path.local.name, path.destination.port());
-    match (open.protocol, is_http, spoken) {
-        (Protocol::Http1 | Protocol::Http2, _, service::Protocol::Tcp | service::Protocol::Tls) => {
-            opaque::inbound(core, &path, io, false).await;
+    let is_opaque = matches!(spoken, service::Protocol::Tcp | service::Protocol::Tls);
+    match (protocol, caller) {
+        (Protocol::Http1, Caller::Untold(io)) if !is_opaque => {
+            http(core, path, leno_http::server::Protocol::Http1, io).await;
         }
-        (Protocol::Http1, ..) => http(core, path, leno_http::server::Protocol::Http1, io).await,
-        (Protocol::Http2, ..) => http(core, path, leno_http::server::Protocol::Http2, io).await,
+        (Protocol::Http2, Caller::Untold(io)) if !is_opaque => {
+            http(core, path, leno_http::server::Protocol::Http2, io).await;
+        }
         // Whatever the peer says, requests are seen where requests are spoken.
-        (Protocol::Opaque, true, _) => {
-            if io.write_all(&[leno_wire::open::Verdict::Accepted.byte()]).await.is_ok()
-                && io.flush().await.is_ok()
-            {
+        (Protocol::Opaque, caller) if is_http => {
+            if let Ok(io) = caller.accept().await {
                 plain_http(core, path, io).await;
             }
         }
-        (Protocol::Opaque, false, service::Protocol::Auto) => undeclared(core, path, io, true).await,
-        (Protocol::Opaque, false, _) => opaque::inbound(core, &path, io, true).await,
+        (Protocol::Opaque, caller) if !is_opaque => undeclared(core, path, caller).await,
+        (_, caller) => opaque::inbound(core, &path, caller).await,
     }
 }
 
@@ -279,8 +309,8 @@ pub(crate) async fn direct(
     drop(view);
     match path.spoken(&core) {
         spoken if spoken.is_http() => plain_http(core, path, io).await,
-        service::Protocol::Auto => undeclared(core, path, io, false).await,
-        _ => opaque::inbound(core, &path, io, false).await,
+        service::Protocol::Auto => undeclared(core, path, Caller::Untold(io)).await,
+        _ => opaque::inbound(core, &path, Caller::Untold(io)).await,
     }
 }
 
@@ -299,18 +329,16 @@ async fn plain_http(core: Rc<Core>, path: Box<InboundPath>, io: Box<dyn Io>) {
     }
 }
 
-/// A port of which nothing is declared. `judged`: the peer's proxy waits for a verdict before the first byte.
-async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, mut io: Box<dyn Io>, judged: bool) {
+/// A port of which nothing is declared.
+async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, caller: Caller) {
     // The verdict on who may connect comes before anything is dialled.
     if let Err(failure) = path.check(&core).await {
-        return opaque::deny(&core, &path, io, judged, failure).await;
+        return opaque::deny(&core, &path, caller, failure).await;
     }
-    if judged && opaque::accept(&mut io).await.is_err() {
-        return;
-    }
+    let Ok(io) = caller.accept().await else { return };
     match detect::any(&core, &path.local, &path.to(), io).await {
         Detected::Http(protocol, io) => http(core, path, protocol, io).await,
-        Detected::Opaque(io) => opaque::inbound(core, &path, io, false).await,
+        Detected::Opaque(io) => opaque::inbound(core, &path, Caller::Untold(io)).await,
         Detected::Spoke { client, upstream, .. } => {
             opaque::joined_inbound(core, &path, client, upstream).await
         }

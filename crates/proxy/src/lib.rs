@@ -22,11 +22,13 @@ pub mod table;
 pub mod view;
 
 mod admin;
+mod caller;
 mod detect;
 mod dial;
 mod egress;
 mod gateway;
 mod handles;
+mod hbone;
 mod headers;
 mod inbound;
 mod judged;

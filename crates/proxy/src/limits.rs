@@ -54,6 +54,11 @@ pub const CUT_AT_ONCE: usize = 64;
 /// when all of their readers are slow.
 pub const STREAMS_PER_CONNECTION: usize = leno_http::limits::H2_UPSTREAM_STREAMS;
 
+/// Streams of one HBONE connection before another one to the same peer is opened. Each is a whole connection of an
+/// application: with many on one, a lost packet, a slow reader or one core at the other end holds up all of them, and a
+/// handshake for every 32 costs next to nothing.
+pub const TUNNELS_PER_CONNECTION: usize = 32;
+
 /// First bytes looked at for detection: a ClientHello with ML-KEM is some 1,800 bytes, with many extensions more.
 pub const DETECT_BYTES: usize = 16 * 1024;
 

@@ -3,7 +3,6 @@
 //! An inbound one was judged when it was opened and is judged again whenever policy or trust changes; a denied one is
 //! cut. An outbound one is judged by the other side; it is cut only if that side itself is trusted no more.
 
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,19 +16,19 @@ use leno_model::pool::ConnectionPool;
 use leno_model::spiffe::SpiffeId;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
-use leno_wire::open::{self, Refusal, Verdict};
-use tokio::io::AsyncWriteExt;
 
+use crate::caller::Caller;
 use crate::circuit::Circuit;
 use crate::core::Core;
 use crate::dial::{Dialled, Way, dial};
-use crate::inbound::{self, InboundPath, Shaken};
+use crate::inbound::InboundPath;
 use crate::judged;
 use crate::limits::{CONNECT, TALLY_INTERVAL};
 use crate::local::Local;
 use crate::outbound::{self, OutboundPath};
 use crate::parties::{Parties, Party, ServiceName};
 use crate::places;
+use crate::proof::Proof;
 use crate::record::Ends;
 use crate::refused;
 use crate::upstream::{self, Chosen, Spoken};
@@ -39,25 +38,10 @@ pub(crate) fn handle(core: &Core, parties: &Parties<'_>) -> TcpHandle {
     core.tcp_handle(&parties.key(), |metrics, shard| parties.labels(|labels| metrics.resolve(shard, labels)))
 }
 
-/// Tells the peer's proxy that the application's bytes follow.
-pub(crate) async fn accept(io: &mut Box<dyn Io>) -> io::Result<()> {
-    io.write_all(&[Verdict::Accepted.byte()]).await?;
-    io.flush().await
-}
-
 /// Ends a connection that policy denies.
-pub(crate) async fn deny(
-    core: &Core,
-    path: &InboundPath,
-    mut io: Box<dyn Io>,
-    judged: bool,
-    failure: Failure,
-) {
+pub(crate) async fn deny(core: &Core, path: &InboundPath, caller: Caller, failure: Failure) {
     handle(core, &path.parties()).failed(failure.row().flag);
-    if judged {
-        let _gone = io.write_all(&[Verdict::Refused(Refusal::Denied).byte()]).await;
-        let _gone = io.shutdown().await;
-    }
+    caller.refuse(failure).await;
 }
 
 /// Relays a connection of the own workload.
@@ -156,10 +140,10 @@ fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, fa
     stream.cluster = Some(path.cluster_name());
 }
 
-/// Relays a connection to the own workload. `judged`: the peer's proxy waits for a verdict before the first byte.
-pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<dyn Io>, judged: bool) {
+/// Relays a connection to the own workload.
+pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, caller: Caller) {
     if let Err(failure) = path.check(&core).await {
-        return deny(&core, path, client, judged, failure).await;
+        return deny(&core, path, caller, failure).await;
     }
     let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, &[]) {
         Ok(chosen) => chosen,
@@ -169,18 +153,12 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut client: Box<
     };
     match chosen.dial(&core, &path.local).await {
         Ok(upstream) => {
-            if judged && accept(&mut client).await.is_err() {
-                return;
-            }
+            let Ok(client) = caller.accept().await else { return };
             joined_inbound(core, path, client, upstream).await;
         }
         Err(failure) => {
             handle(&core, &path.parties()).failed(failure.row().flag);
-            if judged {
-                let verdict = Verdict::Refused(Refusal::Unreachable);
-                let _gone = client.write_all(&[verdict.byte()]).await;
-                let _gone = client.shutdown().await;
-            }
+            caller.refuse(failure).await;
         }
     }
 }
@@ -198,19 +176,28 @@ pub(crate) async fn joined_inbound(
     stream.relay(&core, client, upstream, async |core| path.check(core).await).await;
 }
 
-/// Relays a connection that leaves the mesh: `asked` is what the caller dialled, `address` where that leads. `judge` says
-/// after a change whether a caller may still be led there.
+/// A connection that leaves the mesh.
+pub(crate) struct Leaving {
+    /// Where it comes from.
+    pub(crate) remote: Option<SocketAddr>,
+    /// The caller as metrics name it.
+    pub(crate) source: Party,
+    /// What it dialled.
+    pub(crate) asked: SocketAddr,
+    /// Where that leads.
+    pub(crate) address: SocketAddr,
+}
+
+/// Relays a connection that leaves the mesh. `judge` says after a change whether the caller may still be led there.
 pub(crate) async fn leaving(
     core: Rc<Core>,
     local: &Arc<Local>,
-    shaken: Shaken,
-    remote: Option<SocketAddr>,
-    asked: SocketAddr,
-    address: SocketAddr,
+    caller: Caller,
+    proof: Rc<Proof>,
+    leaving: Leaving,
     judge: impl Fn(&View, &SpiffeId) -> Result<(), Failure>,
 ) {
-    let Shaken { mut io, proof, open } = shaken;
-    let source = inbound::caller(&proof.peer, &open);
+    let Leaving { remote, source, asked, address } = leaving;
     let service = ServiceName::outside(&asked.to_string());
     let parties = Parties {
         reporter: Reporter::Destination,
@@ -221,9 +208,7 @@ pub(crate) async fn leaving(
     };
     match dial(&core, local, &Way::Plain(address), CONNECT).await {
         Ok(upstream) => {
-            if open.protocol == open::Protocol::Opaque && accept(&mut io).await.is_err() {
-                return;
-            }
+            let Ok(io) = caller.accept().await else { return };
             let ends = Ends { remote, local: Some(address), server_name: None };
             let mut stream = Stream::begin(&core, &parties, &ends, None);
             stream.upstream = Some(address);
@@ -236,7 +221,7 @@ pub(crate) async fn leaving(
         }
         Err(failure) => {
             handle(&core, &parties).failed(failure.row().flag);
-            inbound::refuse(&mut io, &open, failure).await;
+            caller.refuse(failure).await;
         }
     }
 }

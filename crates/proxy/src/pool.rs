@@ -5,6 +5,11 @@
 //! certificate has ended; what is under way by then goes on. HTTP/1 connections are leased to one exchange at a time
 //! and come back when both halves are done; HTTP/2 connections are shared by streams. Nothing here is shared between
 //! cores.
+//!
+//! Streams of HBONE come from connections of their own. A request's connection may be such a stream: then the limits that
+//! are set for the destination count the streams, which are what it sees as connections.
+
+mod shared;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,19 +18,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leno_http::client::{Config, Connection};
+use leno_http::h1;
 use leno_http::io::Io;
+use leno_http::limits::H2_PING_INTERVAL;
 use leno_http::server::Protocol;
-use leno_http::{h1, h2};
 use leno_model::failure::Failure;
 use leno_model::name::Host;
+use leno_model::service::Address;
 use leno_model::spiffe::SpiffeId;
-use leno_runtime::task;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::circuit::{Circuit, Place};
-use crate::dial::Dialled;
-use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION};
+use crate::dial::{Dialled, SocketSettings};
+use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION, TUNNELS_PER_CONNECTION};
+use crate::proof::Proof;
 use crate::table::Table;
+use shared::{Shared, Terms};
 
 /// What two requests must have in common to share a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +54,21 @@ pub(crate) struct Key {
     pub(crate) outside: Option<Arc<str>>,
 }
 
+/// What two streams of HBONE must have in common to share a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TunnelKey {
+    /// The epoch of our certificate.
+    pub(crate) epoch: u64,
+    /// Who we are.
+    pub(crate) own: SpiffeId,
+    /// Who must be at the other end.
+    pub(crate) peer: SpiffeId,
+    /// The peer's proxy.
+    pub(crate) address: Address,
+    /// What the socket is made with.
+    pub(crate) socket: SocketSettings,
+}
+
 /// What a request wants of a connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'w> {
@@ -62,8 +85,10 @@ pub(crate) struct Wanted<'w> {
 /// The connections of one core.
 pub(crate) struct Pool {
     config: Rc<Config>,
+    tunnel_config: Rc<Config>,
     single: RefCell<Table<Key, Rc<Bucket>>>,
     shared: RefCell<Table<Key, Rc<Shared>>>,
+    tunnels: RefCell<Table<TunnelKey, Rc<Shared>>>,
 }
 
 /// The HTTP/1 connections of one key. Those on loan know where they come back to.
@@ -123,15 +148,17 @@ struct Idle {
 }
 
 /// What is known of a connection besides its key.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Facts {
     local: Option<SocketAddr>,
     until: Option<SystemTime>,
+    /// Who is there, for streams that outlive a change of trust.
+    proof: Option<Rc<Proof>>,
 }
 
 impl Facts {
     /// Whether both sides are still who they were, as far as certificates say it.
-    fn hold(self, wall: SystemTime) -> bool {
+    fn hold(&self, wall: SystemTime) -> bool {
         self.until.is_none_or(|until| wall <= until)
     }
 }
@@ -139,44 +166,6 @@ impl Facts {
 impl Idle {
     fn rested(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
-    }
-}
-
-/// The HTTP/2 connections of one key. One dials at a time, and the others wait for what it gets.
-struct Shared {
-    connections: RefCell<Vec<Streams>>,
-    dialling: Semaphore,
-    /// When an attempt failed last, and how. It counts for all who waited for it.
-    failed: Cell<Option<(Instant, Failure)>>,
-    used: Cell<Instant>,
-    /// The limits by which it was used last.
-    circuit: RefCell<Option<Circuit>>,
-    /// A stream has ended.
-    room: Notify,
-}
-
-/// One HTTP/2 connection.
-#[derive(Clone)]
-struct Streams {
-    connection: h2::ClientConnection,
-    facts: Facts,
-    /// Whether nobody is to use it again.
-    retired: Rc<Cell<bool>>,
-    /// Requests so far.
-    served: Rc<Cell<u32>>,
-}
-
-impl Streams {
-    fn lease(self, reused: bool, circuit: Option<&Circuit>, shared: &Rc<Shared>) -> Lease {
-        self.served.set(self.served.get().saturating_add(1));
-        let most = circuit.and_then(|circuit| circuit.pool.requests_per_connection);
-        if most.is_some_and(|most| self.served.get() >= most) {
-            self.retired.set(true);
-        }
-        let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
-        lease.retired = Some(self.retired);
-        lease.shared = circuit.map(|_| Rc::clone(shared));
-        lease
     }
 }
 
@@ -188,7 +177,7 @@ pub(crate) struct Lease {
     pub(crate) reused: bool,
     /// Where it comes back to.
     home: Option<Rc<Bucket>>,
-    /// See [`Streams::retired`].
+    /// Whether nobody is to use an HTTP/2 connection again.
     retired: Option<Rc<Cell<bool>>>,
     /// Requests of an HTTP/1 connection, this one included.
     served: u32,
@@ -198,7 +187,16 @@ pub(crate) struct Lease {
 
 impl Pool {
     pub(crate) fn new(config: Config) -> Rc<Self> {
-        Rc::new(Self { config: Rc::new(config), single: RefCell::default(), shared: RefCell::default() })
+        // Proxies bear being asked whether they are there, and nobody else would notice for streams that are silent.
+        let mut tunnel_config = config.clone();
+        tunnel_config.h2.ping_interval = Some(H2_PING_INTERVAL);
+        Rc::new(Self {
+            config: Rc::new(config),
+            tunnel_config: Rc::new(tunnel_config),
+            single: RefCell::default(),
+            shared: RefCell::default(),
+            tunnels: RefCell::default(),
+        })
     }
 
     /// A connection for one request: a kept one, else a new one by `dial`. Where connections are limited, it waits until
@@ -209,8 +207,22 @@ impl Pool {
     {
         match wanted.key.protocol {
             Protocol::Http1 => self.single(wanted, dial).await,
-            Protocol::Http2 => self.stream(wanted, dial).await,
+            Protocol::Http2 => {
+                let Wanted { key, wall, circuit, .. } = wanted;
+                let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config: &self.config };
+                shared::of(&self.shared, key).lease(terms, dial).await
+            }
         }
+    }
+
+    /// A connection with room for one more stream of HBONE: a kept one, else a new one by `dial`.
+    pub(crate) async fn tunnel<F>(&self, key: &TunnelKey, wall: SystemTime, dial: F) -> Result<Lease, Failure>
+    where
+        F: AsyncFnOnce() -> Result<Dialled, Failure>,
+    {
+        let config = &self.tunnel_config;
+        let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config };
+        shared::of(&self.tunnels, key).lease(terms, dial).await
     }
 
     async fn single<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
@@ -247,10 +259,10 @@ impl Pool {
             }
         };
         drop(wait);
-        let Dialled { io, local, until, .. } = dial().await?;
+        let Dialled { io, local, until, proof } = dial().await?;
         let (io, until) = within(circuit, place, io, until, wall);
         let connection = h1::ClientConnection::new(io, &self.config);
-        Ok(Lease::new(Connection::H1(connection), Facts { local, until }, false, Some(bucket)))
+        Ok(Lease::new(Connection::H1(connection), Facts { local, until, proof }, false, Some(bucket)))
     }
 
     fn bucket(&self, key: &Key) -> Rc<Bucket> {
@@ -259,72 +271,6 @@ impl Pool {
             Some(bucket) => Rc::clone(bucket),
             None => Rc::clone(single.entry(key.clone()).or_default()),
         }
-    }
-
-    async fn stream<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
-    where
-        F: AsyncFnOnce() -> Result<Dialled, Failure>,
-    {
-        let Wanted { key, wall, circuit, .. } = wanted;
-        let shared = Rc::clone(self.shared.borrow_mut().entry(key.clone()).or_insert_with(|| {
-            Rc::new(Shared {
-                connections: RefCell::default(),
-                dialling: Semaphore::new(1),
-                failed: Cell::new(None),
-                used: Cell::new(Instant::now()),
-                circuit: RefCell::default(),
-                room: Notify::new(),
-            })
-        }));
-        let asked = Instant::now();
-        shared.used.set(asked);
-        if circuit.is_some() || shared.circuit.borrow().is_some() {
-            shared.circuit.replace(circuit.cloned());
-        }
-        let most = circuit.and_then(|circuit| circuit.pool.streams);
-        let most = most.map_or(STREAMS_PER_CONNECTION, |most| STREAMS_PER_CONNECTION.min(most as usize));
-        let free = || shared.free(wall, most);
-        if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit, &shared));
-        }
-        let _turn = shared.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
-        if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit, &shared));
-        }
-        if let Some((at, failure)) = shared.failed.get()
-            && at >= asked
-        {
-            return Err(failure);
-        }
-        let mut wait = None;
-        let place = loop {
-            let Some(circuit) = circuit else { break None };
-            if let Some(place) = circuit.place() {
-                break Some(place);
-            }
-            match &wait {
-                None => wait = Some(circuit.wait()?),
-                Some(wait) => wait.changed(&shared.room).await?,
-            }
-            if let Some(kept) = free() {
-                return Ok(kept.lease(true, Some(circuit), &shared));
-            }
-        };
-        drop(wait);
-        let fail = |failure| shared.failed.set(Some((Instant::now(), failure)));
-        let Dialled { io, local, until, .. } = dial().await.inspect_err(|failure| fail(*failure))?;
-        let (io, until) = within(circuit, place, io, until, wall);
-        let begun = h2::ClientConnection::handshake(io, Rc::clone(&self.config)).await;
-        let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
-        task::spawn_local("upstream-http2", driver).detach();
-        let made = Streams {
-            connection,
-            facts: Facts { local, until },
-            retired: Rc::default(),
-            served: Rc::default(),
-        };
-        shared.connections.borrow_mut().push(made.clone());
-        Ok(made.lease(false, circuit, &shared))
     }
 
     /// Drops every idle connection that is kept for one request at a time; whether there was one.
@@ -339,7 +285,7 @@ impl Pool {
             let _closed = bucket.idle.take();
         }
         for shared in self.shared.borrow().values().filter(|shared| shared.is_in_the_way()) {
-            let _closing = shared.connections.take();
+            shared.give_up();
         }
     }
 
@@ -354,16 +300,8 @@ impl Pool {
             bucket.idle.borrow_mut().retain_mut(is_good);
             Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
         });
-        self.shared.borrow_mut().retain(|key, shared| {
-            let stale = key.epoch != 0 && key.epoch < epoch;
-            shared.connections.borrow_mut().retain(|Streams { connection, .. }| {
-                let rested = connection.idle_since().map(|since| now.saturating_duration_since(since));
-                connection.is_open() && !(stale || rested.is_some_and(|rested| rested >= POOL_IDLE))
-            });
-            Rc::strong_count(shared) > 1
-                || !shared.connections.borrow().is_empty()
-                || now.saturating_duration_since(shared.used.get()) < POOL_IDLE
-        });
+        self.shared.borrow_mut().retain(|key, shared| shared.sweep(key.epoch != 0 && key.epoch < epoch, now));
+        self.tunnels.borrow_mut().retain(|key, shared| shared.sweep(key.epoch < epoch, now));
     }
 }
 
@@ -409,35 +347,6 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
     None
 }
 
-impl Shared {
-    /// A stream has ended: who waits here may have its room, and who waits elsewhere the connection's place.
-    fn came_back(&self) {
-        if self.is_in_the_way() {
-            let _closing = self.connections.take();
-        } else {
-            self.room.notify_one();
-        }
-    }
-
-    /// Whether others wait for a connection, and nobody here does.
-    fn is_in_the_way(&self) -> bool {
-        self.dialling.available_permits() > 0
-            && self.circuit.borrow().as_ref().is_some_and(Circuit::is_waited_for)
-    }
-
-    /// A connection with room for another stream. Closed ones are forgotten.
-    fn free(&self, wall: SystemTime, most: usize) -> Option<Streams> {
-        let mut connections = self.connections.borrow_mut();
-        connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
-        connections
-            .iter()
-            .find(|Streams { connection, facts, .. }| {
-                facts.hold(wall) && connection.active() < most && connection.available() > 0
-            })
-            .cloned()
-    }
-}
-
 impl Lease {
     fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
         Self { connection: Some(connection), facts, reused, home, retired: None, served: 1, shared: None }
@@ -446,6 +355,16 @@ impl Lease {
     /// This side's address.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.facts.local
+    }
+
+    /// See [`Dialled::until`].
+    pub(crate) fn until(&self) -> Option<SystemTime> {
+        self.facts.until
+    }
+
+    /// See [`Dialled::proof`].
+    pub(crate) fn proof(&self) -> Option<Rc<Proof>> {
+        self.facts.proof.clone()
     }
 
     /// The connection.
@@ -479,7 +398,8 @@ impl Drop for Lease {
         }
         let mut idle = home.idle.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            idle.push(Idle { connection, facts: self.facts, served: self.served, since: Instant::now() });
+            let facts = self.facts.clone();
+            idle.push(Idle { connection, facts, served: self.served, since: Instant::now() });
             home.back.notify_one();
         }
     }
@@ -487,6 +407,8 @@ impl Drop for Lease {
 
 #[cfg(test)]
 mod tests {
+    use leno_runtime::task;
+
     use super::*;
     use crate::limits::POOL_IDLE_UNREPEATABLE;
 

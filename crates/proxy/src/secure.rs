@@ -36,15 +36,17 @@ pub(crate) struct Client {
 pub(crate) async fn connect_mesh(
     io: Box<dyn Io>,
     identity: &Current,
+    transport: Transport,
     expected: &[SpiffeId],
 ) -> Result<(Client, Proof), Failure> {
-    let tls = TlsConnector::from(identity.client(Transport::Leno))
+    let config = identity.client(transport);
+    let tls = TlsConnector::from(Arc::clone(&config))
         .connect(mesh::server_name(), ReadAhead::boxed(io))
         .await
         .map_err(|_handshake| Failure::TlsFailed)?;
     let (_, session) = tls.get_ref();
     // A server that chose nothing speaks something else, whoever it is.
-    if session.alpn_protocol() != Some(leno_wire::open::ALPN) {
+    if !session.alpn_protocol().is_some_and(|chosen| config.alpn_protocols.iter().any(|one| one == chosen)) {
         return Err(Failure::TlsFailed);
     }
     let proof = Proof::of(session, identity, Side::Server).map_err(|_no_svid| Failure::TlsFailed)?;

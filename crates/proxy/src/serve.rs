@@ -3,10 +3,12 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use leno_http::exchange::Exchange;
 use leno_http::h2;
 use leno_http::head::{Scheme, Version};
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
+use leno_model::failure::Failure;
 use leno_runtime::task;
 
 use crate::core::Core;
@@ -28,6 +30,31 @@ pub(crate) async fn requests(
         Rc::new(Config { scheme, h2, budget: Some(core.shared.budget.clone()), ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
     let path = Rc::new(path);
+    let each = async |exchange| {
+        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
+        match protocol {
+            // In a box, or idle connections would hold the room that a request needs.
+            Protocol::Http1 => Box::pin(serving).await,
+            // Bounded by the connection's limit of concurrent streams.
+            Protocol::Http2 => {
+                task::spawn_local("request", serving).detach();
+            }
+        }
+    };
+    let Some((failure, rule)) = exchanges(&core, &mut connection, each).await else { return };
+    let name = match protocol {
+        Protocol::Http1 => Version::Http11,
+        Protocol::Http2 => Version::Http2,
+    };
+    refused::request(&core, &path, name.as_str(), &Refused::because(failure, rule));
+}
+
+/// Serves exchanges by `each` until the connection ends or draining is over. Why it ended, if the client broke a rule.
+pub(crate) async fn exchanges(
+    core: &Core,
+    connection: &mut Connection,
+    each: impl AsyncFn(Exchange),
+) -> Option<(Failure, String)> {
     let drain = core.shared.lifecycle.drain().clone();
     let _until_drained = drain.guard();
     let handle = connection.drain_handle();
@@ -40,27 +67,12 @@ pub(crate) async fn requests(
                 handle.begin();
                 continue;
             }
-            () = &mut forced => return,
+            () = &mut forced => return None,
             exchange = connection.accept() => exchange,
         };
-        let Some(exchange) = exchange else {
-            if let Some((failure, rule)) = connection.turned_away() {
-                let name = match protocol {
-                    Protocol::Http1 => Version::Http11,
-                    Protocol::Http2 => Version::Http2,
-                };
-                refused::request(&core, &path, name.as_str(), &Refused::because(failure, rule));
-            }
-            return;
-        };
-        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
-        match protocol {
-            // In a box, or idle connections would hold the room that a request needs.
-            Protocol::Http1 => Box::pin(serving).await,
-            // Bounded by the connection's limit of concurrent streams.
-            Protocol::Http2 => {
-                task::spawn_local("request", serving).detach();
-            }
+        match exchange {
+            Some(exchange) => each(exchange).await,
+            None => return connection.turned_away(),
         }
     }
 }

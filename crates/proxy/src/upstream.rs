@@ -158,8 +158,15 @@ fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) ->
             chosen.outside = Some(outside.fingerprint);
             chosen.way = Way::Outside { address: pick.target, config: outside.config, name: outside.name };
         }
+        Connect::Hbone { identity, .. } => {
+            chosen.way = Way::Hbone {
+                proxy: Proxy::Of(Picked::of(pick)),
+                expected: identity.clone(),
+                target: pick.target,
+            };
+        }
         // Not spoken yet: fails closed.
-        Connect::Hbone { .. } | Connect::IstioMtls { .. } => return Err(Failure::TlsFailed),
+        Connect::IstioMtls { .. } => return Err(Failure::TlsFailed),
     }
     Ok(chosen)
 }
@@ -206,7 +213,7 @@ impl Chosen {
     /// What another request must have in common with this one to share its connection.
     pub(crate) fn key(&self, local: &Local, protocol: Protocol) -> Key {
         let peer = match &self.way {
-            Way::Native { expected, .. } => Some(expected.clone()),
+            Way::Native { expected, .. } | Way::Hbone { expected, .. } => Some(expected.clone()),
             Way::Plain(_) | Way::Application { .. } | Way::Outside { .. } => None,
         };
         Key {

@@ -12,6 +12,7 @@ mod app;
 mod changes;
 mod gateway;
 mod hardening;
+mod hbone;
 mod inbound;
 mod outbound;
 mod resilience;

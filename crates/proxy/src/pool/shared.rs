@@ -1,0 +1,193 @@
+//! HTTP/2 connections that are alike, shared by streams: requests, or connections of HBONE.
+//!
+//! One dials at a time, and the others wait for what it gets; they share its failure, too.
+
+use std::cell::{Cell, RefCell};
+use std::hash::Hash;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+use leno_http::client::{Config, Connection};
+use leno_http::h2;
+use leno_model::failure::Failure;
+use leno_runtime::task;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{Facts, Lease, within};
+use crate::circuit::Circuit;
+use crate::dial::Dialled;
+use crate::limits::POOL_IDLE;
+use crate::table::Table;
+
+/// What a stream wants of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'t> {
+    /// Streams of one connection.
+    pub(super) most: usize,
+    /// By which certificates are judged.
+    pub(super) wall: SystemTime,
+    /// The limits.
+    pub(super) circuit: Option<&'t Circuit>,
+    /// What a new connection is made with.
+    pub(super) config: &'t Rc<Config>,
+}
+
+/// The HTTP/2 connections of one key.
+pub(super) struct Shared {
+    connections: RefCell<Vec<Streams>>,
+    dialling: Semaphore,
+    /// When an attempt failed last, and how. It counts for all who waited for it.
+    failed: Cell<Option<(Instant, Failure)>>,
+    used: Cell<Instant>,
+    /// The limits by which it was used last.
+    circuit: RefCell<Option<Circuit>>,
+    /// A stream has ended.
+    room: Notify,
+}
+
+/// One HTTP/2 connection.
+#[derive(Clone)]
+struct Streams {
+    connection: h2::ClientConnection,
+    facts: Facts,
+    /// Whether nobody is to use it again.
+    retired: Rc<Cell<bool>>,
+    /// Requests so far.
+    served: Rc<Cell<u32>>,
+}
+
+impl Streams {
+    fn lease(self, reused: bool, circuit: Option<&Circuit>, shared: &Rc<Shared>) -> Lease {
+        self.served.set(self.served.get().saturating_add(1));
+        let most = circuit.and_then(|circuit| circuit.pool.requests_per_connection);
+        if most.is_some_and(|most| self.served.get() >= most) {
+            self.retired.set(true);
+        }
+        let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
+        lease.retired = Some(self.retired);
+        lease.shared = circuit.map(|_| Rc::clone(shared));
+        lease
+    }
+}
+
+/// The connections of a key.
+pub(super) fn of<K: Clone + Eq + Hash>(table: &RefCell<Table<K, Rc<Shared>>>, key: &K) -> Rc<Shared> {
+    let mut table = table.borrow_mut();
+    if let Some(shared) = table.get(key) {
+        return Rc::clone(shared);
+    }
+    let new = Rc::new(Shared {
+        connections: RefCell::default(),
+        dialling: Semaphore::new(1),
+        failed: Cell::new(None),
+        used: Cell::new(Instant::now()),
+        circuit: RefCell::default(),
+        room: Notify::new(),
+    });
+    table.insert(key.clone(), Rc::clone(&new));
+    new
+}
+
+impl Shared {
+    /// A connection with room for one more stream: a kept one, else a new one by `dial`. Where connections are limited, it
+    /// waits until it may have one.
+    pub(super) async fn lease<F>(self: &Rc<Self>, terms: Terms<'_>, dial: F) -> Result<Lease, Failure>
+    where
+        F: AsyncFnOnce() -> Result<Dialled, Failure>,
+    {
+        let Terms { wall, circuit, config, .. } = terms;
+        let asked = Instant::now();
+        self.used.set(asked);
+        if circuit.is_some() || self.circuit.borrow().is_some() {
+            self.circuit.replace(circuit.cloned());
+        }
+        let most = circuit.and_then(|circuit| circuit.pool.streams);
+        let most = most.map_or(terms.most, |most| terms.most.min(most as usize));
+        let free = || self.free(wall, most);
+        if let Some(kept) = free() {
+            return Ok(kept.lease(true, circuit, self));
+        }
+        let _turn = self.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
+        if let Some(kept) = free() {
+            return Ok(kept.lease(true, circuit, self));
+        }
+        if let Some((at, failure)) = self.failed.get()
+            && at >= asked
+        {
+            return Err(failure);
+        }
+        let mut wait = None;
+        let place = loop {
+            let Some(circuit) = circuit else { break None };
+            if let Some(place) = circuit.place() {
+                break Some(place);
+            }
+            match &wait {
+                None => wait = Some(circuit.wait()?),
+                Some(wait) => wait.changed(&self.room).await?,
+            }
+            if let Some(kept) = free() {
+                return Ok(kept.lease(true, Some(circuit), self));
+            }
+        };
+        drop(wait);
+        let fail = |failure| self.failed.set(Some((Instant::now(), failure)));
+        let Dialled { io, local, until, proof } = dial().await.inspect_err(|failure| fail(*failure))?;
+        let (io, until) = within(circuit, place, io, until, wall);
+        let begun = h2::ClientConnection::handshake(io, Rc::clone(config)).await;
+        let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
+        task::spawn_local("upstream-http2", driver).detach();
+        let made = Streams {
+            connection,
+            facts: Facts { local, until, proof },
+            retired: Rc::default(),
+            served: Rc::default(),
+        };
+        self.connections.borrow_mut().push(made.clone());
+        Ok(made.lease(false, circuit, self))
+    }
+
+    /// A stream has ended: who waits here may have its room, and who waits elsewhere the connection's place.
+    pub(super) fn came_back(&self) {
+        if self.is_in_the_way() {
+            self.give_up();
+        } else {
+            self.room.notify_one();
+        }
+    }
+
+    /// Whether others wait for a connection, and nobody here does.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        self.dialling.available_permits() > 0
+            && self.circuit.borrow().as_ref().is_some_and(Circuit::is_waited_for)
+    }
+
+    /// Lets nobody use the connections again. They close when their streams have ended.
+    pub(super) fn give_up(&self) {
+        let _closing = self.connections.take();
+    }
+
+    /// Drops connections that have idled for too long, and if `stale` all of them; whether any of them, or somebody who
+    /// waits for one, is left.
+    pub(super) fn sweep(self: &Rc<Self>, stale: bool, now: Instant) -> bool {
+        self.connections.borrow_mut().retain(|Streams { connection, .. }| {
+            let rested = connection.idle_since().map(|since| now.saturating_duration_since(since));
+            connection.is_open() && !(stale || rested.is_some_and(|rested| rested >= POOL_IDLE))
+        });
+        Rc::strong_count(self) > 1
+            || !self.connections.borrow().is_empty()
+            || now.saturating_duration_since(self.used.get()) < POOL_IDLE
+    }
+
+    /// A connection with room for another stream. Closed ones are forgotten.
+    fn free(&self, wall: SystemTime, most: usize) -> Option<Streams> {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
+        connections
+            .iter()
+            .find(|Streams { connection, facts, .. }| {
+                facts.hold(wall) && connection.active() < most && connection.available() > 0
+            })
+            .cloned()
+    }
+}
