@@ -1,5 +1,6 @@
 //! Asking the control plane of a running mesh.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use leno_wire::status::{Client, ListObjectsResponse, ListProxiesResponse, StatusError};
@@ -24,7 +25,7 @@ pub(crate) enum Silence {
 
 /// Every object that was read.
 pub(crate) async fn objects(mesh: &Running) -> Result<ListObjectsResponse, Silence> {
-    let asking = async { Ok(connect(mesh).await?.objects().await?) };
+    let asking = async { Ok(connect(mesh.control()).await?.objects().await?) };
     timeout(PATIENCE, asking).await.unwrap_or(Err(Silence::Late))
 }
 
@@ -33,12 +34,18 @@ pub(crate) async fn everything(
     mesh: &Running,
 ) -> Result<(ListProxiesResponse, ListObjectsResponse), Silence> {
     let asking = async {
-        let mut client = connect(mesh).await?;
+        let mut client = connect(mesh.control()).await?;
         Ok((client.proxies().await?, client.objects().await?))
     };
     timeout(PATIENCE, asking).await.unwrap_or(Err(Silence::Late))
 }
 
-async fn connect(mesh: &Running) -> Result<Client, StatusError> {
-    Client::connect(&Remote { address: Address::Unix(mesh.control()), tls: None, token: None }).await
+/// Every connected proxy, of the control plane at this socket.
+pub(crate) async fn proxies(socket: PathBuf) -> Result<ListProxiesResponse, Silence> {
+    let asking = async { Ok(connect(socket).await?.proxies().await?) };
+    timeout(PATIENCE, asking).await.unwrap_or(Err(Silence::Late))
+}
+
+async fn connect(socket: PathBuf) -> Result<Client, StatusError> {
+    Client::connect(&Remote { address: Address::Unix(socket), tls: None, token: None }).await
 }

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -92,6 +93,13 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         let known = Rc::clone(&known);
         Box::new(move |status: &Status, context: &Context| known.tell(status, context))
     };
+    let in_effect = {
+        let known = Rc::clone(&known);
+        Box::new(move |context: Rc<Context>| -> Pin<Box<dyn Future<Output = Vec<String>>>> {
+            let known = Rc::clone(&known);
+            Box::pin(async move { known.in_effect(&context).await })
+        })
+    };
     let edits = arguments.watch.then(|| watch::Edits::start(&arguments.files, &facts, &known)).transpose()?;
     let mesh = facts.file.borrow().mesh.clone();
     leno_local::up::run(Options {
@@ -114,6 +122,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         },
         metrics,
         observer,
+        in_effect,
         edits: edits.map(|edits| Box::new(edits) as Box<_>),
     })?;
     Ok(ExitCode::SUCCESS)

@@ -189,7 +189,8 @@ impl ControlPlane {
             authority.given().add(token)?;
         }
         let hub = Hub::new(publisher.served(), Arc::clone(&authority) as Arc<dyn server::Authority>);
-        let status: Arc<dyn Status> = Arc::new(Answers::new(catalogs.clone(), hub.registry().clone()));
+        let status: Arc<dyn Status> =
+            Arc::new(Answers::new(catalogs.clone(), hub.registry().clone(), publisher.taken()));
         let (shutdown, stopping) = watch::channel(false);
         let services = Services {
             discovery: Some(hub.clone()),

@@ -25,13 +25,18 @@ use crate::limits::MAX_SHOWN_PROXIES;
 pub struct Answers {
     catalogs: watch::Receiver<Arc<Catalog>>,
     sessions: Registry,
+    taken: watch::Receiver<u64>,
 }
 
 impl Answers {
-    /// Answers about these.
+    /// Answers about these. `taken` is how many of the changes that were told of are in the newest catalog.
     #[must_use]
-    pub fn new(catalogs: watch::Receiver<Arc<Catalog>>, sessions: Registry) -> Self {
-        Self { catalogs, sessions }
+    pub fn new(
+        catalogs: watch::Receiver<Arc<Catalog>>,
+        sessions: Registry,
+        taken: watch::Receiver<u64>,
+    ) -> Self {
+        Self { catalogs, sessions, taken }
     }
 
     fn catalog(&self) -> Arc<Catalog> {
@@ -41,8 +46,10 @@ impl Answers {
 
 impl Status for Answers {
     fn proxies(&self) -> ListProxiesResponse {
+        // In this order: a snapshot that is looked up later has at least these changes, and no proxy has a later one.
+        let changes = *self.taken.borrow();
         let proxies = self.sessions.sessions().iter().map(proxy).collect();
-        ListProxiesResponse { snapshot: self.catalog().snapshot(), proxies }
+        ListProxiesResponse { snapshot: self.catalog().snapshot(), proxies, changes }
     }
 
     fn objects(&self) -> ListObjectsResponse {

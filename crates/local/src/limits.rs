@@ -65,6 +65,13 @@ pub const WORLD_PROCESSES: usize = 64;
 /// Orders and reports that wait in a supervisor. The other end is a task that takes them at once.
 pub const QUEUED_MESSAGES: usize = 64;
 
+/// How long `leno up` waits, once everything runs, until every proxy knows of it before it calls the mesh ready. It
+/// takes some 100 ms; a proxy that has not answered by then is worth a word.
+pub const IN_EFFECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How often is asked meanwhile: one question to the control plane, on its Unix socket.
+pub const IN_EFFECT_POLL: Duration = Duration::from_millis(20);
+
 /// When a workload that isn't ready yet is worth a word. Most are ready within seconds.
 pub const STARTING_PATIENCE: Duration = Duration::from_secs(10);
 

@@ -14,11 +14,12 @@ mod plans;
 mod program;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::OsString,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
+    pin::Pin,
     rc::Rc,
     time::Duration,
 };
@@ -28,12 +29,15 @@ use leno_capture::{
     process::{self, Child},
 };
 use leno_runtime::{LocalRuntime, Task, signal::Signals};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::{
     directory::{self, Runtime},
     handoff::Renewal,
-    limits::{DRAIN_GRACE, LOCK_WAIT, STOP_GRACE},
+    limits::{DRAIN_GRACE, IN_EFFECT_POLL, IN_EFFECT_WAIT, LOCK_WAIT, STOP_GRACE},
     link, mesh,
     mesh::LocalMesh,
     plan::Replica,
@@ -66,12 +70,18 @@ pub struct Options {
     pub metrics: Option<std::net::TcpListener>,
     /// Told the state whenever it changes.
     pub observer: Observer,
+    /// Asked, when all runs for the first time, where that is in effect.
+    pub in_effect: InEffect,
     /// Where later versions of the mesh file come from, if they are to be applied.
     pub edits: Option<Box<dyn edit::Edits>>,
 }
 
 /// Is told the state of a mesh.
 pub type Observer = Box<dyn Fn(&Status, &Context)>;
+
+/// Looks whether what the observer has been told is in effect everywhere. Names the proxies where it isn't, and whatever
+/// else stands in the way.
+pub type InEffect = Box<dyn Fn(Rc<Context>) -> Pin<Box<dyn Future<Output = Vec<String>>>>>;
 
 /// How lines of output are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +193,7 @@ fn list(problems: &[mesh::Problem]) -> String {
 
 /// What all parts of `leno up` share.
 struct Mesh {
-    context: Context,
+    context: Rc<Context>,
     members: Shared<Vec<Rc<member::Keeper>>>,
     /// The tasks that keep the members.
     keeping: Shared<Vec<Task<()>>>,
@@ -199,6 +209,8 @@ struct Mesh {
     /// True when all shall end.
     stop: watch::Sender<bool>,
     observer: Observer,
+    /// Whether all has been ready once, and every proxy knew.
+    settled: Cell<bool>,
     /// Where metrics are served.
     metrics: Option<std::net::SocketAddr>,
 }
@@ -249,16 +261,20 @@ impl Mesh {
         let programs: Vec<ProgramStatus> = self.programs.iter().map(|program| program.status()).collect();
         let replicas: Vec<ReplicaStatus> =
             self.members.borrow().iter().map(|member| member.status()).collect();
-        let ready = programs.iter().all(|program| program.ready)
-            && self.members.borrow().iter().all(|member| member.is_ready());
         Status {
             mesh: self.context.mesh.clone(),
             process: std::process::id(),
-            ready,
+            ready: self.settled.get() && self.runs(),
             metrics: self.metrics,
             programs,
             replicas,
         }
+    }
+
+    /// Whether every part is ready.
+    fn runs(&self) -> bool {
+        self.programs.iter().all(|program| program.is_ready())
+            && self.members.borrow().iter().all(|member| member.is_ready())
     }
 
     /// Waits until something holds; it is looked at again with every change.
@@ -358,7 +374,7 @@ async fn keep(
             .into_iter()
             .map(|program| Rc::new(program::Keeper::new(program)))
             .collect(),
-        context,
+        context: Rc::new(context),
         output,
         janitor,
         arguments: options.arguments,
@@ -367,6 +383,7 @@ async fn keep(
         changes: watch::Sender::new(0),
         stop: watch::Sender::new(false),
         observer: options.observer,
+        settled: Cell::new(false),
         metrics: options.metrics.as_ref().and_then(|listener| listener.local_addr().ok()),
     });
     let exposed = match options.metrics {
@@ -385,7 +402,7 @@ async fn keep(
             leno_runtime::spawn_local("program", program::keep(Rc::clone(&mesh), Rc::clone(program)))
         })
         .collect();
-    let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh)));
+    let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh), options.in_effect));
     let editing = options
         .edits
         .map(|edits| leno_runtime::spawn_local("edits", edit::follow(Rc::clone(&mesh), spec, edits)));
@@ -431,14 +448,33 @@ async fn end(mesh: &Rc<Mesh>, mut programs: Vec<Task<()>>) {
     }
 }
 
-/// Says when everything is ready for the first time.
-async fn greet(mesh: Rc<Mesh>) {
-    mesh.until(|mesh| mesh.status().ready).await;
+/// Says when everything is ready for the first time, and every proxy knows.
+async fn greet(mesh: Rc<Mesh>, in_effect: InEffect) {
+    mesh.until(Mesh::runs).await;
+    let missing = everywhere(&mesh, &in_effect).await;
+    mesh.settled.set(true);
+    mesh.changed();
     let count = mesh.members.borrow().len();
     let metrics = mesh.metrics.map(|address| format!("; metrics at http://{address}/metrics"));
     let metrics = metrics.unwrap_or_default();
     crate::release_memory();
     mesh.output.note(&format!("mesh {} is ready: {count} workloads{metrics}", mesh.context.mesh));
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        mesh.output.note(&format!("but that is not in effect everywhere yet: {missing}; see `leno status`"));
+    }
+}
+
+/// Waits until all that runs is in effect everywhere; after a time, says where it isn't.
+async fn everywhere(mesh: &Mesh, in_effect: &InEffect) -> Vec<String> {
+    let deadline = Instant::now() + IN_EFFECT_WAIT;
+    loop {
+        let missing = in_effect(Rc::clone(&mesh.context)).await;
+        if missing.is_empty() || Instant::now() > deadline {
+            return missing;
+        }
+        tokio::time::sleep(IN_EFFECT_POLL).await;
+    }
 }
 
 /// Values that several parts change.

@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
-use crate::announce;
+use crate::announce::{self, GATEWAY};
 
 /// Everything that the control plane knows, or will in a moment.
 #[derive(Default)]
@@ -40,6 +40,8 @@ struct State {
     services: BTreeMap<String, control::Service>,
     workloads: BTreeMap<String, Workload>,
     marks: BTreeSet<Mark>,
+    /// Changes that the control plane is told of, or will be in a moment.
+    told: u64,
 }
 
 struct Workload {
@@ -108,12 +110,43 @@ impl Known {
         self.shared.state.borrow().workloads.values().map(Workload::announced).collect()
     }
 
+    /// Whether everything is in effect at the gateway and at every member's sidecar, by what the control plane says; names
+    /// those where it isn't.
+    pub(super) async fn in_effect(&self, context: &Context) -> Vec<String> {
+        let answer = match crate::control::proxies(context.control.clone()).await {
+            Ok(answer) => answer,
+            Err(error) => return vec![format!("the control plane does not say ({error})")],
+        };
+        {
+            let state = self.shared.state.borrow();
+            if !state.marks.is_empty() || answer.changes < state.told {
+                return vec!["the control plane has not taken it".to_owned()];
+            }
+        }
+        let members = context.members().into_iter().map(|member| {
+            let name = member.replica.name.clone();
+            (format!("workload:{}/{name}", plan::NAMESPACE), name)
+        });
+        let gateway = (format!("gateway:{}/{GATEWAY}", plan::NAMESPACE), GATEWAY.to_owned());
+        let is_current = |id: &str| {
+            // After a reconnection the newest session is the one that lives.
+            let session = answer.proxies.iter().rfind(|proxy| proxy.id == id);
+            session.is_some_and(|session| session.snapshot >= answer.snapshot)
+        };
+        let proxies = std::iter::once(gateway).chain(members);
+        proxies.filter(|(id, _)| !is_current(id)).map(|(_, name)| name).collect()
+    }
+
     /// Opens a way to tell a control plane that starts now, with everything that is known, of what changes from now on.
     /// The earlier one is told nothing more.
     pub(super) fn open(&self) -> io::Result<OwnedFd> {
         let (read, write) = io::pipe()?;
         let write = pipe::Sender::from_owned_fd(write.into())?;
-        self.shared.state.borrow_mut().marks.clear();
+        {
+            let mut state = self.shared.state.borrow_mut();
+            state.marks.clear();
+            state.told = 0;
+        }
         let writing = write_changes(Rc::clone(&self.shared), write);
         *self.writer.borrow_mut() = Some(spawn_local("changes", writing));
         Ok(read.into())
@@ -130,7 +163,9 @@ impl State {
     /// What is true now of the first that is marked.
     fn take(&mut self) -> Option<control::Change> {
         let namespace = plan::NAMESPACE.to_owned();
-        Some(match self.marks.pop_first()? {
+        let mark = self.marks.pop_first()?;
+        self.told += 1;
+        Some(match mark {
             Mark::Service(name) => match self.services.get(&name) {
                 Some(service) => control::Change::Service(service.clone()),
                 None => control::Change::RemovedService { namespace, name },

@@ -75,6 +75,7 @@ pub(super) fn follow(stream: OwnedFd, applier: Applier) -> io::Result<()> {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "a change that was told of has no effect");
             }
+            applier.workloads.told_one();
         }
     })
     .map(drop)

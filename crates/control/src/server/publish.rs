@@ -33,6 +33,8 @@ pub(super) struct Publisher {
     metrics: Metrics,
     catalogs: watch::Sender<Arc<Catalog>>,
     served: watch::Sender<Arc<dyn leno_wire::server::Catalog>>,
+    /// How many of the changes that were told of are in the newest catalog.
+    taken: watch::Sender<u64>,
 }
 
 impl Publisher {
@@ -63,6 +65,7 @@ impl Publisher {
             metrics,
             catalogs: watch::Sender::new(first),
             served: watch::Sender::new(served),
+            taken: watch::Sender::new(0),
         })
     }
 
@@ -79,6 +82,11 @@ impl Publisher {
     /// The same, as discovery takes it.
     pub(super) fn served(&self) -> Catalogs {
         self.served.subscribe()
+    }
+
+    /// How many of the changes that were told of are in the newest catalog.
+    pub(super) fn taken(&self) -> watch::Receiver<u64> {
+        self.taken.subscribe()
     }
 
     /// Publishes a catalog for every change, until cancelled.
@@ -108,6 +116,7 @@ impl Publisher {
             metrics: self.metrics.clone(),
             last: Some(Arc::clone(&last)),
         };
+        let told = self.workloads.told();
         let sources = sources(self.files.as_ref(), &self.workloads);
         match building.build(sources, bundles, heard_at).await {
             Ok(catalog) if Arc::ptr_eq(&catalog, &last) => {}
@@ -118,9 +127,11 @@ impl Publisher {
                 self.served.send_replace(catalog);
             }
             Err(ended) => {
-                tracing::error!(%ended, "the configuration can't be read; the last one stays in effect")
+                tracing::error!(%ended, "the configuration can't be read; the last one stays in effect");
+                return;
             }
         }
+        self.taken.send_replace(told);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leno_model::gateway::Gateway;
@@ -106,6 +107,7 @@ pub struct Workloads {
     cluster: Arc<str>,
     announced: Arc<Mutex<Announced>>,
     changed: watch::Sender<u64>,
+    told: Arc<AtomicU64>,
 }
 
 impl Workloads {
@@ -117,6 +119,7 @@ impl Workloads {
             cluster: Arc::default(),
             announced: Arc::default(),
             changed: watch::Sender::new(0),
+            told: Arc::default(),
         }
     }
 
@@ -195,6 +198,18 @@ impl Workloads {
     #[must_use]
     pub fn announced(&self) -> Announced {
         self.lock().clone()
+    }
+
+    /// Counts one more that was told of and has been carried out, whether or not that changed anything.
+    pub fn told_one(&self) {
+        self.told.fetch_add(1, Ordering::Release);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// How many were counted. What is announced afterwards has them all.
+    #[must_use]
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     /// A counter that goes up with every change.

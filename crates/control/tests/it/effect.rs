@@ -108,7 +108,7 @@ fn an_object_is_in_effect_where_everything_of_it_is_held() {
 fn status_shows_no_private_key() {
     let secret = "private and confidential";
     let (sender, catalogs) = watch::channel(catalog(MESH));
-    let answers = Answers::new(catalogs, Registry::default());
+    let answers = Answers::new(catalogs, Registry::default(), watch::channel(0).1);
     assert_eq!(answers.proxies().snapshot, 1);
     assert_eq!(answers.objects().objects.len(), 6);
     assert!(answers.units("workload:default/a").is_none(), "it is not connected");

@@ -107,10 +107,14 @@ impl Keeper {
         }
     }
 
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
     pub(super) fn status(&self) -> ProgramStatus {
         ProgramStatus {
             name: self.program.name.clone(),
-            ready: *self.ready.borrow(),
+            ready: self.is_ready(),
             process: self.process.get(),
             restarts: self.restarts.get(),
         }

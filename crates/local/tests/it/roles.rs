@@ -99,6 +99,7 @@ fn run_up() -> Result<(), up::Error> {
         print: up::Print::Plain,
         metrics: None,
         observer: Box::new(|_status, _context| {}),
+        in_effect: Box::new(|_context| Box::pin(async { Vec::new() })),
         edits: None,
     })
 }

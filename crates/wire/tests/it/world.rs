@@ -194,7 +194,7 @@ pub(crate) struct Told(pub Vec<ProxyUnit>);
 
 impl Status for Told {
     fn proxies(&self) -> ListProxiesResponse {
-        ListProxiesResponse { snapshot: 3, proxies: Vec::new() }
+        ListProxiesResponse { snapshot: 3, proxies: Vec::new(), changes: 0 }
     }
 
     fn objects(&self) -> ListObjectsResponse {
