@@ -3,7 +3,8 @@
 //! - [`registry`], [`metric`], [`family`], [`exposition`]: metrics and how Prometheus reads them.
 //! - [`istio`]: Istio's standard metrics with their exact names, labels and buckets.
 //! - [`access`]: one record per request or connection, as text or JSON, in Istio's default formats.
-//! - [`trace`]: W3C trace context; [`id`]: request, trace and span ids.
+//! - [`propagation`]: trace context on requests, as W3C ([`trace`]) and Zipkin ([`b3`]) write it; [`sampling`]: which
+//!   traces are recorded; [`id`]: request, trace and span ids.
 //! - [`tap`]: live copies of access records for whoever watches.
 //! - [`load`]: how near the process is to its limits.
 //! - [`process`]: what the process itself uses; [`mod@reference`]: the metrics' reference page.
@@ -12,6 +13,7 @@
 //! where a request goes. Credentials are not fields of anything here.
 
 pub mod access;
+pub mod b3;
 pub mod exposition;
 pub mod family;
 pub mod id;
@@ -20,9 +22,11 @@ pub mod limits;
 pub mod load;
 pub mod metric;
 pub mod process;
+pub mod propagation;
 pub mod reference;
 pub mod registry;
 pub mod retries;
+pub mod sampling;
 pub mod tap;
 pub mod trace;
 pub mod upstreams;

@@ -2,7 +2,8 @@
 //!
 //! [`TraceContext::received`] reads what came in, [`TraceContext::child`] makes what goes out. A `traceparent` that is
 //! wrong in any way starts a new trace, and its `tracestate` is dropped with it (Trace Context §3.2.2.5, §4.3). A
-//! `tracestate` that is wrong is dropped alone. Nothing here decides what is sampled, nor exports spans.
+//! `tracestate` that is wrong is dropped alone. Nothing here decides what is sampled, nor exports spans, nor knows
+//! headers: [`crate::propagation`] does.
 
 use std::fmt;
 use std::str;
@@ -32,21 +33,20 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// What came with a request: its context and its `tracestate`, if both are to be believed.
-    ///
-    /// `parents` and `states` are the values of all headers of these names, in order. More than one `traceparent` is
-    /// none.
-    pub fn received<'a>(
-        parents: impl IntoIterator<Item = &'a [u8]>,
-        states: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Option<(Self, TraceState)> {
+    /// What came with a request. `parents` are the values of all `traceparent` fields; more than one is none.
+    pub fn received<'a>(parents: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         let mut parents = parents.into_iter();
         let parent = parents.next()?;
         if parents.next().is_some() {
             return None;
         }
-        let context = Self::parse(parent)?;
-        Some((context, TraceState::parse(states).unwrap_or_default()))
+        Self::parse(parent)
+    }
+
+    /// A place that another format names. `None` where one of the ids is zero.
+    pub(crate) fn named(trace_id: u128, span_id: u64, sampled: bool) -> Option<Self> {
+        let flags = if sampled { SAMPLED } else { 0 };
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, flags })
     }
 
     /// Reads a `traceparent`: version, trace id, parent id and flags in lower-case hex. Later versions may append to
@@ -74,6 +74,13 @@ impl TraceContext {
     pub fn root(ids: &mut Ids, sampled: bool) -> Self {
         let flags = if sampled { SAMPLED | RANDOM } else { RANDOM };
         Self { trace_id: ids.trace_id(), span_id: ids.span_id(), flags }
+    }
+
+    /// The same place, recorded or not.
+    #[must_use]
+    pub fn sampled(self, sampled: bool) -> Self {
+        let flags = if sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED };
+        Self { flags, ..self }
     }
 
     /// The next hop of the same trace: all that changes is the span.
@@ -111,7 +118,7 @@ impl TraceContext {
 }
 
 /// Reads a number of exactly `digits` lower-case digits.
-fn field(value: &[u8], digits: usize) -> Option<(u128, &[u8])> {
+pub(crate) fn field(value: &[u8], digits: usize) -> Option<(u128, &[u8])> {
     let (digits, rest) = value.split_at_checked(digits)?;
     let number = digits.iter().try_fold(0_u128, |number, byte| {
         let digit = match byte {
@@ -150,47 +157,61 @@ impl fmt::Debug for TraceParent {
     }
 }
 
-/// What tracing systems added to a trace, newest first. Carried on unchanged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TraceState(String);
+/// What becomes of the `tracestate` of a request whose `traceparent` is believed. Nothing is added to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TraceState {
+    /// There is none.
+    Absent,
+    /// One field, which goes on as it is.
+    AsItCame,
+    /// Several fields, which go on as one (§3.3.1).
+    Joined(String),
+    /// It goes no further: it says nothing, a member is malformed, or there is too much of it.
+    Dropped,
+}
 
 impl TraceState {
-    /// Reads all `tracestate` headers as one list (§3.3.1). `None` when a member is malformed, a key comes twice, or
-    /// there is too much of it.
-    pub fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut list = String::new();
-        let mut keys: Vec<&str> = Vec::new();
+    /// Reads all `tracestate` fields as one list. A key that comes twice is carried on, as the specification's own tests
+    /// want it.
+    pub fn read<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut values = values.into_iter();
+        let Some(first) = values.next() else { return Self::Absent };
+        let mut members = 0;
+        let mut read = |value| str::from_utf8(value).ok().filter(|text| are_members(text, &mut members));
+        let Some(first) = read(first) else { return Self::Dropped };
+        let mut joined: Option<String> = None;
         for value in values {
-            for member in str::from_utf8(value).ok()?.split(',') {
-                let member = member.trim_matches([' ', '\t']);
-                // Empty members are allowed, and mean nothing.
-                if member.is_empty() {
-                    continue;
-                }
-                let (key, value) = member.split_once('=')?;
-                if !is_key(key) || !is_value(value) || keys.contains(&key) || keys.len() == TRACESTATE_MEMBERS
-                {
-                    return None;
-                }
-                keys.push(key);
-                if !list.is_empty() {
-                    list.push(',');
-                }
-                list.push_str(member);
+            let Some(text) = read(value) else { return Self::Dropped };
+            let joined = joined.get_or_insert_with(|| first.to_owned());
+            if joined.len() + text.len() >= TRACESTATE_BYTES {
+                return Self::Dropped;
             }
+            if !joined.is_empty() && !text.is_empty() {
+                joined.push(',');
+            }
+            joined.push_str(text);
         }
-        (list.len() <= TRACESTATE_BYTES).then_some(Self(list))
+        match (members, joined) {
+            (0, _) => Self::Dropped,
+            (_, Some(joined)) => Self::Joined(joined),
+            (_, None) if first.len() > TRACESTATE_BYTES => Self::Dropped,
+            (_, None) => Self::AsItCame,
+        }
     }
+}
 
-    /// The value for `tracestate`; with nothing in it the header is left out.
-    pub fn as_str(&self) -> &str {
-        &self.0
+/// Whether these are members of a list, which with those before are no more than allowed.
+fn are_members(list: &str, members: &mut usize) -> bool {
+    // Empty members are allowed, and mean nothing.
+    let given = list.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|m| !m.is_empty());
+    for member in given {
+        *members += 1;
+        let is_pair = member.split_once('=').is_some_and(|(key, value)| is_key(key) && is_value(value));
+        if !is_pair || *members > TRACESTATE_MEMBERS {
+            return false;
+        }
     }
-
-    /// Whether there is nothing to send.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+    true
 }
 
 /// Up to 256 of `a-z 0-9 _ - * / @`, a letter or digit first (Level 2, which allows all that Level 1 does).
