@@ -124,6 +124,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let target = if path.as_os_str() == "-" { Target::Stdout } else { Target::File(path) };
                 (target, arguments.access_log_format.into())
             }),
+            tracing: None,
             seed: arguments.seed,
         })?;
         let ended = process::run(setup).await;

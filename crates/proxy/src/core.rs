@@ -32,6 +32,7 @@ use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES};
 use crate::outside::Outside;
 use crate::places::Places;
 use crate::pool::Pool;
+use crate::traces::Tracing;
 use crate::view::View;
 
 /// What all cores share.
@@ -60,6 +61,8 @@ pub struct Shared {
     pub registry: Registry,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
+    /// Traces, where it takes part in them.
+    pub(crate) tracing: Option<Tracing>,
     /// Phases of the process.
     pub lifecycle: Lifecycle,
     /// Ports whose application has answered in HTTP. They never fall back to opaque bytes.
@@ -160,6 +163,11 @@ impl Core {
     pub(crate) fn with_request_id<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
         let id = self.ids.borrow_mut().request_id();
         f(id.as_bytes())
+    }
+
+    /// Calls `f` with the generator of ids.
+    pub(crate) fn with_ids<T>(&self, f: impl FnOnce(&mut Ids) -> T) -> T {
+        f(&mut self.ids.borrow_mut())
     }
 
     /// Seconds since the process began.

@@ -19,6 +19,7 @@ pub mod outside;
 pub mod process;
 pub mod roles;
 pub mod table;
+pub mod traces;
 pub mod view;
 
 mod admin;

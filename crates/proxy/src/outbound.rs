@@ -267,6 +267,10 @@ impl OutboundPath {
         }
     }
 
+    pub(crate) fn is_from_stranger(&self) -> bool {
+        self.client == Client::Stranger
+    }
+
     pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
         self.unknown.clone()
     }

@@ -241,6 +241,15 @@ impl Path {
         matches!(self, Self::Inbound(path) if path.peer.is_some())
     }
 
+    /// Whether requests come from outside the mesh.
+    pub(crate) fn is_edge(&self) -> bool {
+        match self {
+            Self::Outbound(path) => path.is_from_stranger(),
+            Self::Inbound(_) => false,
+            Self::Gateway(_) => true,
+        }
+    }
+
     /// The ends of the downstream connection.
     pub(crate) fn ends(&self) -> &Ends {
         match self {

@@ -41,6 +41,7 @@ use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
 use crate::renew::{self, Renewal};
+use crate::traces::{self, Tracing};
 use crate::trust::Trust;
 use crate::updates;
 use crate::vault::{Blobs, Orders, Vault};
@@ -91,6 +92,8 @@ pub struct Setup {
     pub cores: usize,
     /// Where access records go.
     pub access: Option<(leno_telemetry::access::Target, leno_telemetry::access::Format)>,
+    /// How it takes part in tracing; `None` leaves trace context as it is.
+    pub tracing: Option<traces::Settings>,
     /// Where the draws between weighted backends and endpoints begin; each core adds its number. `None` draws that too.
     pub seed: Option<u64>,
 }
@@ -175,6 +178,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         tcp: TcpMetrics::new(&registry),
         registry,
         access,
+        tracing: start.tracing.map(Tracing::new),
         lifecycle,
         learnt: std::sync::Mutex::default(),
         load,

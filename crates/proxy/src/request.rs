@@ -50,6 +50,9 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
     if let Err(failure) = path.prepare(&core, &mut head) {
         return refuse_head(&mut record, reply, &head, failure);
     }
+    if let Some(tracing) = &core.shared.tracing {
+        tracing.begin(&core, &path, &mut head);
+    }
     record.prepared(&head);
     path.learn_caller(&core).await;
     let view = core.view();

@@ -18,6 +18,7 @@ use crate::limits::BACKLOG;
 use crate::listener::{Kind, Listener, Socket};
 use crate::local::Local;
 use crate::process::{Door, Identity, Setup};
+use crate::traces;
 
 /// What a proxy by itself is told.
 pub struct Options {
@@ -45,6 +46,8 @@ pub struct Options {
     pub threads: usize,
     /// Where access records go; `None` keeps none.
     pub access: Option<(Target, Format)>,
+    /// How it takes part in tracing.
+    pub tracing: Option<traces::Settings>,
     /// Where random draws begin; `None` draws that too.
     pub seed: Option<u64>,
 }
@@ -92,6 +95,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         metrics,
         threads,
         access,
+        tracing,
         seed,
     } = options;
     let id = svid.id().clone();
@@ -148,6 +152,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         vault: None,
         cores: leno_runtime::process::cores(NonZeroUsize::new(threads)),
         access,
+        tracing,
         seed,
         local,
     })

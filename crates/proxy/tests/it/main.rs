@@ -18,4 +18,5 @@ mod outbound;
 mod resilience;
 mod retries;
 mod routes;
+mod traces;
 mod world;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use leno_identity::ca::{BuiltIn, Order, Settings};
+use leno_identity::ca::{self, BuiltIn, Order};
 use leno_identity::request::SigningRequest;
 use leno_identity::tls::Options;
 use leno_identity::tls::mesh;
@@ -25,6 +25,7 @@ use leno_model::unit::{
 use leno_proxy::listener::{Kind, Listener, Socket};
 use leno_proxy::local::Local;
 use leno_proxy::process::{self, Door, Identity, Setup};
+use leno_proxy::traces::Settings;
 use leno_runtime::clock::Clock;
 use leno_runtime::cores::LocalRuntime;
 use leno_wire::open::{self, Open, Source};
@@ -102,6 +103,8 @@ pub(crate) struct World {
     directory: PathBuf,
     /// Of each proxy that is started.
     pub(crate) cores: usize,
+    /// Of each proxy that is started.
+    pub(crate) tracing: Option<Settings>,
 }
 
 impl World {
@@ -118,6 +121,7 @@ impl World {
             hub: Hub::new(receiver, Arc::new(Nobody)),
             directory,
             cores: 1,
+            tracing: None,
         };
         let mut settings = MeshSettings::new(DOMAIN.parse().unwrap());
         settings.ranges = vec!["240.0.0.0/8".parse().unwrap()];
@@ -224,6 +228,7 @@ impl World {
             vault: None,
             cores: self.cores,
             access: None,
+            tracing: self.tracing.clone(),
             seed: None,
         };
         let run = move || async move { process::run(setup).await.unwrap() };
@@ -301,7 +306,7 @@ impl Drop for World {
 }
 
 pub(crate) fn authority() -> BuiltIn {
-    BuiltIn::ephemeral(DOMAIN.parse().unwrap(), Settings::default(), SystemTime::now()).unwrap()
+    BuiltIn::ephemeral(DOMAIN.parse().unwrap(), ca::Settings::default(), SystemTime::now()).unwrap()
 }
 
 pub(crate) fn svid_of(authority: &BuiltIn, account: &str) -> Svid {
