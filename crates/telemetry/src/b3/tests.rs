@@ -17,7 +17,7 @@ fn the_single_header_is_strict() {
         ("d".to_owned(), Some(Wish::Debug), false),
         (String::new(), None, false),
         ("2".to_owned(), None, false),
-        (format!("{TRACE}"), None, false),
+        (TRACE.to_owned(), None, false),
         (format!("{TRACE}-"), None, false),
         (format!("{TRACE}-{SPAN}-"), None, false),
         (format!("{TRACE}-{SPAN}-true"), None, false),
