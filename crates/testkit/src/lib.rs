@@ -1,6 +1,7 @@
 //! What tests of several crates share.
 //!
 //! - [`certificates`]: an authority of a test's own, and what it issues.
+//! - [`crossing`]: two proxies with a transport of choice between them.
 //! - [`mesh`]: whole meshes, declared in a few lines and run for real.
 //! - [`proxies`]: proxies by themselves, over TCP.
 //! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
@@ -10,6 +11,7 @@
 //! Only tests, benchmarks and automation use this crate.
 
 pub mod certificates;
+pub mod crossing;
 pub mod limits;
 pub mod mesh;
 pub mod programs;

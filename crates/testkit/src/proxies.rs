@@ -14,11 +14,14 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use crate::certificates::Authority;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::certificates::{Authority, Files};
+use crate::crossing::Transport;
 use crate::mesh::{Admin, eventually};
 use crate::programs;
 
@@ -31,7 +34,7 @@ pub struct Proxies {
     folder: PathBuf,
     authority: Authority,
     leno: PathBuf,
-    running: Vec<Child>,
+    running: Vec<(String, Child)>,
 }
 
 /// A running proxy.
@@ -75,7 +78,7 @@ impl Proxies {
     ) -> Proxy {
         let file = |suffix: &str| self.folder.join(format!("{name}.{suffix}"));
         let identity = format!("spiffe://cluster.local/ns/{namespace}/sa/{account}");
-        let svid = self.authority.svid(&self.folder, name, &identity);
+        let svid = self.certificate(name, &identity);
         let proxy = Proxy { name: name.to_owned(), admin: file("admin"), log: file("log") };
         let mut command = Command::new(&self.leno);
         command.arg("proxy").arg(format!("--{role}={namespace}/{name}"));
@@ -90,17 +93,54 @@ impl Proxies {
         ] {
             command.arg(option).arg(path);
         }
-        let output = fs::File::create(file("out")).unwrap();
-        command.args(arguments).stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
-        self.running.push(command.spawn().expect("leno starts"));
+        command.args(arguments);
+        self.run(name, &mut command);
         eventually(&format!("{name} is ready"), || {
             let answer = Admin::open(&proxy.admin).and_then(|mut admin| admin.get("/healthz/ready"));
             match answer {
                 Ok((200, _)) => Ok(()),
-                other => Err(format!("{other:?}\n{}", fs::read_to_string(file("out")).unwrap_or_default())),
+                other => Err(format!("{other:?}\n{}", self.output(name))),
             }
         });
         proxy
+    }
+
+    /// Starts a program that ends with the proxies; what it prints goes to `NAME.out`.
+    pub fn run(&mut self, name: &str, command: &mut Command) {
+        let output = fs::File::create(self.folder.join(format!("{name}.out"))).unwrap();
+        command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.running.push((name.to_owned(), child));
+    }
+
+    /// Sends a signal to the program that was started last by this name.
+    pub fn signal(&mut self, name: &str, signal: Signal) {
+        kill_process(Pid::from_child(self.program(name)), signal).unwrap();
+    }
+
+    /// Whether that program has ended.
+    pub fn has_ended(&mut self, name: &str) -> bool {
+        self.program(name).try_wait().unwrap().is_some()
+    }
+
+    fn program(&mut self, name: &str) -> &mut Child {
+        let found = self.running.iter_mut().rev().find(|(running, _)| running == name);
+        &mut found.unwrap_or_else(|| panic!("no {name}")).1
+    }
+
+    /// What a program printed so far.
+    pub fn output(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(format!("{name}.out"))).unwrap_or_default()
+    }
+
+    /// A certificate of the mesh, in files of this name.
+    pub fn certificate(&self, name: &str, identity: &str) -> Files {
+        self.authority.svid(&self.folder, name, identity)
+    }
+
+    /// Where everything of it is; `root.pem` is the mesh's root.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 }
 
@@ -118,7 +158,7 @@ impl Proxy {
 
 impl Drop for Proxies {
     fn drop(&mut self) {
-        for child in &mut self.running {
+        for (_, child) in &mut self.running {
             let _gone = child.kill();
             let _ended = child.wait();
         }
@@ -163,7 +203,7 @@ kind: WorkloadEntry
 metadata:
   name: {name}
   namespace: {namespace}
-  labels: {{leno.dev/transport: native}}
+  labels: {{{}}}
   annotations: {{leno.dev/address: '{mesh}'}}
 spec:
   address: 127.0.1.{}
@@ -171,6 +211,7 @@ spec:
   serviceAccount: {account}
   ports: {{http: {port}}}
 ",
+        Transport::Native.label(),
         number + 1
     )
 }

@@ -11,9 +11,11 @@
 mod agreement;
 mod bookshop;
 mod commands;
+mod crossing;
 mod editing;
 mod endings;
 mod floods;
+mod hbone;
 mod matrix;
 mod memory;
 mod outage;

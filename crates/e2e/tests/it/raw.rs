@@ -1,7 +1,7 @@
 //! Clients that send exactly the bytes they are told to, which no library would.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,6 +28,17 @@ fn connect(to: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// What comes back of five bytes.
+pub(crate) fn echoed(to: SocketAddr) -> io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(b"hello")?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back)?;
+    Ok(back)
 }
 
 /// `GET target` over HTTP/1.1, with these bytes as its header lines.
