@@ -24,6 +24,7 @@ pub mod load;
 pub mod object;
 mod pattern;
 mod pem;
+mod percent;
 pub mod reference;
 mod retry;
 pub mod table;

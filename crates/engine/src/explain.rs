@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_model::failure::Failure;
+use leno_model::fault::AbortStatus;
 use leno_model::policy::{ConditionKey, PolicyAction};
 use leno_model::retry::Conditions;
 use leno_model::route::Target;
@@ -79,6 +80,15 @@ pub enum Event {
         /// Whether it was drawn.
         drawn: bool,
     },
+    /// Whether a fault is injected was drawn.
+    Fault {
+        /// The fault.
+        fault: Fault,
+        /// Share of the requests that have it, in millionths.
+        share: u32,
+        /// Whether this one has.
+        drawn: bool,
+    },
     /// Policies are evaluated against this reading of the request's path, too.
     Reading {
         /// The decoded path; bytes that are not UTF-8 are replaced.
@@ -111,6 +121,15 @@ pub enum Event {
         /// What became of it.
         outcome: EndpointOutcome,
     },
+}
+
+/// A fault that a route injects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A wait.
+    Delay(Duration),
+    /// An answer of the proxy's own.
+    Abort(AbortStatus),
 }
 
 /// What holds for the tries of a request.

@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod destination;
 pub mod egress;
 pub mod explain;
+pub mod fault;
 pub mod limits;
 mod outlier;
 mod percent;

@@ -18,6 +18,7 @@ use leno_model::request::RequestView;
 use leno_model::route::{Action, Backend, FixedResponse, HeaderEdits, RouteTable, Rule, Scope, Target};
 
 use crate::explain::{Event, Explain, RuleOutcome};
+use crate::fault::{self, Injected};
 use crate::retry::Settings;
 use crate::rng::below;
 use candidate::Candidate;
@@ -106,6 +107,8 @@ pub struct Forward<'r> {
     pub response_headers: [&'r HeaderEdits; 2],
     /// Times, and when it is tried again.
     pub settings: Settings<'r>,
+    /// The faults that were drawn for it.
+    pub injected: Injected,
 }
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
@@ -211,6 +214,7 @@ fn to_target(target: &Target) -> Routed<'_> {
         request_headers: [&NO_EDITS, &NO_EDITS],
         response_headers: [&NO_EDITS, &NO_EDITS],
         settings: Settings::IMPLICIT,
+        injected: Injected::default(),
     })
 }
 
@@ -261,6 +265,7 @@ impl CompiledRule {
                 timeout: forward.timeout,
                 per_try: forward.per_try_timeout,
             },
+            injected: fault::inject(forward.fault.as_ref(), draw, explain),
             ..target
         })
     }

@@ -27,6 +27,12 @@ pub struct Row {
     pub flag_exhausted: &'static str,
     /// The flags where a limit of retries allowed no further try: [`Row::flag`] and `UO`.
     pub flag_overflow: &'static str,
+    /// The flags of a request that a fault rule had delayed: `DI` and [`Row::flag`], in Envoy's order.
+    pub flag_delayed: &'static str,
+    /// The same with `URX`.
+    pub flag_delayed_exhausted: &'static str,
+    /// The same with `UO`.
+    pub flag_delayed_overflow: &'static str,
     /// `response_code_details` in access logs.
     pub details: &'static str,
     /// Status of the local reply; 0 where the connection is cut without one.
@@ -39,8 +45,24 @@ pub struct Row {
     pub body: &'static str,
 }
 
+/// One flag with others, in the order in which Envoy writes them.
+macro_rules! flags {
+    ("-", $others:literal) => {
+        $others
+    };
+    ("FI", "DI") => {
+        "DI,FI"
+    };
+    ("DC", "DI") => {
+        "DI,DC"
+    };
+    ($flag:tt, $others:literal) => {
+        concat!($flag, ",", $others)
+    };
+}
+
 macro_rules! table {
-    ($($(#[$doc:meta])* $name:ident = $flag:literal, $details:literal, $http:literal, $grpc:ident, $fault:ident, $body:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $flag:tt, $details:literal, $http:literal, $grpc:ident, $fault:ident, $body:literal;)*) => {
         /// Everything that can end a request or connection other than a complete answer.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Failure { $($(#[$doc])* $name,)* }
@@ -55,8 +77,11 @@ macro_rules! table {
                 match self {
                     $(Self::$name => &Row {
                         flag: $flag,
-                        flag_exhausted: concat!($flag, ",", "URX"),
-                        flag_overflow: concat!($flag, ",", "UO"),
+                        flag_exhausted: flags!($flag, "URX"),
+                        flag_overflow: flags!($flag, "UO"),
+                        flag_delayed: flags!($flag, "DI"),
+                        flag_delayed_exhausted: flags!($flag, "DI,URX"),
+                        flag_delayed_overflow: flags!($flag, "UO,DI"),
                         details: $details, http: $http, grpc: grpc::$grpc, fault: Fault::$fault, body: $body,
                     },)*
                 }
@@ -203,6 +228,7 @@ mod tests {
             assert!(!row.flag.is_empty() && !row.details.is_empty(), "{failure:?}");
             assert!(row.http == 0 || (400..=599).contains(&row.http), "{failure:?}");
             assert_ne!(row.grpc, grpc::OK, "{failure:?}");
+            assert!(!row.flag_delayed.contains('-') && row.flag_delayed.contains("DI"), "{failure:?}");
         }
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod destination;
 pub mod failure;
+pub mod fault;
 pub mod gateway;
 pub mod labels;
 pub mod name;

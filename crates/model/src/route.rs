@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fault::FaultInjection;
 use crate::labels::Labels;
 use crate::name::Host;
 use crate::retry::RetryPolicy;
@@ -140,6 +141,8 @@ pub struct Forward {
     /// Where no answer has begun after this time, a request that is repeatable is sent to another endpoint as well,
     /// and the first good answer counts.
     pub hedge_after: Option<Duration>,
+    /// Faults that are injected.
+    pub fault: Option<FaultInjection>,
 }
 
 /// A weighted destination.

@@ -17,6 +17,7 @@ use leno_http::budget::Budget;
 use leno_http::client;
 use leno_runtime::lifecycle::Lifecycle;
 use leno_telemetry::access::AccessLog;
+use leno_telemetry::faults::Faults;
 use leno_telemetry::id::Ids;
 use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
 use leno_telemetry::load::Load;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub states: StateTable,
     /// Counts of further tries.
     pub(crate) retries: Retries,
+    /// Counts of injected faults.
+    pub(crate) faults: Faults,
     /// Those who wait for connections.
     pub(crate) gates: Arc<Gates>,
     /// Bytes that may be buffered.

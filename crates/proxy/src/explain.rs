@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use leno_engine::deadline::nearest;
-use leno_engine::explain::{EndpointOutcome, Event, PolicyOutcome, RuleOutcome, Transcript, Tries};
+use leno_engine::explain::{EndpointOutcome, Event, Fault, PolicyOutcome, RuleOutcome, Transcript, Tries};
+use leno_engine::fault::Injected;
 use leno_engine::retry::{Repeatable, Terms};
 use leno_http::head::{RequestHead, Scheme};
 use leno_identity::tls::peer::{Fingerprint, Peer};
 use leno_model::failure::Failure;
+use leno_model::fault::AbortStatus;
 use leno_model::policy::PolicyAction;
 use leno_model::request::RequestView;
 use leno_model::span::Origin;
@@ -28,7 +30,7 @@ use crate::local::Local;
 use crate::outbound::{Dialled, OutboundPath};
 use crate::path::{Decided, Decision, Path};
 use crate::refused::Refused;
-use crate::request::hints;
+use crate::request::{fault, hints};
 use crate::resolve;
 use crate::upstream::To;
 
@@ -148,7 +150,7 @@ pub struct Endpoint {
 /// Something that was considered.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Step {
-    /// `rule`, `backend`, `policy`, `retry`, `endpoint` or `reading`.
+    /// `rule`, `backend`, `fault`, `policy`, `retry`, `endpoint` or `reading`.
     pub kind: String,
     /// What it is.
     pub subject: String,
@@ -234,17 +236,19 @@ pub(crate) async fn explain(
     explanation.snapshot = view.snapshot;
     let draw = question.draw.unwrap_or_else(|| core.draw());
     let mut transcript = Transcript::default();
-    let Decided { rule, details, decision } = path.decide(&view, &head, draw, &mut transcript);
+    let Decided { rule, details, injected, decision } = path.decide(&view, &head, draw, &mut transcript);
     explanation.rule = rule.map(|rule| Place::new(&rule.origin, rule.name.as_deref()));
     explanation.details = details;
     match decision {
+        _ if injected.abort.is_some() => explanation.aborts(injected, head.is_grpc()),
         Decision::Forward(plan) => {
             "forward".clone_into(&mut explanation.outcome);
             explanation.destination = Some(plan.to.to_string());
-            let wishes = hints::take(&path, &mut head);
+            let waited = fault::waited(injected);
+            let wishes = hints::take(&path, &mut head, waited);
             let rule = view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
             let mut terms = Terms::new(&plan.settings, head.method(), rule, wishes.as_deref());
-            let grpc = hints::grpc_deadline(&head);
+            let grpc = hints::grpc_deadline(&head, waited);
             terms.timeout = nearest([terms.timeout, grpc]);
             terms.tell(&mut transcript);
             let left = nearest([terms.timeout, terms.per_try]);
@@ -336,6 +340,16 @@ impl Explanation {
         self.details.get_or_insert_with(|| row.details.to_owned());
     }
 
+    /// It is answered by a fault rule.
+    fn aborts(&mut self, injected: Injected, is_grpc: bool) {
+        let Some(status) = injected.abort else { return };
+        self.fails(Failure::FaultAbort);
+        self.status = Some(fault::answer(status, is_grpc).head.status().as_u16());
+        if injected.delay.is_some() {
+            self.flag = Some(Failure::FaultAbort.row().flag_delayed.to_owned());
+        }
+    }
+
     fn choose(&mut self, to: &To<'_>, draw: u64, transcript: &mut Transcript) -> Result<(), Failure> {
         let To::Cluster { cluster, only } = to else { return Ok(()) };
         let pick = match only {
@@ -396,6 +410,11 @@ impl std::convert::From<Event> for Step {
                     drawn,
                     format!("{outcome}, weight {weight} of {total}"),
                 )
+            }
+            Event::Fault { fault, share, drawn } => {
+                let outcome = if drawn { "drawn" } else { "not drawn" };
+                let percent = f64::from(share) / 10_000.0;
+                step("fault", fault_in_words(fault), drawn, format!("{outcome}, {percent} % of requests"))
             }
             Event::Reading { path } => step("reading", path, false, "policies see this path too".to_owned()),
             Event::Policy { origin, action, dry_run, outcome } => {
@@ -466,6 +485,14 @@ fn policy_outcome(outcome: &PolicyOutcome) -> String {
         PolicyOutcome::Source(unmet) => format!("no source matches: {}", unmet.join(", ")),
         PolicyOutcome::Operation(unmet) => format!("no operation matches: {}", unmet.join(", ")),
         PolicyOutcome::Condition(key) => format!("a condition does not hold: {key:?}"),
+    }
+}
+
+fn fault_in_words(fault: Fault) -> String {
+    match fault {
+        Fault::Delay(time) => format!("wait for {time:?}"),
+        Fault::Abort(AbortStatus::Http(status)) => format!("answer with status {status}"),
+        Fault::Abort(AbortStatus::Grpc(status)) => format!("answer with gRPC status {status}"),
     }
 }
 

@@ -34,7 +34,7 @@ use crate::limits::{DETECT_SILENCE, HANDSHAKE};
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{Decided, Decision, Path};
+use crate::path::{Decided, Path};
 use crate::prepare;
 use crate::proof::Proof;
 use crate::record::Ends;
@@ -514,7 +514,7 @@ impl InboundPath {
             if let Verdict::Denied { by } = verdict.decision {
                 let rule = by.map_or_else(|| "none".to_owned(), ToString::to_string);
                 let details = Some(format!("rbac_access_denied_matched_policy[{rule}]"));
-                return Decided { rule: None, details, decision: Decision::Fail(Failure::Denied) };
+                return Decided { details, ..Decided::fail(Failure::Denied) };
             }
         }
         Decided::forward(self.to())

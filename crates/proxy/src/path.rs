@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leno_engine::explain::{Explain, Silent};
+use leno_engine::fault::Injected;
 use leno_engine::retry::Settings;
 use leno_engine::route::{Forward, Routed};
 use leno_http::head::{RequestHead, ResponseHead};
@@ -45,6 +46,8 @@ pub(crate) struct Decided<'v> {
     pub(crate) rule: Option<&'v Rule>,
     /// More about a denial, for the log.
     pub(crate) details: Option<String>,
+    /// Faults that come before anything else.
+    pub(crate) injected: Injected,
     /// What happens.
     pub(crate) decision: Decision<'v>,
 }
@@ -153,7 +156,7 @@ impl<'v> Plan<'v> {
 impl<'v> Decided<'v> {
     /// Decided without a rule.
     pub(crate) fn plainly(decision: Decision<'v>) -> Self {
-        Self { rule: None, details: None, decision }
+        Self { rule: None, details: None, injected: Injected::default(), decision }
     }
 
     /// It fails.
@@ -168,6 +171,8 @@ impl<'v> Decided<'v> {
 
     /// What a routed request means. `dialled` is the port by which a backend without one is understood.
     pub(crate) fn by_route(view: &'v View, routed: Routed<'v>, dialled: u16) -> Self {
+        let injected =
+            if let Routed::Forward(forward) = &routed { forward.injected } else { Injected::default() };
         let (rule, decision) = match routed {
             Routed::Forward(forward) => (
                 forward.rule,
@@ -188,7 +193,7 @@ impl<'v> Decided<'v> {
             }
             Routed::Failed { rule, failure } => (rule, Decision::Fail(failure)),
         };
-        Self { rule, details: None, decision }
+        Self { rule, details: None, injected, decision }
     }
 }
 

@@ -21,6 +21,7 @@ use leno_runtime::signal::{Signal, Signals};
 use leno_runtime::{process, task};
 use leno_telemetry::Registry;
 use leno_telemetry::access::AccessLog;
+use leno_telemetry::faults::Faults;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
 use leno_telemetry::retries::Retries;
@@ -173,6 +174,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         states,
         budget,
         retries: Retries::new(&registry),
+        faults: Faults::new(&registry),
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),

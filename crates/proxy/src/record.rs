@@ -24,6 +24,7 @@ pub(crate) struct Record {
     status: u16,
     failure: Option<Failure>,
     limit: Option<Limit>,
+    delayed: bool,
     details: Option<Arc<str>>,
     request: Tally,
     response: Tally,
@@ -89,6 +90,7 @@ impl Record {
             status: 0,
             failure: None,
             limit: None,
+            delayed: false,
             details: None,
             request: Tally::default(),
             response: Tally::default(),
@@ -174,14 +176,31 @@ impl Record {
         self.limit = Some(limit);
     }
 
+    /// A fault rule has made it wait.
+    pub(crate) fn delayed(&mut self) {
+        self.delayed = true;
+    }
+
+    /// A fault rule answers it with this head.
+    pub(crate) fn aborted(&mut self, head: &ResponseHead) {
+        self.answered(head);
+        self.failure = Some(Failure::FaultAbort);
+    }
+
     fn flag(&self) -> &'static str {
-        match (self.failure.map(Failure::row), self.limit) {
-            (None, None) => "-",
-            (Some(row), None) => row.flag,
-            (None, Some(Limit::Exhausted)) => "URX",
-            (None, Some(Limit::Overflow)) => "UO",
-            (Some(row), Some(Limit::Exhausted)) => row.flag_exhausted,
-            (Some(row), Some(Limit::Overflow)) => row.flag_overflow,
+        match (self.failure.map(Failure::row), self.limit, self.delayed) {
+            (None, None, false) => "-",
+            (None, Some(Limit::Exhausted), false) => "URX",
+            (None, Some(Limit::Overflow), false) => "UO",
+            (None, None, true) => "DI",
+            (None, Some(Limit::Exhausted), true) => "DI,URX",
+            (None, Some(Limit::Overflow), true) => "UO,DI",
+            (Some(row), None, false) => row.flag,
+            (Some(row), Some(Limit::Exhausted), false) => row.flag_exhausted,
+            (Some(row), Some(Limit::Overflow), false) => row.flag_overflow,
+            (Some(row), None, true) => row.flag_delayed,
+            (Some(row), Some(Limit::Exhausted), true) => row.flag_delayed_exhausted,
+            (Some(row), Some(Limit::Overflow), true) => row.flag_delayed_overflow,
         }
     }
 

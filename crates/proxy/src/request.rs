@@ -1,4 +1,4 @@
-//! The path of a request, top to bottom: record, prepare, decide, edit, choose, send, relay, tell.
+//! The path of a request, top to bottom: record, prepare, decide, inject faults, edit, choose, send, relay, tell.
 //!
 //! [`tries`] sends it until an answer counts, in rounds ([`round`]) of one try or two ([`attempt`], [`hedge`]); [`answer`] relays the answer and [`tunnel`] what
 //! follows an upgrade. [`hints`] is what requests and answers carry about tries and time.
@@ -6,6 +6,7 @@
 mod answer;
 mod attempt;
 mod body;
+pub(crate) mod fault;
 mod hedge;
 pub(crate) mod hints;
 mod round;
@@ -14,11 +15,12 @@ mod tunnel;
 
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use leno_engine::explain::Silent;
+use leno_engine::fault::Injected;
 use leno_engine::retry::Terms;
 use leno_http::exchange::{Exchange, Incoming, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
@@ -58,6 +60,15 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
     let view = core.view();
     let decided = path.decide(&view, &head, core.draw(), &mut Silent);
     record.decided(decided.rule.and_then(|rule| rule.name.as_ref()), decided.details);
+    let injected = decided.injected;
+    if injected != Injected::default() {
+        // In a box, or every request would hold the room of a wait.
+        let injecting = Box::pin(fault::inject(&core, &path, &view, &mut record, &head, reply, injected));
+        match injecting.await {
+            Some(back) => reply = back,
+            None => return,
+        }
+    }
     match decided.decision {
         Decision::Fail(failure) => refuse(&mut record, reply, failure),
         Decision::Respond { status, body, edits } => respond(&mut record, reply, status, None, body, edits),
@@ -66,7 +77,7 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
         }
         Decision::Forward(plan) => {
             let forwarding = Forwarding { core: &core, path: &path, view: &view, plan: &plan };
-            forwarding.run(&mut record, head, body, reply).await;
+            forwarding.run(&mut record, head, body, reply, fault::waited(injected)).await;
         }
     }
 }
@@ -119,16 +130,24 @@ struct Forwarding<'f> {
 }
 
 impl Forwarding<'_> {
-    async fn run(self, record: &mut Record, mut head: RequestHead, body: Incoming, reply: Reply) {
+    /// `waited` is for how long it was held up on purpose: its caller's time went by, the route's begins now.
+    async fn run(
+        self,
+        record: &mut Record,
+        mut head: RequestHead,
+        body: Incoming,
+        reply: Reply,
+        waited: Duration,
+    ) {
         // A gateway's policies are about the request as it came.
         let came = self.plan.edits_request().then(|| head.clone());
         if let Err(failure) = self.plan.edit(&mut head) {
             return refuse(record, reply, failure);
         }
-        let wishes = hints::take(self.path, &mut head);
+        let wishes = hints::take(self.path, &mut head, waited);
         let rule = self.view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
         let mut terms = Terms::new(&self.plan.settings, head.method(), rule, wishes.as_deref());
-        let grpc = hints::grpc_deadline(&head);
+        let grpc = hints::grpc_deadline(&head, waited);
         terms.timeout = leno_engine::deadline::nearest([terms.timeout, grpc]);
         let deadline = pin!(terms.timeout.map(tokio::time::sleep));
         let tries = Tries {

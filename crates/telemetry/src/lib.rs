@@ -16,6 +16,7 @@ pub mod access;
 pub mod b3;
 pub mod exposition;
 pub mod family;
+pub mod faults;
 pub mod id;
 pub mod istio;
 pub mod limits;

@@ -14,6 +14,7 @@ use crate::unit::Unit;
 
 mod answer;
 mod destination;
+mod fault;
 mod gateway;
 mod host;
 mod mesh;

@@ -183,6 +183,7 @@ fn rule(
             retry,
             repeatable: false,
             hedge_after: None,
+            fault: None,
         }),
     };
     if fails {

@@ -16,6 +16,7 @@ use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
 use crate::kinds::Kind;
 use crate::object::{DestinationSettings, Object};
+use crate::percent;
 use crate::table::{Field, Shape};
 use crate::yaml::{Fields, Value};
 
@@ -115,14 +116,7 @@ fn policy(fields: &Fields<'_>) -> TrafficPolicy {
 /// The limits of tries after the first; what isn't given has Istio's value.
 fn retry_budget(fields: Fields<'_>) -> RetryBudget {
     let default = RetryBudget::DEFAULT;
-    let share = fields.value("percent").and_then(|percent| {
-        let given = percent.number()?;
-        if !(0.0..=100.0).contains(&given) {
-            percent.invalid("is not a percentage", "write a number from 0 to 100");
-            return None;
-        }
-        scaled(given, 10_000.0)
-    });
+    let share = fields.value("percent").and_then(|percent| percent::share(&percent));
     let minimum = fields.value("minRetryConcurrency").and_then(|minimum| minimum.unsigned());
     let interval = fields.duration("budgetInterval").filter(|interval| !interval.is_zero());
     fields.finish();

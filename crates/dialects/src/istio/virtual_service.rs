@@ -1,6 +1,7 @@
 //! VirtualService, as far as it routes HTTP.
 
 mod action;
+mod fault;
 mod fields;
 mod headers;
 mod matches;

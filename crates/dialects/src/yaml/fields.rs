@@ -5,6 +5,7 @@
 //! fields that the parser forgot, so that nothing is dropped in silence. `null` counts as absent, as in Kubernetes.
 
 use std::cell::Cell;
+use std::fmt;
 use std::time::Duration;
 
 use leno_model::labels::Labels;
@@ -12,7 +13,7 @@ use leno_model::labels::Labels;
 use super::node::{Entry, Kind, Node};
 use super::path::{Path, shown};
 use super::value::Value;
-use crate::codes;
+use crate::codes::{self, Code};
 use crate::findings::{Findings, Position};
 use crate::table::{Field, Shape, State, nearest};
 
@@ -142,6 +143,11 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn object(&self, name: &str) -> Option<Self> {
         self.value(name)?.fields()
+    }
+
+    /// Tells something about the whole.
+    pub fn report_with(&self, code: &Code, message: impl fmt::Display, hint: impl Into<String>) {
+        self.findings.report_with(code, self.at, message, hint);
     }
 
     /// Tells that at most one of these fields may be given, if more are.

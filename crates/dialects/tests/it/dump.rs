@@ -143,6 +143,9 @@ fn rule(out: &mut String, rule: &Rule) {
             if let Some(retry) = &forward.retry {
                 line(out, 2, format!("{retry:?}"));
             }
+            if let Some(fault) = &forward.fault {
+                line(out, 2, format!("{fault:?}"));
+            }
             if forward.repeatable {
                 line(out, 2, "repeatable".to_owned());
             }

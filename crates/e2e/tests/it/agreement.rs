@@ -45,7 +45,7 @@ fn explain_agrees_with_the_proxies_on_ten_thousand_requests() {
         }
     }
     println!("{outcomes:?} in {:?}", begun.elapsed());
-    for outcome in ["forward", "denied", "redirect", "respond", "no route", "refused"] {
+    for outcome in ["forward", "denied", "redirect", "respond", "no route", "refused", "fault"] {
         assert!(
             outcomes.get(outcome).is_some_and(|count| *count >= 50),
             "too few of {outcome}: {outcomes:?}"
@@ -266,6 +266,7 @@ impl World {
                 Ok(match explanation["failure"].as_str().unwrap() {
                     "Denied" => "denied",
                     "NoRoute" => "no route",
+                    "FaultAbort" => "fault",
                     _ if explanation["snapshot"] == 0 => "refused",
                     _ => "fail",
                 })

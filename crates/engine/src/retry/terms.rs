@@ -222,4 +222,9 @@ impl Wishes {
             }
         }
     }
+
+    /// The caller has waited for so long already.
+    pub fn wait(&mut self, waited: Duration) {
+        self.expected = self.expected.map(|left| left.saturating_sub(waited));
+    }
 }

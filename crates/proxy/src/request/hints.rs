@@ -21,8 +21,8 @@ const PRIVATE: &str = "x-envoy-";
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Takes a request's wishes off it.
-pub(crate) fn take(path: &Path, head: &mut RequestHead) -> Option<Box<Wishes>> {
+/// Takes a request's wishes off it. `waited` is for how long it was held up.
+pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Option<Box<Wishes>> {
     if !head.fields().iter().any(|(name, _)| wish(name).is_some()) {
         return None;
     }
@@ -37,6 +37,7 @@ pub(crate) fn take(path: &Path, head: &mut RequestHead) -> Option<Box<Wishes>> {
             wishes.note(wish, value);
         }
     }
+    wishes.wait(waited);
     head.fields_mut().remove_where(|name| wish(name).is_some());
     (wishes != Wishes::default()).then(|| Box::new(wishes))
 }
@@ -47,9 +48,11 @@ fn wish(name: &str) -> Option<Wish> {
     if prefix.eq_ignore_ascii_case(PRIVATE) { Wish::of(name) } else { None }
 }
 
-/// How long a gRPC client waits.
-pub(crate) fn grpc_deadline(head: &RequestHead) -> Option<Duration> {
-    head.fields().get(GRPC_TIMEOUT).filter(|_| head.is_grpc()).and_then(deadline::read_grpc)
+/// How long a gRPC client waits, after it has `waited`.
+pub(crate) fn grpc_deadline(head: &RequestHead, waited: Duration) -> Option<Duration> {
+    let deadline =
+        head.fields().get(GRPC_TIMEOUT).filter(|_| head.is_grpc()).and_then(deadline::read_grpc)?;
+    Some(deadline.saturating_sub(waited))
 }
 
 /// Says on a request which try it is, and how long its sender waits. `left` is the time for the try.

@@ -9,7 +9,10 @@
 )]
 
 mod app;
+mod apps;
+mod ask;
 mod changes;
+mod faults;
 mod gateway;
 mod hardening;
 mod hbone;

@@ -1,72 +1,22 @@
 //! Requests that are tried again, and those that are not.
 
-mod apps;
-
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leno_model::destination::Balancer;
 use leno_model::retry::{Condition, Conditions, RepeatRule, RetryPolicy};
 use leno_model::route::Forward;
 use leno_model::service::{Address, Protocol, Transport};
-use leno_model::unit::{EndpointUnit, HostUnit};
+use leno_model::unit::HostUnit;
 use leno_wire::Unit;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::app;
-use crate::routes::{forward, table};
-use crate::world::{OWN, World, host, service, soon, workload};
-use apps::{App, Does, refusing};
+use crate::apps::{App, Does, refusing};
+use crate::ask::ask;
+use crate::routes::{forward, routed};
+use crate::world::{OWN, World, service, workload};
 
 fn policy(on: &[Condition]) -> Option<RetryPolicy> {
     let on: Conditions = on.iter().copied().collect();
     Some(RetryPolicy { on, ..RetryPolicy::IMPLICIT })
-}
-
-/// The service with these endpoints, each in its turn.
-fn routed(protocol: Protocol, targets: &[SocketAddr], forward: Forward) -> [Unit; 2] {
-    let [Unit::Host(unit), Unit::Endpoints(endpoints)] = service(protocol, Transport::Plain, targets[0])
-    else {
-        panic!("a host and its endpoints");
-    };
-    let mut unit = HostUnit::clone(&unit);
-    unit.routes = vec![(80, table(forward))];
-    unit.destination.policy.balancer = Some(Balancer::RoundRobin);
-    let template = endpoints.endpoints[0].clone();
-    let endpoint = |(index, target): (usize, &SocketAddr)| {
-        let mut endpoint = template.clone();
-        endpoint.uid = format!("default/app-{index}").into();
-        endpoint.ip = target.ip();
-        endpoint.ports = vec![(80, target.port())];
-        endpoint
-    };
-    let endpoints = targets.iter().enumerate().map(endpoint).collect();
-    let endpoints = EndpointUnit { host: host(), endpoints };
-    [Unit::Host(Arc::new(unit)), Unit::Endpoints(Arc::new(endpoints))]
-}
-
-/// An answer: status, head and body.
-#[derive(Debug)]
-struct Got {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-/// Sends a request on a connection of its own.
-async fn ask(web: SocketAddr, method: &str, fields: &str, body: &str) -> Got {
-    let mut stream = TcpStream::connect(web).await.unwrap();
-    let request =
-        format!("{method} / HTTP/1.1\r\nhost: app\r\ncontent-length: {}\r\n{fields}\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let head = soon(app::head(&mut stream)).await.expect("an answer");
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-    soon(stream.read_exact(&mut body)).await.unwrap();
-    Got { status, head, body: String::from_utf8(body).unwrap() }
 }
 
 const ALL: [Condition; 4] =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use leno_model::fault::WHOLE;
 use leno_model::labels::Labels;
 use leno_model::name::Host;
 use leno_model::spiffe::SpiffeId;
@@ -131,6 +132,22 @@ pub(super) fn net(text: &str) -> Result<IpNet, Malformed> {
 
 pub(super) fn status(number: u32) -> Result<u16, Malformed> {
     u16::try_from(number).map_err(|_large| Malformed::new(format_args!("{number} is not a status")))
+}
+
+/// A status that the proxy may answer with itself.
+pub(super) fn answer_status(number: u32) -> Result<u16, Malformed> {
+    match u16::try_from(number) {
+        Ok(status) if (200..=599).contains(&status) => Ok(status),
+        _ => Err(Malformed::new("must be 200 to 599")),
+    }
+}
+
+/// A share of requests, in millionths.
+pub(super) fn share(number: u32) -> Result<u32, Malformed> {
+    match number {
+        0..=WHOLE => Ok(number),
+        _ => Err(Malformed::new(format_args!("{number} is more than all"))),
+    }
 }
 
 /// Nanoseconds; beyond 584 years, as many as there are.

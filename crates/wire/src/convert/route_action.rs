@@ -7,9 +7,9 @@ use leno_model::route::{
     Backend, FixedResponse, Forward, HeaderEdits, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
 };
 
-use super::read::{host, port, some_text, write_duration, write_pair};
+use super::read::{answer_status, host, port, some_text, write_duration, write_pair};
 use super::text::{header_value, marker, pattern, target_text, written_header};
-use super::{Interner, Within, each, interned, origin, retry};
+use super::{Interner, Within, each, fault, interned, origin, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
 use crate::proto::units::{backend, path_rewrite, redirect};
@@ -24,6 +24,7 @@ pub(super) fn write_forward(forward: &Forward) -> units::Forward {
         retry: forward.retry.as_ref().map(retry::write_policy),
         repeatable: forward.repeatable,
         hedge_after: forward.hedge_after.map(write_duration),
+        fault: forward.fault.as_ref().map(fault::write),
     }
 }
 
@@ -40,6 +41,7 @@ pub(super) fn read_forward(from: units::Forward, texts: &mut Interner) -> Result
         retry: from.retry.map(|policy| retry::read_policy(policy, texts)).transpose().within("retry")?,
         repeatable: from.repeatable,
         hedge_after: from.hedge_after.map(Duration::from_nanos),
+        fault: from.fault.map(fault::read).transpose().within("fault")?,
     })
 }
 
@@ -187,8 +189,6 @@ pub(super) fn write_fixed(fixed: &FixedResponse) -> units::FixedResponse {
 }
 
 pub(super) fn read_fixed(from: units::FixedResponse) -> Result<FixedResponse, Malformed> {
-    match u16::try_from(from.status) {
-        Ok(status) if (200..=599).contains(&status) => Ok(FixedResponse { status, body: from.body.into() }),
-        _ => Err(Malformed::new("must be 200 to 599").in_field("status")),
-    }
+    let status = answer_status(from.status).within("status")?;
+    Ok(FixedResponse { status, body: from.body.into() })
 }

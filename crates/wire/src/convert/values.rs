@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use leno_model::fault::{Abort, AbortStatus, Delay, FaultInjection, WHOLE};
 use leno_model::gateway::ListenerProtocol;
 use leno_model::labels::Labels;
 use leno_model::name::{Host, WorkloadName};
@@ -309,7 +310,7 @@ fn action() -> BoxedStrategy<Action> {
         },
     );
     let timeouts = (of(duration()), of(duration()), of(duration()));
-    let again = (of(retry_policy()), any::<bool>());
+    let again = (of(retry_policy()), any::<bool>(), of(fault_injection()));
     let forward = (vec(backend, 0..3), of(target_text()), of(path_rewrite()), timeouts, again);
     let redirect_port = prop_oneof![
         Just(RedirectPort::Derived),
@@ -320,7 +321,7 @@ fn action() -> BoxedStrategy<Action> {
     let status = prop_oneof![Just(301), Just(302), Just(303), Just(307), Just(308)];
     let redirect = (of(target_text()), of(target_text()), redirect_port, of(path_rewrite()), status);
     prop_oneof![
-        3 => forward.prop_map(|(backends, authority, path, timeouts, (retry, repeatable))| {
+        3 => forward.prop_map(|(backends, authority, path, timeouts, (retry, repeatable, fault))| {
             let rewrite = Rewrite { authority, path };
             let (timeout, per_try_timeout, hedge_after) = timeouts;
             Action::Forward(Forward {
@@ -331,6 +332,7 @@ fn action() -> BoxedStrategy<Action> {
                 retry,
                 repeatable,
                 hedge_after,
+                fault,
             })
         }),
         1 => redirect.prop_map(|(scheme, host, port, path, status)| {
@@ -340,6 +342,14 @@ fn action() -> BoxedStrategy<Action> {
             .prop_map(|(status, body)| Action::Respond(FixedResponse { status, body: body.into() })),
     ]
     .boxed()
+}
+
+fn fault_injection() -> BoxedStrategy<FaultInjection> {
+    let delay = (0..=WHOLE, duration()).prop_map(|(share, time)| Delay { share, time });
+    let status =
+        prop_oneof![(200..=599_u16).prop_map(AbortStatus::Http), (0..=16_u8).prop_map(AbortStatus::Grpc),];
+    let abort = (0..=WHOLE, status).prop_map(|(share, status)| Abort { share, status });
+    (of(delay), of(abort)).prop_map(|(delay, abort)| FaultInjection { delay, abort }).boxed()
 }
 
 fn retry_policy() -> BoxedStrategy<RetryPolicy> {

@@ -11,7 +11,7 @@ use leno_model::route::{
     Action, Backend, FixedResponse, Forward, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
 };
 
-use super::headers;
+use super::{fault, headers};
 use crate::codes;
 use crate::envelope::Context;
 use crate::http::{is_authority, is_path};
@@ -32,6 +32,8 @@ pub(super) fn read(
     let rewrite = Rewrite { authority: rewrite.authority.or(authority), ..rewrite };
     let timeout = fields.duration("timeout").filter(|timeout| *timeout > Duration::ZERO);
     let (retry, per_try_timeout) = fields.object("retries").map(retries).unwrap_or_default();
+    let fault_value = fields.value("fault");
+    let fault = fault_value.as_ref().and_then(fault::read);
     let redirect_value = fields.value("redirect");
     let response_value = fields.value("directResponse");
     if let Some(delegate) = fields.value("delegate") {
@@ -42,6 +44,14 @@ pub(super) fn read(
         );
         let _understood = delegate.fields().map(|fields| (fields.text("name"), fields.text("namespace")));
         return None;
+    }
+    if let Some(value) = fault_value
+        && (redirect_value.is_some() || response_value.is_some())
+    {
+        value.invalid(
+            "stands beside an answer of the proxy's own",
+            "inject faults where requests are sent on",
+        );
     }
     if let Some(value) = redirect_value {
         return redirect(&value).map(Action::Redirect);
@@ -65,6 +75,7 @@ pub(super) fn read(
         retry,
         repeatable: false,
         hedge_after: None,
+        fault,
     }))
 }
 

@@ -3,7 +3,6 @@
 use crate::table::{Field, Shape};
 
 const CORS: &str = "Leno adds no CORS headers yet, so browsers refuse cross-origin answers";
-const FAULT: &str = "no faults are injected yet";
 const MIRROR: &str = "requests are not mirrored yet";
 const LOCALITY: &str = "endpoints are not preferred by where they run, so a retry may go to any";
 const NOT_HTTP: &str = "traffic that is not HTTP goes to the service that was dialled";
@@ -28,7 +27,7 @@ const HTTP: &[Field] = &[
     Field::duration("timeout"),
     Field::object("retries", RETRIES),
     Field::object("headers", HEADERS),
-    Field::object("fault", FAULTS).not_in_effect(FAULT),
+    Field::object("fault", FAULTS),
     Field::object("mirror", DESTINATION).not_in_effect(MIRROR),
     Field::list("mirrors", &Shape::Object(MIRRORS)).not_in_effect(MIRROR),
     Field::object("mirrorPercentage", PERCENT).not_in_effect(MIRROR),
@@ -103,7 +102,7 @@ const FAULTS: &[Field] = &[
             Field::duration("fixedDelay"),
             Field::duration("exponentialDelay"),
             Field::object("percentage", PERCENT),
-            Field::integer("percent"),
+            Field::integer("percent").deprecated("percentage.value"),
         ],
     ),
     Field::object(

@@ -185,6 +185,17 @@ fn istio_rule(rng: &mut Rng, host: &str, index: usize) -> Value {
     let count = 1 + rng.usize(..3);
     let routes: Vec<_> = (0..count).map(|_| istio_destination(rng, count > 1)).collect();
     rule.insert("route".to_owned(), json!(routes));
+    if rng.u8(..4) == 0 {
+        let fault = pick(
+            rng,
+            &[
+                r#"{"abort": {"httpStatus": 421, "percentage": {"value": 40}}}"#,
+                r#"{"abort": {"grpcStatus": "ABORTED", "percentage": {"value": 100}}}"#,
+                r#"{"abort": {"httpStatus": 500, "percentage": {"value": 50}}, "delay": {"fixedDelay": "1ms", "percentage": {"value": 50}}}"#,
+            ],
+        );
+        rule.insert("fault".to_owned(), serde_json::from_str(fault).unwrap());
+    }
     if rng.u8(..3) == 0 {
         let rewrite =
             pick(rng, &[r#"{"uri": "/b"}"#, r#"{"uri": "/admin/"}"#, r#"{"authority": "other.test"}"#]);

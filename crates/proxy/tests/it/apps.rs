@@ -16,7 +16,7 @@ use crate::world::OWN;
 
 /// What an application does with a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Does {
+pub(crate) enum Does {
     /// It answers with this status, and head and body of the request.
     Answer(u16),
     /// The same after a while.
@@ -40,17 +40,17 @@ pub(super) enum Does {
 }
 
 /// An application.
-pub(super) struct App {
-    pub(super) address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
     hits: Arc<AtomicUsize>,
 }
 
 impl App {
-    pub(super) async fn new(protocol: Protocol, does: Does) -> Self {
+    pub(crate) async fn new(protocol: Protocol, does: Does) -> Self {
         Self::on(OWN, protocol, does).await
     }
 
-    pub(super) async fn on(ip: IpAddr, protocol: Protocol, does: Does) -> Self {
+    pub(crate) async fn on(ip: IpAddr, protocol: Protocol, does: Does) -> Self {
         let hits = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&hits);
         let address = match protocol {
@@ -61,13 +61,13 @@ impl App {
     }
 
     /// Requests that it got.
-    pub(super) fn hits(&self) -> usize {
+    pub(crate) fn hits(&self) -> usize {
         self.hits.load(Ordering::Relaxed)
     }
 }
 
 /// An address that refuses connections for as long as the second value is held.
-pub(super) fn refusing() -> (SocketAddr, impl Sized) {
+pub(crate) fn refusing() -> (SocketAddr, impl Sized) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(OWN, 0).into()).unwrap();
     (socket.local_addr().unwrap().as_socket().unwrap(), socket)
