@@ -173,6 +173,17 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// Whether the balancer avoids who does this.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::Answered(_) | Self::Status { status: ..500, .. } => false,
+            Self::Failed | Self::Status { .. } => true,
+        }
+    }
+}
+
 impl EndpointState {
     fn new(epoch: Instant) -> Self {
         Self {
@@ -299,7 +310,14 @@ impl InFlight {
         self.learn(now, outcome);
     }
 
-    /// Learns from an outcome while the request goes on: an answer has begun, and its body follows.
+    /// An answer has begun after this time, and its body follows. How it ends is learnt when it does.
+    pub fn begun(&self, now: Instant, latency: Duration) {
+        self.heard();
+        let elapsed = now.saturating_duration_since(self.state.epoch);
+        self.state.latency.observe_peak(latency.as_secs_f32() * 1e9, elapsed);
+    }
+
+    /// Learns from an outcome while the request goes on.
     pub fn learn(&self, now: Instant, outcome: Outcome) {
         self.heard();
         self.state.finish(now, outcome);

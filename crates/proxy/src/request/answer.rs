@@ -8,7 +8,7 @@ use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Incoming, Outgoing, Reply};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::{self, BodyEnd};
-use leno_model::failure::{Failure, grpc};
+use leno_model::failure::{Failure, Fault, grpc};
 use tokio::time::Sleep;
 
 use super::attempt::{Begun, Sent};
@@ -31,7 +31,19 @@ impl Forwarding<'_> {
         let Begun { mut head, incoming, sent, .. } = *begun;
         let now = Instant::now();
         let service_time = now.saturating_duration_since(sent.at);
-        learn(in_flight.as_ref(), &head, now, service_time);
+        let outcome = outcome(&head, service_time);
+        let tunnels = is_tunnel(request, head.status());
+        let in_flight = match in_flight {
+            Some(in_flight) if tunnels || incoming.is_ended() || outcome.is_failure() => {
+                in_flight.learn(now, outcome);
+                Some((in_flight, None))
+            }
+            Some(in_flight) => {
+                in_flight.begun(now, service_time);
+                Some((in_flight, Some(outcome)))
+            }
+            None => None,
+        };
         record.service_time(service_time);
         for edits in self.plan.response_headers {
             headers::edit(head.fields_mut(), edits);
@@ -39,14 +51,17 @@ impl Forwarding<'_> {
         hints::mark_answer(self.core, self.path, request, &mut head);
         self.path.answered(self.core, &mut head, service_time);
         record.answered(&head);
-        let tunnels = is_tunnel(request, head.status());
         let outgoing = reply.head(head);
         if tunnels {
             return Box::pin(self.tunnel(record, request, sent, incoming, outgoing)).await;
         }
-        self.relay(record, request, sent, incoming, outgoing, deadline).await;
+        let is_broken = self.relay(record, request, sent, incoming, outgoing, deadline).await;
+        if let Some((in_flight, Some(outcome))) = in_flight {
+            in_flight.learn(Instant::now(), if is_broken { Outcome::Failed } else { outcome });
+        }
     }
 
+    /// Passes the body on; whether the endpoint broke it off.
     async fn relay(
         self,
         record: &mut Record,
@@ -55,7 +70,7 @@ impl Forwarding<'_> {
         mut incoming: Incoming,
         mut outgoing: Outgoing,
         mut deadline: Pin<&mut Option<Sleep>>,
-    ) {
+    ) -> bool {
         let denied = denied(self.core, self.path, self.view, request);
         tokio::pin!(denied);
         let end = loop {
@@ -68,7 +83,7 @@ impl Forwarding<'_> {
                         BodyEnd::Aborted(failure) => {
                             record.failed(failure);
                             outgoing.abort(failure);
-                            return;
+                            return false;
                         }
                     }
                 },
@@ -77,15 +92,20 @@ impl Forwarding<'_> {
             }
         };
         match end {
-            BodyEnd::Complete => {}
+            BodyEnd::Complete => false,
             BodyEnd::Aborted(failure) => {
                 record.failed(failure);
                 match trailers(failure).filter(|_| record.is_grpc()) {
                     Some(trailers) => outgoing.trailers(trailers),
                     None => outgoing.abort(failure),
                 }
+                // That its time is over is no fault of a long answer.
+                failure.row().fault == Fault::Upstream && failure != Failure::UpstreamTimeout
             }
-            BodyEnd::Stopped(failure) => record.failed(failure),
+            BodyEnd::Stopped(failure) => {
+                record.failed(failure);
+                false
+            }
         }
     }
 }
@@ -105,10 +125,16 @@ fn trailers(failure: Failure) -> Option<HeaderMap> {
 
 /// Tells the balancer and outlier detection how the endpoint did.
 pub(super) fn learn(in_flight: Option<&InFlight>, head: &ResponseHead, now: Instant, service_time: Duration) {
-    let Some(in_flight) = in_flight else { return };
+    if let Some(in_flight) = in_flight {
+        in_flight.learn(now, outcome(head, service_time));
+    }
+}
+
+/// What the head of an answer says about the endpoint.
+fn outcome(head: &ResponseHead, latency: Duration) -> Outcome {
     let status = match head.grpc_status() {
         Some(status) => grpc::http_status(status),
         None => head.status().as_u16(),
     };
-    in_flight.learn(now, Outcome::Status { status, latency: service_time });
+    Outcome::Status { status, latency }
 }

@@ -86,6 +86,32 @@ async fn an_endpoint_that_answers_with_errors_is_ejected() {
 }
 
 #[tokio::test]
+async fn an_endpoint_whose_answers_break_off_is_ejected() {
+    let world = World::new();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let bad = serving([127, 0, 0, 1], move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            let _head = head(&mut stream).await;
+            count.fetch_add(1, Ordering::SeqCst);
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\na part").await;
+        }
+    })
+    .await;
+    let good = serving([127, 0, 0, 1], mirror).await;
+    let proxy = world.web(service_of(Protocol::Http, ejecting(), &[bad, good]), 1).await;
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(proxy).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        let _broken = soon(stream.read_to_end(&mut answer)).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "a good head does not make up for a broken body");
+}
+
+#[tokio::test]
 async fn an_endpoint_that_refuses_opaque_connections_is_ejected() {
     let world = World::new();
     let refusing = {
