@@ -1,5 +1,6 @@
 //! The dialling end of an HTTP/2 connection.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Instant;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{Method, Response as HttpResponse, header};
 use leno_model::failure::Failure;
+use tokio::sync::Notify;
 
 use super::halves::{End, Incoming, Outgoing};
 use super::keepalive::{Heard, Prober};
@@ -29,7 +31,30 @@ pub struct ClientConnection {
     streams: Rc<Streams>,
     queue: Rc<Queue>,
     received: Rc<Received>,
+    settings: Rc<PeerSettings>,
     max_fields: usize,
+}
+
+/// Whether the peer's settings have come, which say what it may be asked.
+#[derive(Debug, Default)]
+struct PeerSettings {
+    have_come: Cell<bool>,
+    /// They have, or never will.
+    known: Notify,
+}
+
+impl PeerSettings {
+    fn come(&self) {
+        if !self.have_come.replace(true) {
+            self.known.notify_waiters();
+        }
+    }
+
+    async fn wait(&self) {
+        while !self.have_come.get() {
+            self.known.notified().await;
+        }
+    }
 }
 
 /// Moves a client connection, which does nothing unless this is polled. Resolves when the connection has ended.
@@ -39,6 +64,8 @@ pub struct Driver {
     connection: Option<h2::client::Connection<Heard, Payload>>,
     prober: Option<Prober>,
     window: Window,
+    reads: Rc<Cell<u64>>,
+    settings: Rc<PeerSettings>,
 }
 
 impl Future for Driver {
@@ -52,7 +79,12 @@ impl Future for Driver {
         }
         // Errors reach the streams by themselves.
         let ended = Pin::new(connection).poll(cx).is_ready();
+        // They are the first that a peer says (RFC 9113 §3.4).
+        if ended || this.reads.get() > 0 {
+            this.settings.come();
+        }
         if ended || this.prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {
+            this.settings.come();
             this.connection = None;
             return Poll::Ready(());
         }
@@ -77,14 +109,16 @@ impl ClientConnection {
             builder(&config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
         let prober = Prober::new(connection.ping_pong(), &reads, &config.h2);
         let window = Window::new(&config.h2, config.budget.clone());
+        let settings = Rc::<PeerSettings>::default();
         let this = Self {
             send,
             streams: Streams::new(),
             queue: Queue::new(config.budget.clone()),
             received: Rc::clone(window.received()),
+            settings: Rc::clone(&settings),
             max_fields: config.head_fields,
         };
-        Ok((this, Driver { connection: Some(connection), prober, window }))
+        Ok((this, Driver { connection: Some(connection), prober, window, reads, settings }))
     }
 
     /// See [`crate::client::Connection::send`].
@@ -99,8 +133,12 @@ impl ClientConnection {
         let request = convert::to_h2_request(head).map_err(unsent)?;
         poll_fn(|cx| self.send.poll_ready(cx)).await.map_err(|_closed| unsent(Failure::UpstreamClosed))?;
         let is_extended = matches!(head.connect, Connect::Extended(_) | Connect::Upgrade(_));
-        if is_extended && !self.send.is_extended_connect_protocol_enabled() {
-            return Err(unsent(Failure::UpgradeRefused));
+        if is_extended {
+            // On a new connection nothing is known yet of what the peer allows.
+            self.settings.wait().await;
+            if !self.send.is_extended_connect_protocol_enabled() {
+                return Err(unsent(Failure::UpgradeRefused));
+            }
         }
         let is_tunnel = head.connect != Connect::None;
         let ended = !is_tunnel && matches!(head.framing, Framing::None | Framing::Length(0));

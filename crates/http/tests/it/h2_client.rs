@@ -212,11 +212,6 @@ async fn the_peer_s_limit_of_streams_is_kept() {
 async fn tunnels_by_connect_and_by_upgrade() {
     local_set(async {
         let (mut client, mut accepted) = start(10).await;
-        // The server's settings must have arrived for extended CONNECT.
-        let (_outgoing, mut response) = client.send(&head(Method::GET, Framing::None)).await.expect("sent");
-        in_time(accepted.recv()).await.expect("a request").1.send_response(ok(), true).expect("sent");
-        in_time(response.head()).await.expect("an answer");
-
         let connect = RequestHead::new(Method::CONNECT, Scheme::Http, "b:443", "").expect("well-formed");
         let text = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -225,10 +220,11 @@ async fn tunnels_by_connect_and_by_upgrade() {
         else {
             panic!("well-formed")
         };
+        // The upgrade comes first: it waits for the server's settings, which allow it.
         for (head, uri, protocol) in
-            [(connect, "b:443", None), (upgrade.head, "http://a/chat", Some("websocket"))]
+            [(upgrade.head, "http://a/chat", Some("websocket")), (connect, "b:443", None)]
         {
-            let (outgoing, mut response) = client.send(&head).await.expect("sent");
+            let (outgoing, mut response) = in_time(client.send(&head)).await.expect("sent");
             let (mut request, mut respond) = in_time(accepted.recv()).await.expect("a request");
             assert_eq!((request.method(), request.uri().to_string()), (&Method::CONNECT, uri.to_owned()));
             let asked = request.extensions_mut().remove::<h2::ext::Protocol>();
