@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 /// Asks one connection to end gracefully. Cheap to clone; stays on its core.
+///
+/// [`LEAVE_TIME`]: crate::limits::LEAVE_TIME
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Rc<State>);
 
@@ -15,8 +17,8 @@ struct State {
 }
 
 impl Drain {
-    /// Begins: an idle connection closes now; HTTP/1 answers from now on say `Connection: close`; HTTP/2 sends
-    /// GOAWAY twice, around a round trip (RFC 9113 §6.8). Exchanges under way go on.
+    /// Begins: an HTTP/1 connection closes once it has been idle for [`LEAVE_TIME`], and answers from now on say
+    /// `Connection: close`; HTTP/2 sends GOAWAY twice, around a round trip (RFC 9113 §6.8). Exchanges under way go on.
     pub fn begin(&self) {
         if !self.0.begun.replace(true)
             && let Some(waker) = self.0.waker.borrow_mut().take()

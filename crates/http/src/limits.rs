@@ -70,6 +70,10 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that a server connection may be without a request. Envoy's and Istio's default is one hour.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// How long a draining HTTP/1 connection must have been idle to be closed: a client that keeps it busy sends its next
+/// request sooner, and is told by the answer that it is the last.
+pub const LEAVE_TIME: Duration = Duration::from_secs(1);
+
 /// Time that a closing connection goes on reading, so that the answer isn't lost to a reset (RFC 9112 §9.6).
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
 

@@ -41,6 +41,16 @@ impl Timer {
         self.wait = None;
     }
 
+    /// Lets the current wait, if it is this one, end so much earlier.
+    pub(crate) fn shorten(&mut self, wait: Wait, by: Duration) {
+        if let Some((current, deadline)) = &mut self.wait
+            && *current == wait
+            && let Some(earlier) = deadline.checked_sub(by)
+        {
+            *deadline = earlier;
+        }
+    }
+
     /// Goes on with waiting, or begins if this is another thing; whether its time is over.
     pub(crate) fn is_over(&mut self, wait: Wait, limit: Duration, cx: &mut Context<'_>) -> bool {
         let deadline = match self.wait {

@@ -40,8 +40,9 @@ pub const JANITOR_PROCESSES: usize = 1100;
 /// How long a workload may take to end after SIGTERM, as long as with Docker.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a sidecar may take to drain after its workload ended.
-pub const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// How long a proxy may take to drain: its own deadline (10 s), after which it cuts what is left and says so, and a
+/// moment for that.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(12);
 
 /// How long a replica goes on serving after the mesh was told to send it nothing new. A change is in effect at the
 /// last proxy within a second, mostly in some 50 ms; what callers had sent until then is answered meanwhile.

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use crate::bootstrap::HostCaller;
 use crate::core::Core;
 use crate::dial;
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{ACCEPT_PAUSE, DISCOVERY};
 use crate::local::Local;
 use crate::outbound::{Client, Dialled};
 use crate::places::Place;
@@ -89,11 +89,12 @@ impl Listener {
     }
 }
 
-/// Accepts connections until draining begins.
+/// Accepts connections from when there is a configuration until draining begins.
 pub(crate) async fn accept(core: Rc<Core>, listener: Listener) {
     let Listener { kind, socket, local } = listener;
     let drain = core.shared.lifecycle.drain().clone();
     let accepting = async {
+        configured(&core).await;
         match socket {
             Socket::Tcp(socket) => accept_tcp(&core, &local, &kind, socket).await,
             Socket::Unix(socket) => accept_unix(&core, &local, &kind, socket).await,
@@ -107,6 +108,14 @@ pub(crate) async fn accept(core: Rc<Core>, listener: Listener) {
             }
         }
     }
+}
+
+/// Waits for the first configuration, in bounded time. Connections wait in the socket meanwhile: accepted, they would only
+/// be refused. A process that follows another one on the same socket has it in milliseconds.
+async fn configured(core: &Core) {
+    let mut changed = core.shared.changed.subscribe();
+    // Whoever comes to a proxy that has nobody to ask is to be told so.
+    let _late = tokio::time::timeout(DISCOVERY, changed.wait_for(|count| *count > 0)).await;
 }
 
 async fn accept_tcp(

@@ -402,8 +402,14 @@ async fn wait_for_end(
 
 /// Drains: new work is refused, work under way goes on until the deadline or a second signal.
 async fn stop(shared: &Arc<Shared>, signals: &mut Signals) {
-    tokio::select! {
-        outcome = shared.lifecycle.stop(DRAIN) => tracing::info!(?outcome, "drained"),
-        _ = signals.next() => shared.lifecycle.force(),
-    }
+    let mut stopping = std::pin::pin!(shared.lifecycle.stop(DRAIN));
+    let outcome = tokio::select! {
+        outcome = &mut stopping => outcome,
+        _ = signals.next() => {
+            shared.lifecycle.force();
+            // What is cut now still says so in log and metrics.
+            stopping.await
+        }
+    };
+    tracing::info!(?outcome, "drained");
 }

@@ -36,6 +36,8 @@ pub struct ServerConnection {
     drain: Drain,
     timer: Timer,
     stage: Stage,
+    /// Whether it has been seen to be draining.
+    leaving: bool,
     refused: Option<Turned>,
 }
 
@@ -82,7 +84,15 @@ impl ServerConnection {
         let conn = Conn::new(io, Side::Server, limits, config.budget.clone());
         let drain = conn.drain.clone();
         let conn = Rc::new(RefCell::new(conn));
-        Self { conn, config, drain, timer: Timer::default(), stage: Stage::Open, refused: None }
+        Self {
+            conn,
+            config,
+            drain,
+            timer: Timer::default(),
+            stage: Stage::Open,
+            leaving: false,
+            refused: None,
+        }
     }
 
     /// See [`crate::server::Connection::accept`].
@@ -181,16 +191,18 @@ impl ServerConnection {
 
     /// Nothing to read: closes when draining or when the time is over.
     fn poll_silence(&mut self, partial: bool, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
-        if self.drain.is_begun() && !partial {
-            self.stage = Stage::Closing { left: 0 };
-            return Poll::Ready(None);
-        }
         self.drain.register(cx);
-        let (wait, limit) = if partial {
-            (Wait::Head, self.config.header_timeout)
-        } else {
-            (Wait::Request, self.config.idle_timeout)
+        let idle = match self.drain.is_begun() {
+            // A request may be on its way, which would be lost. The next answer says that it is the last.
+            true => limits::LEAVE_TIME.min(self.config.idle_timeout),
+            false => self.config.idle_timeout,
         };
+        if self.drain.is_begun() && !self.leaving {
+            self.leaving = true;
+            self.timer.shorten(Wait::Request, self.config.idle_timeout.saturating_sub(idle));
+        }
+        let (wait, limit) =
+            if partial { (Wait::Head, self.config.header_timeout) } else { (Wait::Request, idle) };
         if !self.timer.is_over(wait, limit, cx) {
             return Poll::Pending;
         }

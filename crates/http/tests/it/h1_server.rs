@@ -185,14 +185,33 @@ async fn the_idle_time_begins_with_the_last_answer() {
     assert_eq!((served, start.elapsed().as_secs()), (3, 34));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn draining_closes_idle_connections_and_announces_it_on_others() {
+    // Idle for so long when the drain begins, and closed so much later.
+    for (idle, left) in [(0, 1000), (400, 600), (5000, 0)] {
+        let (mut peer, io) = duplex(1024);
+        let mut connection = server(io);
+        let drain = connection.drain_handle();
+        let (end, begun) = tokio::join!(connection.accept(), async {
+            tokio::time::sleep(Duration::from_millis(idle)).await;
+            drain.begin();
+            tokio::time::Instant::now()
+        });
+        assert!(end.is_none());
+        assert_eq!(begun.elapsed().as_millis(), left);
+        assert_eq!(read_all(&mut peer).await, "");
+    }
+
+    // One that was on its way is served, as the last.
     let (mut peer, io) = duplex(1024);
     let mut connection = server(io);
-    let drain = connection.drain_handle();
-    let (end, ()) = tokio::join!(connection.accept(), async { drain.begin() });
-    assert!(end.is_none());
-    assert_eq!(read_all(&mut peer).await, "");
+    connection.drain();
+    let (served, answer) = tokio::join!(serve_text(connection, "ok"), async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        read_all(&mut peer).await
+    });
+    assert!(served == 1 && answer.contains("connection: close\r\n"), "{answer}");
 
     let (mut peer, io) = duplex(1024);
     let mut connection = server(io);
