@@ -35,6 +35,7 @@ use crate::places::Places;
 use crate::pool::Pool;
 use crate::traces::Tracing;
 use crate::view::View;
+use crate::vigil::Vigil;
 
 /// What all cores share.
 pub struct Shared {
@@ -99,6 +100,8 @@ pub struct Core {
     /// What all cores share.
     pub shared: Arc<Shared>,
     pub(crate) pool: Rc<Pool>,
+    /// Whether peers still move.
+    pub(crate) vigil: Vigil,
     /// Turns to compute a handshake.
     pub(crate) handshakes: Semaphore,
     pub(crate) places: Rc<Places>,
@@ -135,7 +138,8 @@ impl Core {
         let view = RefCell::new(Rc::new(Held(shared.view.load_full())));
         let upstream = client::Config { budget: Some(shared.budget.clone()), ..client::Config::default() };
         Rc::new(Self {
-            pool: Pool::new(upstream),
+            pool: Pool::new(upstream, shared.load.upstream()),
+            vigil: Vigil::default(),
             handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
             places: Places::new(shared.places, shared.load.clone()),
             view,

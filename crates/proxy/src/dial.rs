@@ -173,7 +173,7 @@ async fn attempt(core: &Core, local: &Local, way: &Way, socket: SocketSettings) 
         Way::Application { own, declared } => application(*own, *declared, socket).await,
         Way::Native { proxy, expected, purpose } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
-            native(local, address, expected, &purpose.open(local), socket).await
+            native(core, local, (address, expected), purpose, socket).await
         }
         Way::Hbone { proxy, expected, target } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
@@ -188,6 +188,21 @@ async fn attempt(core: &Core, local: &Local, way: &Way, socket: SocketSettings) 
     }
 }
 
+/// A peer of the mesh, after the handshake.
+struct Met {
+    tls: secure::Client,
+    local: Option<SocketAddr>,
+    until: SystemTime,
+    proof: Proof,
+}
+
+impl Met {
+    fn dialled(self, io: impl FnOnce(secure::Client) -> Box<dyn Io>) -> Dialled {
+        let Self { tls, local, until, proof } = self;
+        Dialled { io: io(tls), local, until: Some(until), proof: Some(Rc::new(proof)) }
+    }
+}
+
 /// Connects to a peer's proxy: mutual TLS, with the peer's identity compared, and nothing said yet.
 pub(crate) async fn mesh(
     local: &Local,
@@ -196,6 +211,17 @@ pub(crate) async fn mesh(
     transport: holder::Transport,
     socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
+    let met = meet(local, address, expected, transport, socket).await?;
+    Ok(met.dialled(|tls| Box::new(tls)))
+}
+
+async fn meet(
+    local: &Local,
+    address: &Address,
+    expected: &SpiffeId,
+    transport: holder::Transport,
+    socket: SocketSettings,
+) -> Result<Met, Failure> {
     let identity = local.identities.usable(local.wall())?;
     let (io, own): (Box<dyn Io>, _) = match address {
         Address::Tcp(address) => {
@@ -207,24 +233,30 @@ pub(crate) async fn mesh(
     };
     let (tls, proof) = secure::connect_mesh(io, &identity, transport, std::slice::from_ref(expected)).await?;
     let until = proof.peer.not_after.min(identity.svid().not_after());
-    Ok(Dialled { io: Box::new(tls), local: own, until: Some(until), proof: Some(Rc::new(proof)) })
+    Ok(Met { tls, local: own, until, proof })
 }
 
 async fn native(
+    core: &Core,
     local: &Local,
-    address: &Address,
-    expected: &SpiffeId,
-    open: &Open,
+    (address, expected): (&Address, &SpiffeId),
+    purpose: &Purpose,
     socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
-    let mut dialled = mesh(local, address, expected, holder::Transport::Leno, socket).await?;
-    dialled.io.write_all(&open.encode()).await.map_err(|_gone| Failure::ConnectFailed)?;
-    if open.protocol == open::Protocol::Opaque {
+    let mut met = meet(local, address, expected, holder::Transport::Leno, socket).await?;
+    let open = purpose.open(local).encode();
+    met.tls.write_all(&open).await.map_err(|_gone| Failure::ConnectFailed)?;
+    if purpose.spoken == Spoken::Opaque {
         // Nothing else would make it go out before the client says something.
-        dialled.io.flush().await.map_err(|_gone| Failure::ConnectFailed)?;
-        dialled.io = Box::new(Judged::new(dialled.io));
+        met.tls.flush().await.map_err(|_gone| Failure::ConnectFailed)?;
     }
-    Ok(dialled)
+    let watch = |tls| Box::new(core.vigil.watch(tls, address, expected, purpose));
+    Ok(met.dialled(|tls| match purpose.spoken {
+        Spoken::Http(Protocol::Http1) => watch(tls),
+        // It has probes of its own.
+        Spoken::Http(Protocol::Http2) => Box::new(tls),
+        Spoken::Opaque => Box::new(Judged::new(watch(tls))),
+    }))
 }
 
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the

@@ -21,6 +21,7 @@ pub mod roles;
 pub mod table;
 pub mod traces;
 pub mod view;
+mod vigil;
 
 mod admin;
 mod caller;

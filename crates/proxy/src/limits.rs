@@ -133,6 +133,12 @@ pub const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
 /// How often idle questions are looked for and a changed configuration is given into the supervisor's keeping.
 pub const STATE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often connections are looked at on which somebody may wait in vain for a peer's proxy. Most answers come sooner.
+pub const VIGIL_TICK: Duration = Duration::from_secs(5);
+
+/// How long a peer's proxy isn't asked again after it has shown that it moves. Asking costs both sides a handshake.
+pub const VIGIL_REST: Duration = Duration::from_secs(30);
+
 /// How often idle upstream connections are swept.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 

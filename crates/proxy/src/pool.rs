@@ -26,6 +26,7 @@ use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::Address;
 use leno_model::spiffe::SpiffeId;
+use leno_telemetry::metric::{Gauge, Held};
 use tokio::sync::Notify;
 
 use crate::circuit::{Circuit, Place};
@@ -86,6 +87,8 @@ pub(crate) struct Wanted<'w> {
 pub(crate) struct Pool {
     config: Rc<Config>,
     tunnel_config: Rc<Config>,
+    /// Counts connections.
+    open: Gauge,
     single: RefCell<Table<Key, Rc<Bucket>>>,
     shared: RefCell<Table<Key, Rc<Shared>>>,
     tunnels: RefCell<Table<TunnelKey, Rc<Shared>>>,
@@ -154,6 +157,8 @@ struct Facts {
     until: Option<SystemTime>,
     /// Who is there, for streams that outlive a change of trust.
     proof: Option<Rc<Proof>>,
+    /// Counts the connection for as long as anybody may use it.
+    _open: Rc<Held>,
 }
 
 impl Facts {
@@ -186,13 +191,15 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config) -> Rc<Self> {
+    /// No connections yet. `open` counts those that there will be.
+    pub(crate) fn new(config: Config, open: Gauge) -> Rc<Self> {
         // Proxies bear being asked whether they are there, and nobody else would notice for streams that are silent.
         let mut tunnel_config = config.clone();
         tunnel_config.h2.ping_interval = Some(H2_PING_INTERVAL);
         Rc::new(Self {
             config: Rc::new(config),
             tunnel_config: Rc::new(tunnel_config),
+            open,
             single: RefCell::default(),
             shared: RefCell::default(),
             tunnels: RefCell::default(),
@@ -209,7 +216,8 @@ impl Pool {
             Protocol::Http1 => self.single(wanted, dial).await,
             Protocol::Http2 => {
                 let Wanted { key, wall, circuit, .. } = wanted;
-                let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config: &self.config };
+                let (config, open) = (&self.config, &self.open);
+                let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open };
                 shared::of(&self.shared, key).lease(terms, dial).await
             }
         }
@@ -220,8 +228,8 @@ impl Pool {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let config = &self.tunnel_config;
-        let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config };
+        let (config, open) = (&self.tunnel_config, &self.open);
+        let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config, open };
         shared::of(&self.tunnels, key).lease(terms, dial).await
     }
 
@@ -262,7 +270,8 @@ impl Pool {
         let Dialled { io, local, until, proof } = dial().await?;
         let (io, until) = within(circuit, place, io, until, wall);
         let connection = h1::ClientConnection::new(io, &self.config);
-        Ok(Lease::new(Connection::H1(connection), Facts { local, until, proof }, false, Some(bucket)))
+        let facts = Facts { local, until, proof, _open: Rc::new(self.open.hold()) };
+        Ok(Lease::new(Connection::H1(connection), facts, false, Some(bucket)))
     }
 
     fn bucket(&self, key: &Key) -> Rc<Bucket> {
@@ -424,6 +433,10 @@ mod tests {
         }
     }
 
+    fn gauge() -> Gauge {
+        leno_telemetry::Registry::new().gauge("open", "Connections.")
+    }
+
     /// Leases a connection and gives it back; whether it had been used before.
     async fn lease(pool: &Pool, repeatable: bool) -> bool {
         let rest = if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE };
@@ -454,7 +467,7 @@ mod tests {
     #[test]
     fn what_cannot_be_repeated_gets_no_connection_that_rested_for_long() {
         leno_runtime::LocalRuntime::new().unwrap().block_on(async {
-            let pool = Pool::new(Config::default());
+            let pool = Pool::new(Config::default(), gauge());
             assert!(!lease(&pool, true).await, "the first is new");
             assert!(lease(&pool, false).await, "it comes back");
             let_rest(&pool, POOL_IDLE_UNREPEATABLE);
@@ -469,7 +482,7 @@ mod tests {
     #[test]
     fn what_rests_for_long_is_swept() {
         leno_runtime::LocalRuntime::new().unwrap().block_on(async {
-            let pool = Pool::new(Config::default());
+            let pool = Pool::new(Config::default(), gauge());
             lease(&pool, true).await;
             pool.sweep(0);
             assert_eq!(pool.single.borrow().len(), 1);

@@ -37,7 +37,7 @@ pub use crate::admin::Door;
 use crate::circuit::Gates;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
-use crate::limits::{CONNECTIONS, DRAIN, FILES_RESERVED, SETTLED, SWEEP_INTERVAL};
+use crate::limits::{CONNECTIONS, DRAIN, FILES_RESERVED, SETTLED, SWEEP_INTERVAL, VIGIL_TICK};
 use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
@@ -47,6 +47,7 @@ use crate::trust::Trust;
 use crate::updates;
 use crate::vault::{Blobs, Orders, Vault};
 use crate::view::View;
+use crate::vigil::Vigil;
 
 /// Where the proxy's certificate comes from.
 #[derive(Debug)]
@@ -313,9 +314,12 @@ async fn run_core(core: Rc<Core>, listeners: Vec<Listener>, bind: Option<IpAddr>
     }
     let sweeping = async {
         let mut squeezed = core.shared.gates.squeezed();
+        let (mut sweep, mut vigil) =
+            (tokio::time::interval(SWEEP_INTERVAL), tokio::time::interval(VIGIL_TICK));
         loop {
             tokio::select! {
-                () = tokio::time::sleep(SWEEP_INTERVAL) => core.pool.sweep(local.identities.epoch()),
+                _ = sweep.tick() => core.pool.sweep(local.identities.epoch()),
+                _ = vigil.tick() => Vigil::look(&core, &local, Instant::now()),
                 Ok(()) = squeezed.changed() => core.pool.yield_places(),
             }
         }

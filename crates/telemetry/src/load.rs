@@ -23,6 +23,7 @@ pub struct Load {
     cut_silent: Counter,
     cut_idle: Counter,
     waited: Counter,
+    upstream: Gauge,
 }
 
 impl Load {
@@ -49,12 +50,22 @@ impl Load {
                 "leno_connections_waited_total",
                 "Connections that waited because as many as may be were open, and none could be closed.",
             ),
+            upstream: registry.gauge(
+                "leno_upstream_connections",
+                "Connections for requests to endpoints, in use or kept for the next one.",
+            ),
         }
     }
 
     /// Counts an open connection until the result is dropped.
     pub fn open(&self) -> Held {
         self.open.hold()
+    }
+
+    /// Those to endpoints, to be held while each is open.
+    #[must_use]
+    pub fn upstream(&self) -> Gauge {
+        self.upstream.clone()
     }
 
     /// A connection that had not begun anything was closed.

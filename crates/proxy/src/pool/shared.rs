@@ -11,6 +11,7 @@ use leno_http::client::{Config, Connection};
 use leno_http::h2;
 use leno_model::failure::Failure;
 use leno_runtime::task;
+use leno_telemetry::metric::Gauge;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{Facts, Lease, within};
@@ -30,6 +31,8 @@ pub(super) struct Terms<'t> {
     pub(super) circuit: Option<&'t Circuit>,
     /// What a new connection is made with.
     pub(super) config: &'t Rc<Config>,
+    /// Counts connections.
+    pub(super) open: &'t Gauge,
 }
 
 /// The HTTP/2 connections of one key.
@@ -95,7 +98,7 @@ impl Shared {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let Terms { wall, circuit, config, .. } = terms;
+        let Terms { wall, circuit, config, open, .. } = terms;
         let asked = Instant::now();
         self.used.set(asked);
         if circuit.is_some() || self.circuit.borrow().is_some() {
@@ -139,7 +142,7 @@ impl Shared {
         task::spawn_local("upstream-http2", driver).detach();
         let made = Streams {
             connection,
-            facts: Facts { local, until, proof },
+            facts: Facts { local, until, proof, _open: Rc::new(open.hold()) },
             retired: Rc::default(),
             served: Rc::default(),
         };
