@@ -61,3 +61,27 @@ pub(crate) const CLIENT_PROXY_PORT: u16 = 15001;
 
 /// Where the server's proxy listens, on the cable.
 pub(crate) const SERVER_PROXY_PORT: u16 = 15008;
+
+/// Time between two readings of the soak's proxies.
+pub(crate) const SOAK_SAMPLES: Duration = Duration::from_secs(5);
+
+/// Time between two things that happen during the soak: the one before has had its effects.
+pub(crate) const SOAK_EVENTS: Duration = Duration::from_secs(7);
+
+/// How long a process is frozen: longer than the time limits of requests, shorter than anybody's patience.
+pub(crate) const SOAK_FROZEN: Duration = Duration::from_secs(2);
+
+/// The resolution of the soak's times.
+pub(crate) const SOAK_POLL: Duration = Duration::from_millis(200);
+
+/// After the start and before the soak's first reading: one-time work is over, its connections are closed.
+pub(crate) const SOAK_REST: Duration = Duration::from_secs(8);
+
+/// How long everything may take to be gone after the load. Kept connections rest for 60 s and are swept every 10.
+pub(crate) const SOAK_QUIET: Duration = Duration::from_secs(120);
+
+/// Growth of memory once warm that is none: a part of what there is, and what an allocator's pages come to.
+pub(crate) const SOAK_GROWTH: f64 = 0.05;
+
+/// See [`SOAK_GROWTH`].
+pub(crate) const SOAK_GROWTH_BYTES: f64 = 1024.0 * 1024.0;

@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Measure and report
     Run(Options),
+    /// Keep a mesh under mixed load and faults, and see whether anything grows or leaks
+    Soak(crate::soak::Options),
     /// Forward every TCP connection to one address (a contestant)
     #[command(hide = true)]
     Relay(Relay),

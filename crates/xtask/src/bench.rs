@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is measured, then hands over to `leno-bench`.
+//! `cargo xtask bench` and `cargo xtask soak`: builds what is measured, then hands over to `leno-bench`.
 
 use std::{
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
@@ -19,8 +19,19 @@ pub(crate) fn run(options: &[&str]) -> Result<ExitCode> {
     // `--quick` only shows that the harness works; figures need the optimized build.
     let is_optimized = !asks_for_help && !options.contains(&"--quick");
     let (profile, folder) = if is_optimized { ("release", "release") } else { ("dev", "debug") };
+    hand_over(profile, folder, "run", options)
+}
+
+/// The same for `soak`, which needs no root.
+pub(crate) fn soak(options: &[&str]) -> Result<ExitCode> {
+    hand_over("release", "release", "soak", options)
+}
+
+fn hand_over(profile: &str, folder: &str, command: &str, options: &[&str]) -> Result<ExitCode> {
     let packages = ["--package", "leno", "--package", "leno-sample", "--package", "leno-bench"];
     succeed(cargo(&["build", "--bins", "--profile", profile]).args(packages))?;
-    let failure = Command::new(target().join(folder).join("leno-bench")).arg("run").args(options).exec();
+    let mut bench = Command::new(target().join(folder).join("leno-bench"));
+    // The binaries beside it are those that were just built.
+    let failure = bench.env("LENO_BUILT", "1").arg(command).args(options).exec();
     Err(failure).context("can't run leno-bench")
 }

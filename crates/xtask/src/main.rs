@@ -1,4 +1,4 @@
-//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo`, `fuzz` and `bench`.
+//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo`, `fuzz`, `bench` and `soak`.
 //!
 //! Depends on little, so that it is compiled within seconds before anything else.
 
@@ -27,6 +27,7 @@ Usage: cargo xtask COMMAND
   fuzz --planted [BUG]
                       put bugs back, one at a time, into a copy, and let the fuzz targets find them; BUG is a bug or target
   bench [OPTIONS]     measure Leno against bare relays and Envoy (--help for the options)
+  soak [--minutes N]  keep a mesh under mixed load and faults for 30 minutes, and see whether anything grows or leaks
 ";
 
 fn main() -> ExitCode {
@@ -52,6 +53,7 @@ fn run() -> Result<ExitCode> {
         ["fuzz", "--planted"] => planted::run(None),
         ["fuzz", "--planted", bug] => planted::run(Some(bug)),
         ["bench", options @ ..] => bench::run(options),
+        ["soak", options @ ..] => bench::soak(options),
         ["help" | "--help" | "-h"] => {
             output::line(USAGE.trim_end());
             Ok(ExitCode::SUCCESS)
