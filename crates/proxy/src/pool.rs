@@ -86,7 +86,7 @@ pub(crate) struct Wanted<'w> {
 /// The connections of one core.
 pub(crate) struct Pool {
     config: Rc<Config>,
-    tunnel_config: Rc<Config>,
+    mesh_config: Rc<Config>,
     /// Counts connections.
     open: Gauge,
     single: RefCell<Table<Key, Rc<Bucket>>>,
@@ -194,11 +194,11 @@ impl Pool {
     /// No connections yet. `open` counts those that there will be.
     pub(crate) fn new(config: Config, open: Gauge) -> Rc<Self> {
         // Proxies bear being asked whether they are there, and nobody else would notice for streams that are silent.
-        let mut tunnel_config = config.clone();
-        tunnel_config.h2.ping_interval = Some(H2_PING_INTERVAL);
+        let mut mesh_config = config.clone();
+        mesh_config.h2.ping_interval = Some(H2_PING_INTERVAL);
         Rc::new(Self {
             config: Rc::new(config),
-            tunnel_config: Rc::new(tunnel_config),
+            mesh_config: Rc::new(mesh_config),
             open,
             single: RefCell::default(),
             shared: RefCell::default(),
@@ -216,7 +216,8 @@ impl Pool {
             Protocol::Http1 => self.single(wanted, dial).await,
             Protocol::Http2 => {
                 let Wanted { key, wall, circuit, .. } = wanted;
-                let (config, open) = (&self.config, &self.open);
+                let config = if key.peer.is_some() { &self.mesh_config } else { &self.config };
+                let open = &self.open;
                 let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open };
                 shared::of(&self.shared, key).lease(terms, dial).await
             }
@@ -228,7 +229,7 @@ impl Pool {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let (config, open) = (&self.tunnel_config, &self.open);
+        let (config, open) = (&self.mesh_config, &self.open);
         let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config, open };
         shared::of(&self.tunnels, key).lease(terms, dial).await
     }
