@@ -20,7 +20,7 @@ mod tests;
 use http::uri::{Authority, PathAndQuery};
 
 use bytes::is_name_byte;
-pub(crate) use bytes::{is_target_byte, is_token_byte};
+pub(crate) use bytes::{is_target_byte, is_token_byte, token_len};
 pub use fields::Fields;
 pub(crate) use fields::Repr;
 pub(crate) use fields::{check_name, check_value};
@@ -118,19 +118,50 @@ pub enum InvalidField {
 /// Whether a field, by lower-case name, is the codec's own: framing, routing and hop-by-hop fields
 /// (RFC 9110 §7.6.1, RFC 9113 §8.2.2) and pseudo fields.
 #[must_use]
-pub fn is_managed(name: &str) -> bool {
+pub const fn is_managed(name: &str) -> bool {
     matches!(
-        name,
-        "content-length"
-            | "transfer-encoding"
-            | "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "upgrade"
-            | "te"
-            | "host"
-            | "http2-settings"
-    ) || name.starts_with(':')
+        name.as_bytes(),
+        b"content-length"
+            | b"transfer-encoding"
+            | b"connection"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"upgrade"
+            | b"te"
+            | b"host"
+            | b"http2-settings"
+            | [b':', ..]
+    )
+}
+
+/// The name of a field that the proxy itself writes: well-formed and not [managed](is_managed), which the compiler has
+/// checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known(&'static str);
+
+impl Known {
+    /// A name, for a constant.
+    ///
+    /// # Panics
+    /// While compiling, if the name can't be set.
+    #[must_use]
+    #[allow(clippy::indexing_slicing, clippy::panic, reason = "in a constant, neither compiles")]
+    pub const fn new(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(is_token_byte(bytes[at]) && !bytes[at].is_ascii_uppercase(), "not a field name");
+            at += 1;
+        }
+        assert!(!bytes.is_empty() && bytes.len() < 256 && !is_managed(name), "not a field to set");
+        Self(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
 }
 
 /// Text of a head: a range of its buffer, or a value of its own.
@@ -144,6 +175,15 @@ pub(crate) enum Text {
 
 impl Text {
     pub(crate) const EMPTY: Self = Self::Span(Span { start: 0, len: 0 });
+
+    fn as_bytes<'a>(&'a self, fields: &'a Fields) -> &'a [u8] {
+        match self {
+            Self::Span(span) => fields.slice(*span),
+            Self::Owned(text) => text.as_bytes(),
+            Self::Path(path) => path.as_str().as_bytes(),
+            Self::Authority(authority) => authority.as_str().as_bytes(),
+        }
+    }
 
     fn as_str<'a>(&'a self, fields: &'a Fields) -> &'a str {
         match self {

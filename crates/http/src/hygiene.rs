@@ -76,27 +76,27 @@ fn vouched_for(fields: &Fields, hops: usize) -> Vec<IpAddr> {
 }
 
 /// Whether a field is the business of proxies alone: Envoy's own, and those by which mesh proxies tell each other.
-fn is_private(name: &str) -> bool {
+fn is_private(name: &[u8]) -> bool {
     starts_with(name, "x-envoy-") || starts_with(name, "x-istio-") || starts_with(name, "x-leno-")
 }
 
-fn is_forwarded(name: &str) -> bool {
+fn is_forwarded(name: &[u8]) -> bool {
     FORWARDED.iter().any(|field| is(field, name))
 }
 
 /// Whether the field is written anew even with trusted hops, or is a look-alike.
-fn is_rewritten(name: &str) -> bool {
-    is("x-forwarded-for", name) || is("x-forwarded-proto", name) || name.contains('_') && is_forwarded(name)
+fn is_rewritten(name: &[u8]) -> bool {
+    is("x-forwarded-for", name) || is("x-forwarded-proto", name) || name.contains(&b'_') && is_forwarded(name)
 }
 
-fn is(field: &str, name: &str) -> bool {
+fn is(field: &str, name: &[u8]) -> bool {
     name.len() == field.len() && starts_with(name, field)
 }
 
 /// Whether a name begins like a field, whatever its case, with underscores as dashes.
-fn starts_with(name: &str, field: &str) -> bool {
+fn starts_with(name: &[u8], field: &str) -> bool {
     name.len() >= field.len()
-        && name.bytes().zip(field.bytes()).all(|(byte, wanted)| match byte {
+        && name.iter().zip(field.bytes()).all(|(byte, wanted)| match byte {
             b'_' => wanted == b'-',
             byte => byte.to_ascii_lowercase() == wanted,
         })

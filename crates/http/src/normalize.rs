@@ -60,10 +60,14 @@ pub fn request(head: &mut RequestHead, mode: PathMode) -> Result<(), Failure> {
     if let std::borrow::Cow::Owned(normal) = normal {
         head.set_authority(&normal).map_err(|_invalid| Failure::BadRequest)?;
     }
-    if *head.connect() == Connect::Connect || head.path() == "*" {
+    if *head.connect() == Connect::Connect {
         return Ok(());
     }
-    let normal = path(head.path(), mode).map_err(|_rejected| Failure::PathRejected)?;
+    let sent = head.path();
+    if sent == "*" {
+        return Ok(());
+    }
+    let normal = path(sent, mode).map_err(|_rejected| Failure::PathRejected)?;
     if let std::borrow::Cow::Owned(normal) = normal {
         head.set_path(&normal).map_err(|_invalid| Failure::PathRejected)?;
     }

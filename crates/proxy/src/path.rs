@@ -12,7 +12,7 @@ use leno_engine::explain::{Explain, Silent};
 use leno_engine::fault::Injected;
 use leno_engine::retry::Settings;
 use leno_engine::route::{Forward, Routed};
-use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::head::{Known, RequestHead, ResponseHead};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::pool::Upgrade;
@@ -29,6 +29,9 @@ use crate::outbound::OutboundPath;
 use crate::record::{Ends, Record};
 use crate::upstream::{Chosen, To};
 use crate::view::View;
+
+/// Milliseconds from the request's end to the answer's beginning, as Envoy tells them.
+const SERVICE_TIME: Known = Known::new("x-envoy-upstream-service-time");
 
 /// The way of a connection's requests.
 pub(crate) enum Path {
@@ -334,8 +337,7 @@ impl Path {
         match self {
             Self::Outbound(_) | Self::Gateway(_) => {
                 let milliseconds = service_time.as_millis().to_string();
-                let _managed =
-                    head.fields_mut().set("x-envoy-upstream-service-time", milliseconds.as_bytes());
+                let _malformed = head.fields_mut().put(SERVICE_TIME, milliseconds.as_bytes());
             }
             Self::Inbound(path) => path.learn(core),
         }

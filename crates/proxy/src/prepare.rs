@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use leno_http::head::{Connect, RequestHead};
+use leno_http::head::{Connect, Known, RequestHead};
 use leno_http::hygiene::{self, xfcc};
 use leno_http::normalize::{self, PathMode};
 use leno_identity::tls::peer::Peer;
@@ -14,7 +14,7 @@ use leno_model::failure::Failure;
 use crate::core::Core;
 use crate::local::Local;
 
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: Known = Known::new("x-request-id");
 
 /// Proxies in front of a gateway whose word about the client is believed: none, until configuration says otherwise.
 const TRUSTED_HOPS: usize = 0;
@@ -61,8 +61,8 @@ fn common(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
         Connect::Upgrade(_) | Connect::Extended(_) | Connect::None => {}
     }
     normalize::request(head, PathMode::default())?;
-    if head.fields().get(REQUEST_ID).is_none() {
-        core.with_request_id(|id| head.fields_mut().set(REQUEST_ID, id))
+    if head.fields().get(REQUEST_ID.as_str()).is_none() {
+        core.with_request_id(|id| head.fields_mut().put(REQUEST_ID, id))
             .map_err(|_managed| Failure::Internal)?;
     }
     Ok(())

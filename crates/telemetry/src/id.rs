@@ -38,13 +38,19 @@ impl Ids {
         let random = self.bits128();
         // Version 4 and variant 0b10 take six of the bits.
         let uuid = random & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62;
-        let mut digits = [0; 32];
-        hex(&mut digits, &uuid.to_be_bytes());
-        let mut digits = digits.into_iter();
-        RequestId(std::array::from_fn(|at| match at {
-            8 | 13 | 18 | 23 => b'-',
-            _ => digits.next().unwrap_or(b'0'),
-        }))
+        let bytes = uuid.to_be_bytes();
+        let mut text = [b'-'; 36];
+        let mut rest = (&mut text[..], &bytes[..]);
+        for group in [4, 2, 2, 2, 6] {
+            let (Some((out, out_rest)), Some((from, from_rest))) =
+                (rest.0.split_at_mut_checked(group * 2), rest.1.split_at_checked(group))
+            else {
+                break;
+            };
+            hex(out, from);
+            rest = (out_rest.get_mut(1..).unwrap_or_default(), from_rest);
+        }
+        RequestId(text)
     }
 
     /// A trace id, which is never zero.
@@ -72,11 +78,23 @@ impl Ids {
     }
 }
 
+/// The two digits of each byte.
+#[allow(clippy::indexing_slicing, reason = "in a constant, an index out of range doesn't compile")]
+const PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// Writes bytes in lower-case hex, two digits each.
 pub(crate) fn hex(out: &mut [u8], bytes: &[u8]) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
     for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(bytes) {
-        *pair = [digit(byte >> 4), digit(byte & 0xf)];
+        *pair = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
     }
 }
 

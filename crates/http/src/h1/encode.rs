@@ -28,22 +28,12 @@ pub(crate) enum Encoding {
 pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
     out.reserve(head.fields.written_size() + STEP);
     let (method, target) = match &head.connect {
-        Connect::Connect => (Method::CONNECT.as_str(), head.authority()),
+        Connect::Connect => (Method::CONNECT.as_str(), head.authority_bytes()),
         // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a GET there.
-        Connect::Extended(_) => (Method::GET.as_str(), head.target()),
-        Connect::None | Connect::Upgrade(_) => (head.method(), head.target()),
+        Connect::Extended(_) => (Method::GET.as_str(), head.target_bytes()),
+        Connect::None | Connect::Upgrade(_) => (head.method(), head.target_bytes()),
     };
-    put(
-        out,
-        &[
-            method.as_bytes(),
-            b" ",
-            target.as_bytes(),
-            b" HTTP/1.1\r\nhost: ",
-            head.authority().as_bytes(),
-            b"\r\n",
-        ],
-    );
+    put(out, &[method.as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", head.authority_bytes(), b"\r\n"]);
     fields(&head.fields, out);
     match &head.connect {
         Connect::Upgrade(protocol) | Connect::Extended(protocol) => {

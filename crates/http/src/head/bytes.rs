@@ -44,12 +44,22 @@ const CLASSES: [u8; 256] = {
     table
 };
 
-fn is(byte: u8, class: u8) -> bool {
-    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+#[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
+const fn is(byte: u8, class: u8) -> bool {
+    CLASSES[byte as usize] & class != 0
+}
+
+/// How many of the first bytes are `tchar`, four at a time.
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
+    let (fours, _) = bytes.as_chunks::<4>();
+    let whole =
+        fours.iter().take_while(|four| four.iter().fold(true, |all, b| all & is(*b, TOKEN))).count() * 4;
+    let rest = bytes.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|b| !is(*b, TOKEN)).unwrap_or(rest.len())
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::bytes::is_token_byte;
 use super::spans::{Kind, Span, Spans};
-use super::{Framing, InvalidField, is_managed};
+use super::{Framing, InvalidField, Known, is_managed};
 
 /// Field lines: ranges of the bytes that arrived, or a map.
 ///
@@ -83,6 +83,25 @@ impl Fields {
         }
     }
 
+    /// As [`Self::set`], for a name that is known to be well-formed.
+    ///
+    /// # Errors
+    /// If the value is not well-formed; then nothing changes.
+    pub fn put(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
+        check_value(value)?;
+        let name = name.as_str();
+        match &mut self.0 {
+            Repr::Spans(spans) => {
+                spans.remove(name);
+                spans.push(name, value, Kind::Verbatim);
+            }
+            Repr::Map(map) => {
+                map.insert(HeaderName::from_static(name), to_value(value)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Adds a line.
     ///
     /// # Errors
@@ -110,13 +129,13 @@ impl Fields {
     }
 
     /// Removes the fields whose names, in the case they were sent in, satisfy `unwanted`. Managed fields stay.
-    pub fn remove_where(&mut self, mut unwanted: impl FnMut(&str) -> bool) {
+    pub fn remove_where(&mut self, mut unwanted: impl FnMut(&[u8]) -> bool) {
         match &mut self.0 {
             Repr::Spans(spans) => spans.remove_where(&mut unwanted),
             Repr::Map(map) => {
                 let names: Vec<HeaderName> = map
                     .keys()
-                    .filter(|name| !is_managed(name.as_str()) && unwanted(name.as_str()))
+                    .filter(|name| !is_managed(name.as_str()) && unwanted(name.as_str().as_bytes()))
                     .cloned()
                     .collect();
                 for name in names {
@@ -131,6 +150,15 @@ impl Fields {
         let (spans, map) = match &self.0 {
             Repr::Spans(spans) => (Some(spans.iter()), None),
             Repr::Map(map) => (None, Some(map.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))),
+        };
+        spans.into_iter().flatten().chain(map.into_iter().flatten())
+    }
+
+    /// The name of every line, managed ones included, in the case it was sent in.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        let (spans, map) = match &self.0 {
+            Repr::Spans(spans) => (Some(spans.names()), None),
+            Repr::Map(map) => (None, Some(map.keys().map(|name| name.as_str().as_bytes()))),
         };
         spans.into_iter().flatten().chain(map.into_iter().flatten())
     }

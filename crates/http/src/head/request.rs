@@ -87,6 +87,16 @@ impl RequestHead {
         self.target.as_str(&self.fields)
     }
 
+    /// [`Self::target`], for those who only write it.
+    pub(crate) fn target_bytes(&self) -> &[u8] {
+        self.target.as_bytes(&self.fields)
+    }
+
+    /// The authority, for those who only write it.
+    pub(crate) fn authority_bytes(&self) -> &[u8] {
+        self.authority.as_bytes(&self.fields)
+    }
+
     /// Replaces path and query.
     ///
     /// # Errors

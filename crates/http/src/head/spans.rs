@@ -55,6 +55,12 @@ impl Line {
         Span { start: self.name_start, len: u32::from(self.name_len) }
     }
 
+    fn is_named(self, buffer: &[u8], name: &str) -> bool {
+        self.kind != Kind::Gone
+            && usize::from(self.name_len) == name.len()
+            && self.name().of(buffer).eq_ignore_ascii_case(name.as_bytes())
+    }
+
     /// Where a verbatim line ends, its CRLF included.
     fn end(self) -> u32 {
         self.value.start + self.value.len + 2
@@ -69,20 +75,17 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    fn is_named(&self, line: Line, name: &str) -> bool {
-        line.kind != Kind::Gone
-            && usize::from(line.name_len) == name.len()
-            && line.name().of(&self.buffer).eq_ignore_ascii_case(name.as_bytes())
-    }
-
     pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
-        self.lines.iter().find(|line| self.is_named(**line, name)).map(|line| line.value.of(&self.buffer))
+        self.lines
+            .iter()
+            .find(|line| line.is_named(&self.buffer, name))
+            .map(|line| line.value.of(&self.buffer))
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.lines
             .iter()
-            .filter(move |line| self.is_named(**line, name))
+            .filter(move |line| line.is_named(&self.buffer, name))
             .map(|line| line.value.of(&self.buffer))
     }
 
@@ -91,6 +94,10 @@ impl Spans {
             let name = std::str::from_utf8(line.name().of(&self.buffer)).unwrap_or_default();
             (name, line.value.of(&self.buffer))
         })
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.live().map(|line| line.name().of(&self.buffer))
     }
 
     /// Bytes that the lines take as `name: value` and line end.
@@ -103,24 +110,19 @@ impl Spans {
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let Self { buffer, lines } = self;
         let mut found = false;
-        for at in 0..self.lines.len() {
-            let Some(line) = self.lines.get(at).copied() else { break };
-            if self.is_named(line, name)
-                && let Some(line) = self.lines.get_mut(at)
-            {
-                line.kind = Kind::Gone;
-                found = true;
-            }
+        for line in lines.iter_mut().filter(|line| line.is_named(buffer, name)) {
+            line.kind = Kind::Gone;
+            found = true;
         }
         found
     }
 
     /// Removes ordinary lines by name.
-    pub(crate) fn remove_where(&mut self, unwanted: &mut dyn FnMut(&str) -> bool) {
+    pub(crate) fn remove_where(&mut self, unwanted: &mut dyn FnMut(&[u8]) -> bool) {
         for line in &mut self.lines {
-            let name = std::str::from_utf8(line.name().of(&self.buffer)).unwrap_or_default();
-            if matches!(line.kind, Kind::Verbatim | Kind::Loose) && unwanted(name) {
+            if matches!(line.kind, Kind::Verbatim | Kind::Loose) && unwanted(line.name().of(&self.buffer)) {
                 line.kind = Kind::Gone;
             }
         }
@@ -137,9 +139,9 @@ impl Spans {
     pub(crate) fn push(&mut self, name: &str, value: &[u8], kind: Kind) {
         self.buffer.reserve(name.len() + value.len() + 4);
         let name_span = self.store(name.as_bytes());
-        self.store(b": ");
+        self.buffer.extend_from_slice(b": ");
         let value = self.store(value);
-        self.store(b"\r\n");
+        self.buffer.extend_from_slice(b"\r\n");
         let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
         self.lines.push(Line { name_start: name_span.start, name_len, kind, value });
     }

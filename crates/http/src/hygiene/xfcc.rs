@@ -6,11 +6,13 @@
 use std::fmt;
 
 use super::starts_with;
-use crate::head::{InvalidField, RequestHead};
+use crate::head::{InvalidField, Known, RequestHead};
 use crate::limits::XFCC_BYTES;
 
 /// The field's name.
 pub const NAME: &str = "x-forwarded-client-cert";
+
+const FIELD: Known = Known::new(NAME);
 
 /// What becomes of the field: Envoy's `forward_client_cert_details`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,7 +95,7 @@ impl fmt::Display for Element<'_> {
 pub fn apply(head: &mut RequestHead, mode: Mode, presented: Option<&Written>) -> Result<(), InvalidField> {
     let fields = head.fields_mut();
     // Look-alikes are never anyone's but the client's.
-    fields.remove_where(|name| name.contains('_') && name.len() == NAME.len() && starts_with(name, NAME));
+    fields.remove_where(|name| name.len() == NAME.len() && name.contains(&b'_') && starts_with(name, NAME));
     let element = match (mode, presented) {
         (Mode::AlwaysForwardOnly, _) | (Mode::ForwardOnly, Some(_)) => return Ok(()),
         (Mode::Sanitize, _) | (_, None) => {
@@ -110,5 +112,5 @@ pub fn apply(head: &mut RequestHead, mode: Mode, presented: Option<&Written>) ->
         _ => None,
     };
     fields.remove(NAME);
-    fields.set(NAME, chain.as_deref().unwrap_or(element))
+    fields.put(FIELD, chain.as_deref().unwrap_or(element))
 }

@@ -4,15 +4,34 @@ use std::borrow::Cow;
 
 use super::Rejected;
 use crate::head::is_authority;
+use crate::limits::AUTHORITY_BYTES;
+
+/// Whether this is the normal form, as nearly all are: a name or IPv4 address, and a port of at most four digits.
+fn is_plain(authority: &str) -> bool {
+    let bytes = authority.as_bytes();
+    let name = bytes.iter().take_while(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')).count();
+    let ends_well = name.checked_sub(1).and_then(|last| bytes.get(last)).is_some_and(|last| *last != b'.');
+    let port = match bytes.get(name..) {
+        Some([]) => true,
+        Some([b':', b'1'..=b'9', rest @ ..]) => rest.len() < 4 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    ends_well && port && bytes.len() <= AUTHORITY_BYTES
+}
 
 /// The normal form of `host [":" port]`. Borrows where it is normal already; an empty authority is.
 ///
 /// # Errors
 /// [`Rejected::Authority`].
 pub fn host(authority: &str) -> Result<Cow<'_, str>, Rejected> {
-    if authority.is_empty() {
+    if authority.is_empty() || is_plain(authority) {
         return Ok(Cow::Borrowed(authority));
     }
+    normal(authority)
+}
+
+/// [`host`] for all.
+fn normal(authority: &str) -> Result<Cow<'_, str>, Rejected> {
     if !is_authority(authority.as_bytes()) {
         return Err(Rejected::Authority);
     }
@@ -45,4 +64,20 @@ pub fn host(authority: &str) -> Result<Cow<'_, str>, Rejected> {
         normal.push_str(&port.to_string());
     }
     Ok(Cow::Owned(normal))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_normal(text in "[a-zA-Z0-9.:-]{0,8}(:[0-9]{0,5})?") {
+            if is_plain(&text) {
+                prop_assert_eq!(normal(&text), Ok(Cow::Borrowed(&*text)));
+            }
+        }
+    }
 }

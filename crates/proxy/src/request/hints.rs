@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use leno_engine::deadline::{self, EXPECTED_TIMEOUT, GRPC_TIMEOUT};
 use leno_engine::retry::{Mark, Wish, Wishes};
-use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::head::{Known, RequestHead, ResponseHead};
 
 use crate::core::Core;
 use crate::dial::Way;
@@ -15,19 +15,27 @@ use crate::path::Path;
 use crate::upstream::To;
 
 /// Says which try of a request this is.
-const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+const ATTEMPT_COUNT: Known = Known::new("x-envoy-attempt-count");
 
-const PRIVATE: &str = "x-envoy-";
+const EXPECTED: Known = Known::new(EXPECTED_TIMEOUT);
+
+const GRPC: Known = Known::new(GRPC_TIMEOUT);
+
+const MARK: Known = Known::new(Mark::HEADER);
+
+const PRIVATE: &[u8] = b"x-envoy-";
 
 const REQUEST_ID: &str = "x-request-id";
 
 /// Takes a request's wishes off it. `waited` is for how long it was held up.
 pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Option<Box<Wishes>> {
-    if !head.fields().iter().any(|(name, _)| wish(name).is_some()) {
+    if !head.fields().names().any(|name| wish(name).is_some()) {
         return None;
     }
     let mut wishes = Wishes::default();
-    for (wish, value) in head.fields().iter().filter_map(|(name, value)| Some((wish(name)?, value))) {
+    for (wish, value) in
+        head.fields().iter().filter_map(|(name, value)| Some((wish(name.as_bytes())?, value)))
+    {
         let counts = match path {
             Path::Outbound(_) => true,
             Path::Inbound(_) => path.is_from_proxy() && wish == Wish::Expected,
@@ -43,9 +51,12 @@ pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Opt
 }
 
 /// The wish that a field is. Few fields are even of Envoy's.
-fn wish(name: &str) -> Option<Wish> {
+fn wish(name: &[u8]) -> Option<Wish> {
     let prefix = name.get(..PRIVATE.len())?;
-    if prefix.eq_ignore_ascii_case(PRIVATE) { Wish::of(name) } else { None }
+    if !prefix.eq_ignore_ascii_case(PRIVATE) {
+        return None;
+    }
+    std::str::from_utf8(name).ok().and_then(Wish::of)
 }
 
 /// How long a gRPC client waits, after it has `waited`.
@@ -67,16 +78,16 @@ pub(crate) fn mark_try(
     let fields = head.fields_mut();
     if matches!(to, To::Cluster { .. }) && !matches!(path, Path::Inbound(_)) {
         let _managed = match tries {
-            1 => fields.set(ATTEMPT_COUNT, b"1"),
-            _ => fields.set(ATTEMPT_COUNT, tries.to_string().as_bytes()),
+            1 => fields.put(ATTEMPT_COUNT, b"1"),
+            _ => fields.put(ATTEMPT_COUNT, tries.to_string().as_bytes()),
         };
     }
     let Some(left) = left else { return };
     if !matches!(to, To::External { .. }) {
-        let _managed = fields.set(EXPECTED_TIMEOUT, deadline::write_milliseconds(left).as_bytes());
+        let _managed = fields.put(EXPECTED, deadline::write_milliseconds(left).as_bytes());
     }
     if is_grpc_timed {
-        let _managed = fields.set(GRPC_TIMEOUT, deadline::write_grpc(left).as_bytes());
+        let _managed = fields.put(GRPC, deadline::write_grpc(left).as_bytes());
     }
 }
 
@@ -89,15 +100,15 @@ pub(super) fn take_mark(way: &Way, head: &mut ResponseHead) -> Option<Mark> {
 
 /// Marks an answer on its way to a proxy of the mesh: one that fails because a call which was retried has failed.
 pub(super) fn mark_answer(core: &Core, path: &Path, request: &RequestHead, head: &mut ResponseHead) {
-    let fails = head.status().as_u16() >= 400 || head.grpc_status().is_some_and(|status| status != 0);
-    if fails && path.is_from_proxy() && is_settled(core, request) {
+    let fails = || head.status().as_u16() >= 400 || head.grpc_status().is_some_and(|status| status != 0);
+    if path.is_from_proxy() && fails() && is_settled(core, request) {
         mark(head, Mark::Settled);
     }
 }
 
 /// Writes a mark.
 pub(super) fn mark(head: &mut ResponseHead, mark: Mark) {
-    let _managed = head.fields_mut().set(Mark::HEADER, mark.value().as_bytes());
+    let _managed = head.fields_mut().put(MARK, mark.value().as_bytes());
 }
 
 /// Remembers that a request was retried in vain.

@@ -107,7 +107,8 @@ impl Tries<'_> {
         let chosen = Box::new(upstream::choose(core, &plan.to, spoken, &self.failed)?);
         self.on.path.chosen(core, &chosen, record);
         record.upstream(chosen.target, None, || plan.to.to_string());
-        let left = nearest([self.left(), self.terms.per_try]);
+        let total = if self.count == 1 { self.terms.timeout } else { self.left() };
+        let left = nearest([total, self.terms.per_try]);
         hints::mark_try(self.on.path, &plan.to, head, self.count, left, self.is_grpc_timed);
         Ok(chosen)
     }

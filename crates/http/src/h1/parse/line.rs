@@ -1,7 +1,7 @@
 //! One field line (RFC 9112 §5): name, colon, value, CRLF.
 
 use super::{Refusal, Stop};
-use crate::head::is_token_byte;
+use crate::head::token_len;
 
 /// Ranges of a field line in the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,10 @@ pub(super) enum Next {
 /// Reads the line that begins at `start`.
 pub(super) fn field_line(bytes: &[u8], start: usize) -> Result<Next, Stop> {
     let rest = bytes.get(start..).unwrap_or_default();
-    let Some(name_len) = rest.iter().position(|b| !is_token_byte(*b)) else { return Err(Stop::NeedMore) };
+    let name_len = token_len(rest);
     let name_end = start + name_len;
     match rest.get(name_len) {
+        None => return Err(Stop::NeedMore),
         Some(b':') if name_len > 0 => {}
         Some(b'\r') if name_len == 0 => {
             return match rest.get(1) {
@@ -115,9 +116,17 @@ fn next_control(bytes: &[u8], start: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::is_token_byte;
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn tokens_end_where_bytes_say(bytes in "[a-z-]{0,9}[\\x00-\\x7f]{0,9}") {
+            let bytes = bytes.as_bytes();
+            let slow = bytes.iter().position(|b| !is_token_byte(*b)).unwrap_or(bytes.len());
+            prop_assert_eq!(token_len(bytes), slow);
+        }
+
         #[test]
         fn words_find_what_bytes_find(bytes: Vec<u8>, start in 0_usize..4) {
             let slow = bytes.iter().enumerate().skip(start).find(|(_, b)| **b < 0x20 || **b == 0x7f).map(|(at, _)| at);
