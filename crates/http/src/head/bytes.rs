@@ -49,13 +49,38 @@ const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
-/// How many of the first bytes are `tchar`, four at a time.
+/// How many of the first bytes are `tchar`. Names consist of letters, digits and dashes, which are looked at eight at a
+/// time.
 pub(crate) fn token_len(bytes: &[u8]) -> usize {
-    let (fours, _) = bytes.as_chunks::<4>();
-    let whole =
-        fours.iter().take_while(|four| four.iter().fold(true, |all, b| all & is(*b, TOKEN))).count() * 4;
-    let rest = bytes.get(whole..).unwrap_or_default();
-    whole + rest.iter().position(|b| !is(*b, TOKEN)).unwrap_or(rest.len())
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut seen = 0;
+    for word in words {
+        let others = !usual(u64::from_le_bytes(*word)) & HIGH;
+        if others != 0 {
+            seen += (others.trailing_zeros() / 8) as usize;
+            break;
+        }
+        seen += 8;
+    }
+    let rest = bytes.get(seen..).unwrap_or_default();
+    seen + rest.iter().position(|b| !is_token_byte(*b)).unwrap_or(rest.len())
+}
+
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The high bits of those bytes that are ASCII letters, digits or dashes. No sum carries into the next byte, since all
+/// summands are below 0x80.
+const fn usual(word: u64) -> u64 {
+    const fn all(byte: u8) -> u64 {
+        u64::from_ne_bytes([byte; 8])
+    }
+    /// The high bits of bytes below 0x80 that are in a range.
+    const fn within(word: u64, first: u8, last: u8) -> u64 {
+        word.wrapping_add(all(0x80 - first)) & !word.wrapping_add(all(0x7f - last))
+    }
+    let low = word & all(0x7f);
+    let letters = within((word | all(0x20)) & all(0x7f), b'a', b'z');
+    (letters | within(low, b'0', b'9') | within(low, b'-', b'-')) & !word
 }
 
 /// `tchar` of RFC 9110 §5.6.2.

@@ -121,10 +121,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tokens_end_where_bytes_say(bytes in "[a-z-]{0,9}[\\x00-\\x7f]{0,9}") {
-            let bytes = bytes.as_bytes();
+        fn tokens_end_where_bytes_say(name in "[a-z_A-Z0-9-]{0,20}", after: Vec<u8>) {
+            let bytes = [name.as_bytes(), &after].concat();
             let slow = bytes.iter().position(|b| !is_token_byte(*b)).unwrap_or(bytes.len());
-            prop_assert_eq!(token_len(bytes), slow);
+            prop_assert_eq!(token_len(&bytes), slow);
+        }
+
+        #[test]
+        fn every_byte_ends_a_token_or_not(byte: u8, at in 0_usize..8) {
+            let mut bytes = *b"abcdefgh:";
+            bytes[at] = byte;
+            let slow = bytes.iter().position(|b| !is_token_byte(*b)).unwrap_or(bytes.len());
+            prop_assert_eq!(token_len(&bytes), slow);
         }
 
         #[test]
