@@ -154,12 +154,8 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let waiting = lifecycle.readiness().pending("certificate");
     let trust = Arc::new(Trust::new(Arc::clone(&start.local.identities), waiting));
     let registry = Registry::new();
-    let access = match start.access {
-        Some((target, format)) => {
-            Some(AccessLog::open(target, format, &registry).map_err(ProcessError::AccessLog)?)
-        }
-        None => None,
-    };
+    let open = |(target, format)| AccessLog::open(target, format, &registry);
+    let access = start.access.map(open).transpose().map_err(ProcessError::AccessLog)?;
     istio::build(&registry, "proxy", env!("CARGO_PKG_VERSION"));
     leno_telemetry::process::register(&registry);
     let began = Instant::now();
@@ -202,12 +198,9 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
     let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores, start.seed)?;
     start_dns(&shared, &start.local, start.dns)?;
-    let admin = start
-        .admin
-        .into_iter()
-        .map(|door| admin::serve(Arc::clone(&shared), Arc::clone(&start.local), door))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(setup("the admin interface"))?;
+    let serve = |door| admin::serve(Arc::clone(&shared), Arc::clone(&start.local), door);
+    let admin = start.admin.into_iter().map(serve).collect::<Result<Vec<_>, _>>();
+    let admin = admin.map_err(setup("the admin interface"))?;
     announce(&shared, vault.clone());
     settle(&shared);
     wait_for_end(&mut signals, orders, &mut cores).await?;
