@@ -4,6 +4,7 @@
 //! `docs/reference/commands.md` has the codes and the form.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use leno_dialects::table::nearest;
@@ -92,6 +93,27 @@ pub(crate) enum Problem {
         /// Where was looked.
         paths: Vec<PathBuf>,
     },
+    /// A published port that somebody else has.
+    #[error("{address}, where service {service:?} is published, is taken by {holder}")]
+    PortTaken {
+        /// The port.
+        address: SocketAddr,
+        /// Whose it is to be.
+        service: String,
+        /// Whose it is.
+        holder: String,
+    },
+    /// A published port that can't be opened.
+    #[error("{address}, where service {service:?} is published, cannot be opened")]
+    PortRefused {
+        /// The port.
+        address: SocketAddr,
+        /// Whose it is to be.
+        service: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The mesh file.
     #[error("the mesh cannot run as it is written")]
     MeshFile(Vec<Diagnostic>),
@@ -108,6 +130,7 @@ impl Problem {
             Self::Refused { .. } => "refused",
             Self::Unreadable { .. } => "unreadable",
             Self::NotConfigured { .. } => "not-configured",
+            Self::PortTaken { .. } | Self::PortRefused { .. } => "port",
             Self::MeshFile(_) => "mesh-file",
         }
     }
@@ -130,6 +153,10 @@ impl Problem {
                     None => format!("there are: {}", known.join(", ")),
                 })
             }
+            Self::PortTaken { .. } => {
+                Some("choose another port for `publish`, or end what has this one".to_owned())
+            }
+            Self::PortRefused { .. } => Some("choose another address or port for `publish`".to_owned()),
             Self::NoAnswer { .. } => Some("see `leno status`".to_owned()),
             Self::NoControlPlane { .. } => Some("see `leno status` and `leno logs control`".to_owned()),
             Self::NotConfigured { kind, name, known, .. } => Some(match nearest(name, names(known)) {

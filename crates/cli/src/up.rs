@@ -2,6 +2,7 @@
 
 mod known;
 mod metrics;
+mod published;
 mod watch;
 
 use std::cell::RefCell;
@@ -18,11 +19,11 @@ use std::rc::Rc;
 use leno_control::bootstrap as control;
 use leno_identity::limits::{MAX_LEAF_LIFETIME, MIN_LEAF_LIFETIME};
 use leno_local::handoff::Renewal;
-use leno_local::plan;
 use leno_local::protocol::Status;
 use leno_local::up::{Arguments as Parts, Context, Handover, Options, Print, Program};
 use leno_proxy::bootstrap as proxy;
 use serde_json::Value;
+use leno_local::{client, mesh, plan};
 
 use self::known::Known;
 use self::metrics::Metrics;
@@ -71,6 +72,28 @@ pub(crate) struct Arguments {
     watch: bool,
 }
 
+    /// How workloads are kept apart: `isolated`, or `loopback`, which can't keep a workload from bypassing its sidecar and
+    /// is for machines that forbid user namespaces
+    #[arg(long, value_name = "MODE", value_enum)]
+    mode: Option<Mode>,
+}
+
+/// How workloads are kept apart.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Mode {
+    /// Each in namespaces of its own.
+    Isolated,
+    /// Not at all.
+    Loopback,
+}
+
+impl From<Mode> for mesh::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Isolated => Self::Isolated,
+            Mode::Loopback => Self::Loopback,
+        }
+    }
 pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCode> {
     let file = mesh_file::read(&arguments.files)?;
     let directory = canonical(Path::new(&file.name))?;
@@ -79,6 +102,10 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
     let watched = watched.collect::<Result<Vec<_>, _>>()?;
     let metrics = metrics::listen(arguments.metrics)?;
     let known = Rc::new(Known::default());
+    // A mesh that runs already has its ports; that it runs is told later.
+    if !client::running().contains(&file.mesh.metadata.name) {
+        published::check(&file.mesh, &BTreeSet::new())?;
+    }
     known.services(announce::services(&file));
     let renewal =
         Renewal { lifetime_seconds: arguments.svid_lifetime, after_percent: arguments.svid_renew_after };
@@ -106,6 +133,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         mesh,
         directory,
         protected: watched,
+        mode: arguments.mode.map(Into::into).or(mesh.spec.mode).unwrap_or_default(),
         arguments: Parts {
             supervisor: part("supervise"),
             init: part("init"),

@@ -81,8 +81,11 @@ pub struct Sidecar {
     pub sockets: SidecarSockets,
     /// Its end of the [vault](crate::vault).
     pub vault: RawFd,
-    /// The mark (`SO_MARK`) for every socket that it dials with.
+    /// The mark (`SO_MARK`) for every socket that it dials with; 0 for none.
     pub mark: u32,
+    /// In loopback mode: where the application listens, by the port that its service declares.
+    #[serde(default)]
+    pub application: Option<BTreeMap<u16, u16>>,
 }
 
 /// How sidecars renew their certificates; what is left out is as the sidecar has it by default.
@@ -145,6 +148,21 @@ pub struct SidecarSockets {
     pub dns_tcp: Vec<RawFd>,
     /// Administration: a Unix socket.
     pub admin: RawFd,
+    /// In loopback mode: where the workload calls each service.
+    #[serde(default)]
+    pub services: Vec<SidecarService>,
+}
+
+/// A listening socket for one service, in loopback mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SidecarService {
+    /// The socket.
+    pub listener: RawFd,
+    /// The service's host.
+    pub host: String,
+    /// The service's port.
+    pub port: u16,
 }
 
 /// What a process in a fresh user and network namespace is to do.
@@ -171,6 +189,8 @@ pub(crate) struct Supervisor {
     pub(crate) control: PathBuf,
     pub(crate) join_token: String,
     pub(crate) renewal: Renewal,
+    /// In loopback mode: its part of the loopback network.
+    pub(crate) place: Option<crate::loopback::Place>,
     /// The message socket to `leno up`.
     pub(crate) link: RawFd,
     /// Where the workload's output goes.
@@ -249,6 +269,8 @@ pub(crate) struct World {
 pub(crate) enum InitTask {
     /// Be its first process.
     Open(Box<Init>),
+    /// Start and reap processes without a world, in loopback mode.
+    Bare(Box<Init>),
     /// Protect files in it, and exit.
     Protect(Protect),
 }

@@ -9,6 +9,7 @@
 //!
 //! One thread, a poll loop, no async runtime: when this process dies, the kernel ends the world.
 
+mod bare;
 mod mounts;
 mod programs;
 mod world;
@@ -53,7 +54,12 @@ pub enum Error {
 /// [`Error`], which the supervisor has been told too where it could be.
 pub fn main(bootstrap: RawFd) -> Result<(), Error> {
     match handoff::take(bootstrap)? {
-        InitTask::Open(init) => open(&init),
+        InitTask::Open(init) => open(&init, enter),
+        InitTask::Bare(init) => {
+            let served = open(&init, stay);
+            bare::end_descendants().map_err(|error| Error::Step("end what was started", error))?;
+            served
+        }
         InitTask::Protect(protect) => {
             let world = handoff::adopt(protect.world)?;
             namespace::join(&world, Kinds::MOUNT).map_err(|error| Error::Step("enter the world", error))?;
@@ -62,7 +68,7 @@ pub fn main(bootstrap: RawFd) -> Result<(), Error> {
     }
 }
 
-fn open(init: &Init) -> Result<(), Error> {
+fn open(init: &Init, enter: fn(&Init, &OwnedFd) -> Result<Signals, Error>) -> Result<(), Error> {
     let link = handoff::adopt(init.link)?;
     process::set_name("leno-init").map_err(|error| Error::Step("name this process", error))?;
     match enter(init, &link) {
@@ -96,6 +102,16 @@ fn enter(init: &Init, link: &OwnedFd) -> Result<Signals, Error> {
     capability::hide_memory().map_err(step("hide this process's memory"))?;
     // Again, because the kernel forgets this when credentials change.
     process::die_with_parent().map_err(step("watch the supervisor"))?;
+    link::send(link, &WorldReport::Ready, &[]).map_err(step("report"))?;
+    Ok(signals)
+}
+
+/// Makes no world: becomes the parent of everything that is started and left alone by its own.
+fn stay(_init: &Init, link: &OwnedFd) -> Result<Signals, Error> {
+    let step = |name| move |error| Error::Step(name, error);
+    let signals = Signals::block(&[libc_signal::CHILD]).map_err(step("listen for ended processes"))?;
+    bare::adopt_orphans().map_err(step("adopt orphans"))?;
+    capability::forbid_gain().map_err(step("forbid new privileges"))?;
     link::send(link, &WorldReport::Ready, &[]).map_err(step("report"))?;
     Ok(signals)
 }

@@ -17,6 +17,7 @@ pub mod init;
 pub mod janitor;
 pub mod limits;
 mod link;
+pub mod loopback;
 pub mod mesh;
 pub mod plan;
 pub mod protocol;

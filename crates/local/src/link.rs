@@ -89,6 +89,12 @@ impl Link {
         send(self.0.get_ref(), message, &[])
     }
 
+    /// Ends it for both ends, although other things may hold this one.
+    pub(crate) fn shut(&self) {
+        // One that has ended already is what was wanted.
+        let _shut = rustix::net::shutdown(self.0.get_ref(), rustix::net::Shutdown::Both);
+    }
+
     /// Receives one message. `None` when the other end is gone. Safe to cancel.
     pub(crate) async fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         loop {

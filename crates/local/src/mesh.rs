@@ -7,6 +7,7 @@
 mod check;
 mod read;
 pub mod reference;
+pub(crate) mod template;
 mod value;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -62,11 +63,25 @@ pub struct Metadata {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spec {
+    /// How workloads are kept apart; `leno up --mode` goes before it. Default: `isolated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// Names that can be called.
     #[serde(default)]
     pub services: Vec<Service>,
     /// Processes.
     pub workloads: Vec<Workload>,
+}
+
+/// How workloads are kept apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Each in namespaces of its own.
+    #[default]
+    Isolated,
+    /// Not at all: for machines that forbid user namespaces. See `docs/reference/loopback.md`.
+    Loopback,
 }
 
 /// A name with ports. Callers reach it as `NAME` and `NAME.default.svc.cluster.local`.

@@ -27,6 +27,7 @@ use crate::{
     handoff,
     limits::QUEUED_MESSAGES,
     link::{Link, Order, Phase, Report},
+    loopback::Listen,
     vault::Vault,
 };
 
@@ -58,6 +59,11 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// In loopback mode: the services that its workload calls, each with the socket for it.
+    fn services(&self) -> impl Iterator<Item = (&Listen, &OwnedFd)> {
+        self.plan.place.iter().flat_map(|place| &place.services).zip(&self.sockets.services)
+    }
+
     /// Tells `leno up`. If that one is gone, so is this process in a moment.
     async fn report(&self, report: Report) {
         if matches!(report, Report::Workload { phase: Phase::Ready, .. }) {
@@ -84,7 +90,10 @@ pub fn main(bootstrap: RawFd) -> Result<(), Error> {
     capability::hide_memory().map_err(step("hide this process's memory"))?;
     let link = handoff::adopt(plan.link)?;
     let output = [handoff::adopt(plan.stdout)?, handoff::adopt(plan.stderr)?];
-    let sockets = network::wire(&plan.replica)?;
+    let sockets = match &plan.place {
+        Some(place) => network::share(&plan.replica, place)?,
+        None => network::wire(&plan.replica)?,
+    };
     let runtime = LocalRuntime::new().map_err(step("start a runtime"))?;
     runtime.block_on(async {
         let link = Rc::new(Link::new(link).map_err(step("watch the link to leno up"))?);

@@ -38,8 +38,8 @@ use crate::{
     directory::{self, Runtime},
     handoff::Renewal,
     limits::{DRAIN_GRACE, IN_EFFECT_POLL, IN_EFFECT_WAIT, LOCK_WAIT, STOP_GRACE},
-    link, mesh,
-    mesh::LocalMesh,
+    link, loopback, mesh,
+    mesh::{LocalMesh, Mode},
     plan::Replica,
     protocol::{ProgramStatus, ReplicaStatus, Status},
     user,
@@ -49,6 +49,8 @@ pub use program::{Document, Handover, Program};
 
 /// What to run.
 pub struct Options {
+    /// How workloads are kept apart.
+    pub mode: Mode,
     /// The mesh, read from its file.
     pub mesh: LocalMesh,
     /// The mesh file's directory, where workloads run by default.
@@ -176,9 +178,12 @@ pub enum Error {
     #[error(
         "this machine doesn't let you make isolated networks: {0}; allow user namespaces \
          (sysctl user.max_user_namespaces, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu), \
-         or run as root"
+         run as root, or do without isolation: `--mode loopback`, in which workloads can bypass their sidecars"
     )]
     Forbidden(String),
+    /// Addresses of loopback mode.
+    #[error(transparent)]
+    Loopback(#[from] loopback::Error),
     /// Anything else on the way.
     #[error("can't {0}")]
     Step(&'static str, #[source] io::Error),
@@ -327,10 +332,12 @@ pub fn run(options: Options) -> Result<(), Error> {
     let name = options.mesh.metadata.name.clone();
     let state = directory::prepare_state(&name)?;
     let runtime = Runtime::claim(&name, LOCK_WAIT)?;
-    launch::probe(&options.arguments)?;
+    if options.mode == Mode::Isolated {
+        launch::probe(&options.arguments)?;
+    }
     let context = context(&options.mesh, &runtime, state);
     let planner = plans::Planner::new(&options, &context, root)?;
-    let mut spec = edit::Spec::new(planner, &runtime.path);
+    let mut spec = edit::Spec::new(planner, &runtime.path, options.mode);
     let plans = spec.take(options.mesh.clone(), &[])?;
     let (janitor, janitor_link) = launch::janitor(&options.arguments, &runtime)?;
     let tasks = LocalRuntime::new().map_err(|error| Error::Step("start a runtime", error))?;
@@ -400,6 +407,9 @@ async fn keep(
         .iter()
         .map(|program| {
             leno_runtime::spawn_local("program", program::keep(Rc::clone(&mesh), Rc::clone(program)))
+    if options.mode == Mode::Loopback {
+        loopback::NO_PROMISE.iter().for_each(|line| mesh.output.note(line));
+    }
         })
         .collect();
     let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh), options.in_effect));

@@ -93,6 +93,21 @@ pub struct SidecarSockets {
     pub dns_tcp: Vec<RawFd>,
     /// The Unix listener of the admin interface.
     pub admin: RawFd,
+    /// Where nothing is captured: TCP listeners that each stand for one service.
+    #[serde(default)]
+    pub services: Vec<ServiceSocket>,
+}
+
+/// A TCP listener that stands for a service.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceSocket {
+    /// The listener.
+    pub listener: RawFd,
+    /// The service host.
+    pub host: String,
+    /// The service port.
+    pub port: u16,
 }
 
 /// What a supervisor hands to a sidecar.
@@ -123,6 +138,10 @@ pub struct Handoff {
     /// The socket mark that capture lets pass; 0 for none.
     #[serde(default)]
     pub mark: u32,
+    /// Where nothing is captured: the ports of the machine's loopback at which the application listens, by the ports that
+    /// its services declare.
+    #[serde(default)]
+    pub application: Option<BTreeMap<u16, u16>>,
 }
 
 /// A host port that leads to a service of the mesh.
@@ -234,6 +253,7 @@ impl WorkloadIdentity {
         }
     }
 }
+            application: None,
 
 impl Renewal {
     /// What the rotation is told.

@@ -170,7 +170,7 @@ async fn attempt(core: &Core, local: &Local, way: &Way, socket: SocketSettings) 
             let stream = tcp(*address, socket).await?;
             Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
         }
-        Way::Application { own, declared } => application(*own, *declared, socket).await,
+        Way::Application { own, declared } => application(local, *own, *declared, socket).await,
         Way::Native { proxy, expected, purpose } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
             native(core, local, (address, expected), purpose, socket).await
@@ -262,10 +262,24 @@ async fn native(
 /// A declared port may be bound to loopback only, so loopback is tried first; any other port is reached by the
 /// workload's own address alone, or peers could reach what listens on loopback for good reason. An address that doesn't
 /// answer keeps nobody waiting for the next.
-async fn application(own: SocketAddr, declared: bool, socket: SocketSettings) -> Result<Dialled, Failure> {
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    let loopback = loopback.map(|ip| SocketAddr::new(ip, own.port()));
-    let addresses: Vec<_> = loopback.into_iter().filter(|_| declared).chain([own]).collect();
+///
+/// An application that shares the machine's loopback with others is there alone, at the port that it was given.
+async fn application(
+    local: &Local,
+    own: SocketAddr,
+    declared: bool,
+    socket: SocketSettings,
+) -> Result<Dialled, Failure> {
+    let at_loopback = |port| {
+        [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].map(|ip| SocketAddr::new(ip, port))
+    };
+    let addresses: Vec<_> = match &local.application {
+        Some(ports) => {
+            let port = ports.get(&own.port()).ok_or(Failure::ForbiddenDestination)?;
+            at_loopback(*port).to_vec()
+        }
+        None => at_loopback(own.port()).into_iter().filter(|_| declared).chain([own]).collect(),
+    };
     let stream = race::race(&addresses, |address| tcp(address, socket)).await?;
     Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
 }

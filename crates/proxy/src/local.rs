@@ -3,6 +3,7 @@
 //! Every data-path function takes a [`Local`]; nothing about identity is process-wide. A sidecar has one, a node
 //! proxy one per workload.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,6 +31,9 @@ pub struct Local {
     pub identities: Arc<Identities>,
     /// Mark of the sockets that the proxy dials with, which capture lets pass; 0 for none.
     pub mark: u32,
+    /// Where the application shares the machine's loopback with others: the ports at which it listens there, by the ports
+    /// that its services declare. No other port leads to it.
+    pub application: Option<BTreeMap<u16, u16>>,
     /// The machine outside of its world, where it may reach that.
     pub host: Option<HostPorts>,
     /// The wall clock that certificates are judged by.

@@ -75,6 +75,11 @@ impl Mesh {
         self.folder.command(&self.folder.program(name))
     }
 
+    /// Any program, as the mesh's user and in its environment.
+    pub fn command(&self, program: &Path) -> Command {
+        self.folder.command(program)
+    }
+
     /// Runs `leno` with these arguments beside the mesh, as its user.
     pub fn leno(&self, arguments: &[&str]) -> Output {
         self.program("leno").args(arguments).stdin(Stdio::null()).output().unwrap()

@@ -10,7 +10,7 @@ use leno_local::up::edit;
 use leno_model::span::Diagnostic;
 use tokio::sync::watch;
 
-use super::{Facts, Known};
+use super::{Facts, Known, published};
 use crate::announce::{self, GATEWAY};
 use crate::finding::Finding;
 use crate::mesh_file::{self, MeshFile};
@@ -90,6 +90,8 @@ impl Edits {
                 format!("  help: end it with `leno down {name}` and start it again"),
             ]);
         }
+        published::check(&file.mesh, &published::of(&current.mesh))
+            .map_err(|error| vec![format!("{}: {error}", file.name)])?;
         let is_news = file.mesh != current.mesh || file.service_lines != current.service_lines;
         Ok(is_news.then_some(file))
     }

@@ -10,7 +10,10 @@ use std::{
 
 use leno_dialects::table::nearest;
 
-use super::{Health, LocalMesh, Service, Workload};
+use super::{
+    Health, LocalMesh, Service, Workload,
+    template::{self, Names},
+};
 use crate::limits::{NAME_BYTES, REPLICAS};
 
 /// Something wrong in a mesh file.
@@ -226,11 +229,36 @@ fn check_workload(
             format!("{name:?} can't be a variable's name; leave out = and zero bytes"),
         );
     }
+    check_templates(problems, field, workload, services);
     if let Some(health) = &workload.health {
         let port = service
             .and_then(|name| services.get(name))
             .and_then(|service| service.all_ports().into_iter().next());
         check_health(problems, &format!("{field}.health"), health, port.is_some());
+    }
+}
+
+/// Every template stands for something.
+fn check_templates(
+    problems: &mut Problems,
+    field: &str,
+    workload: &Workload,
+    services: &BTreeMap<&str, &Service>,
+) {
+    let of = |service: &&Service| (service.name.clone(), (service.name.clone(), 1));
+    let own = workload.service.as_deref().filter(|name| services.contains_key(name));
+    let names = Names { services: services.values().map(of).collect(), port: own.map(|_| 1) };
+    let words = workload.command.words();
+    let texts =
+        words.iter().map(|word| ("command", word)).chain(workload.env.values().map(|text| ("env", text)));
+    for (name, text) in texts {
+        if let Err(unknown) = template::expand(text, &names) {
+            let message = format!(
+                "${{{unknown}}} stands for nothing; write ${{service.NAME.addr}}, .host or .port with a service's name, \
+                 or ${{workload.port}} where the workload has a service"
+            );
+            problems.add(format!("{field}.{name}"), message);
+        }
     }
 }
 

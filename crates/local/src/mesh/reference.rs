@@ -31,8 +31,9 @@ pub fn page() -> String {
 }
 
 /// Headings and the types below them.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("metadata", "Metadata"),
+    ("spec", "Spec"),
     ("spec.services[]", "Service"),
     ("spec.services[].ports[]", "Port"),
     ("spec.workloads[]", "Workload"),
@@ -79,9 +80,10 @@ fn word(name: &str) -> &str {
         "Duration" => "time span (`250ms`, `2s`, `1m30s`)",
         "Program" => "list of words, or one line for `/bin/sh -c`",
         "Publish" => "port, or `ADDRESS:PORT`",
+        "Mode" => "`isolated` or `loopback`",
         "Protocol" => "`http`, `http2`, `grpc`, `tls` or `tcp`",
         "Health" | "HttpCheck" => "object, see below",
-        "Port" => "objects, see below",
+        "Port" | "Service" | "Workload" => "objects, see below",
         other => other,
     }
 }

@@ -88,8 +88,10 @@ async fn check(keeper: &Keeper, world: &World, check: &Check) -> Result<(), Stri
 async fn connect(keeper: &Keeper, port: u16) -> Result<TcpStream, String> {
     let loopback = ["127.0.0.1", "::1"].into_iter().filter_map(|ip| ip.parse().ok());
     let mut last = None;
-    for ip in loopback.chain(keeper.plan.replica.addresses.iter().copied()) {
-        match connect_marked(SocketAddr::new(ip, port)).await {
+    let is_captured = keeper.plan.place.is_none();
+    let own = keeper.plan.replica.addresses.iter().copied().filter(|_| is_captured);
+    for ip in loopback.chain(own) {
+        match connect_past_rules(SocketAddr::new(ip, port), is_captured).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = last.or(Some(error)),
         }
@@ -98,9 +100,11 @@ async fn connect(keeper: &Keeper, port: u16) -> Result<TcpStream, String> {
     Err(format!("no connection to port {port}{reason}"))
 }
 
-async fn connect_marked(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect_past_rules(address: SocketAddr, is_captured: bool) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket::set_mark(&socket, MARK)?;
+    if is_captured {
+        socket::set_mark(&socket, MARK)?;
+    }
     socket.connect(address).await
 }
 

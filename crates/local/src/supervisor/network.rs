@@ -10,7 +10,7 @@ use std::{
 use leno_capture::{nft, redirect::Redirect, route};
 use socket2::{Domain, Socket, Type};
 
-use crate::plan::Replica;
+use crate::{loopback::Place, plan::Replica};
 
 /// Where captured TCP goes; Istio's number.
 pub(crate) const OUTBOUND_PORT: u16 = 15001;
@@ -43,6 +43,8 @@ pub(super) struct Sockets {
     pub(super) dns_tcp: Vec<OwnedFd>,
     pub(super) inbound: OwnedFd,
     pub(super) admin: OwnedFd,
+    /// In loopback mode: a listener for each service's port, in the order of the [`Place`].
+    pub(super) services: Vec<OwnedFd>,
 }
 
 /// Sets up the network namespace of this process and opens the sidecar's sockets.
@@ -61,9 +63,23 @@ pub(super) fn wire(replica: &Replica) -> Result<Sockets, Error> {
         dns_udp: at(DNS_PORT).map(bind_udp).collect::<Result<_, _>>()?,
         inbound: listen_unix(&replica.inbound)?,
         admin: listen_unix(&replica.admin)?,
+        services: Vec::new(),
     };
     Redirect { tcp: OUTBOUND_PORT, dns: DNS_PORT, mark: MARK }.apply()?;
     Ok(sockets)
+}
+
+/// Opens the sidecar's sockets in loopback mode, where nothing is captured.
+pub(super) fn share(replica: &Replica, place: &Place) -> Result<Sockets, Error> {
+    let services = place.services.iter().map(|service| listen_tcp(service.address));
+    Ok(Sockets {
+        outbound: Vec::new(),
+        dns_tcp: Vec::new(),
+        dns_udp: Vec::new(),
+        inbound: listen_unix(&replica.inbound)?,
+        admin: listen_unix(&replica.admin)?,
+        services: services.collect::<Result<_, _>>()?,
+    })
 }
 
 /// 127.0.0.1, and `::1` where the kernel speaks IPv6.

@@ -19,7 +19,7 @@ use tokio::{net::UnixStream, sync::watch};
 use super::{Keeper, network::MARK};
 use crate::{
     backoff::Backoff,
-    handoff::{self, Sidecar, SidecarControl, SidecarHost, SidecarSockets, SidecarWorkload},
+    handoff::{self, Sidecar, SidecarControl, SidecarHost, SidecarService, SidecarSockets, SidecarWorkload},
     limits::DRAIN_GRACE,
     link::Report,
     plan::{HOST_ADDRESS, NAMESPACE, TRUST_DOMAIN},
@@ -88,6 +88,16 @@ fn start(keeper: &Keeper) -> Result<(process::Child, UnixStream), StartError> {
         dns_udp: keeper.sockets.dns_udp.iter().map(&mut hand).collect::<io::Result<_>>()?,
         dns_tcp: keeper.sockets.dns_tcp.iter().map(&mut hand).collect::<io::Result<_>>()?,
         admin: hand(&keeper.sockets.admin)?,
+        services: keeper
+            .services()
+            .map(|(listen, socket)| {
+                Ok(SidecarService {
+                    listener: hand(socket)?,
+                    host: format!("{}.{NAMESPACE}.svc.{TRUST_DOMAIN}", listen.service),
+                    port: listen.port,
+                })
+            })
+            .collect::<io::Result<_>>()?,
     };
     let vault = command.hand(theirs.into())?;
     handoff::give(&mut command, &document(keeper, sockets, vault))?;
@@ -95,9 +105,14 @@ fn start(keeper: &Keeper) -> Result<(process::Child, UnixStream), StartError> {
         .own_environment()
         .stdout(io::stdout().as_fd().try_clone_to_owned()?)
         .stderr(io::stderr().as_fd().try_clone_to_owned()?)
-        .capabilities(Set::NET_ADMIN)
         .forbid_gain()
         .die_with_parent();
+    match &keeper.plan.place {
+        None => drop(command.capabilities(Set::NET_ADMIN)),
+        // Only root has any to give up.
+        Some(_) if keeper.plan.world.root => drop(command.capabilities(Set::empty())),
+        Some(_) => {}
+    }
     Ok((command.spawn()?, UnixStream::from_std(ours)?))
 }
 
@@ -128,6 +143,7 @@ fn document(keeper: &Keeper, sockets: SidecarSockets, vault: i32) -> Sidecar {
         threads: 0,
         sockets,
         vault,
-        mark: MARK,
+        mark: if keeper.plan.place.is_some() { 0 } else { MARK },
+        application: keeper.plan.place.as_ref().map(|place| place.ports.clone()),
     }
 }

@@ -45,6 +45,8 @@ pub(super) enum Error {
 
 /// A running world. Dropping it ends every process in it.
 pub(super) struct World {
+    /// Whether it is none, in loopback mode: then its first process ends the others when its link ends.
+    is_bare: bool,
     init: Ended,
     link: Link,
     next: Cell<u64>,
@@ -69,14 +71,18 @@ impl World {
             user: plan.process.user.clone(),
             link,
         };
-        handoff::give(&mut command, &InitTask::Open(Box::new(document)))?;
-        command
-            .stderr(io::stderr().as_fd().try_clone_to_owned()?)
-            .namespaces(Kinds::MOUNT.and(Kinds::PROCESS).and(Kinds::IPC).and(Kinds::HOSTNAME))
-            .capabilities(Set::all())
-            .session()
-            .die_with_parent();
+        let is_bare = plan.place.is_some();
+        let task = if is_bare { InitTask::Bare } else { InitTask::Open };
+        handoff::give(&mut command, &task(Box::new(document)))?;
+        command.stderr(io::stderr().as_fd().try_clone_to_owned()?).session();
+        if !is_bare {
+            command
+                .namespaces(Kinds::MOUNT.and(Kinds::PROCESS).and(Kinds::IPC).and(Kinds::HOSTNAME))
+                .capabilities(Set::all())
+                .die_with_parent();
+        }
         let world = Self {
+            is_bare,
             init: Ended::of(command.spawn()?)?,
             link: Link::new(ours)?,
             next: Cell::new(1),
@@ -170,7 +176,11 @@ impl World {
 
     /// Ends every process in the world and waits until all are gone.
     pub(super) async fn close(&self) {
-        self.init.kill();
+        if self.is_bare {
+            self.link.shut();
+        } else {
+            self.init.kill();
+        }
         self.init.wait().await;
         self.running.borrow_mut().clear();
     }
@@ -178,6 +188,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.init.kill();
+        if !self.is_bare {
+            self.init.kill();
+        }
     }
 }

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     directory,
-    mesh::{LocalMesh, Workload},
+    loopback::Places,
+    mesh::{LocalMesh, Mode, Workload},
     plan::{self, Pool, Replica},
 };
 
@@ -42,36 +43,67 @@ pub(super) struct Spec {
     planner: Planner,
     sockets: PathBuf,
     pool: Pool,
+    /// In loopback mode.
+    places: Option<Places>,
     mesh: Option<LocalMesh>,
 }
 
 impl Spec {
-    pub(super) fn new(planner: Planner, sockets: &Path) -> Self {
-        Self { planner, sockets: sockets.to_owned(), pool: Pool::default(), mesh: None }
+    pub(super) fn new(planner: Planner, sockets: &Path, mode: Mode) -> Self {
+        let places = (mode == Mode::Loopback).then(Places::default);
+        Self { planner, sockets: sockets.to_owned(), pool: Pool::default(), places, mesh: None }
+    }
+
+    /// What an edit may not change while the mesh runs; why not.
+    fn refuses(&self, edit: &LocalMesh) -> Option<String> {
+        let before = self.mesh.as_ref()?;
+        let name = &before.metadata.name;
+        if before.spec.mode != edit.spec.mode {
+            return Some(format!(
+                "spec.mode: a running mesh keeps its mode; end it with `leno down {name}` and start it again"
+            ));
+        }
+        (self.places.is_some() && before.spec.services != edit.spec.services).then(|| {
+            format!(
+                "spec.services: in loopback mode workloads know addresses from their start on, so services can't change \
+                 while they run; end the mesh with `leno down {name}` and start it again"
+            )
+        })
     }
 
     /// Takes a mesh and says how each replica is run. `known` are those that there are, which keep their secrets.
     pub(super) fn take(&mut self, mesh: LocalMesh, known: &[Rc<Member>]) -> Result<Vec<Plan>, Error> {
         let mut pool = self.pool.clone();
         let replicas = plan::replicas(&mesh, &self.sockets, &mut pool);
-        let plans = replicas.into_iter().filter_map(|replica| self.plan(&mesh, replica, known));
-        let mut plans = plans.collect::<Result<Vec<_>, Error>>()?;
+        let mut plans = Vec::new();
+        for replica in replicas {
+            plans.extend(self.plan(&mesh, replica, known)?);
+        }
         plans.iter_mut().enumerate().for_each(|(place, plan)| plan.place = place);
-        pool.keep(&plans.iter().map(|plan| plan.document.replica.name.as_str()).collect());
+        let names = plans.iter().map(|plan| plan.document.replica.name.as_str()).collect();
+        pool.keep(&names);
+        if let Some(places) = &mut self.places {
+            places.keep(&names);
+        }
         (self.pool, self.mesh) = (pool, Some(mesh));
         Ok(plans)
     }
 
-    fn plan(&self, mesh: &LocalMesh, replica: Replica, known: &[Rc<Member>]) -> Option<Result<Plan, Error>> {
-        let workload = mesh.spec.workloads.iter().find(|workload| workload.name() == replica.workload)?;
+    fn plan(
+        &mut self,
+        mesh: &LocalMesh,
+        replica: Replica,
+        known: &[Rc<Member>],
+    ) -> Result<Option<Plan>, Error> {
+        let is_its = |workload: &&Workload| workload.name() == replica.workload;
+        let Some(workload) = mesh.spec.workloads.iter().find(is_its) else { return Ok(None) };
+        directory::check_socket_path(&replica.admin)?;
         let token = known.iter().find(|member| member.replica.name == replica.name);
         let token = token.map(|member| member.join_token.clone()).map_or_else(launch::token, Ok);
-        let plan = || {
-            directory::check_socket_path(&replica.admin)?;
-            let token = token.map_err(|error| Error::Step("make join tokens", error))?;
-            self.planner.plan(mesh, workload, replica, token)
-        };
-        Some(plan())
+        let token = token.map_err(|error| Error::Step("make join tokens", error))?;
+        let place =
+            self.places.as_mut().map(|places| places.of(mesh, workload, &replica.name)).transpose()?;
+        self.planner.plan(mesh, workload, replica, token, place).map(Some)
     }
 }
 
@@ -100,6 +132,9 @@ fn apply(
     under_way: &mut UnderWay,
     edit: LocalMesh,
 ) -> Result<(), Vec<String>> {
+    if let Some(why) = spec.refuses(&edit) {
+        return Err(vec![why]);
+    }
     let before = spec.mesh.clone();
     let plans = spec.take(edit.clone(), &mesh.context.members());
     let plans = plans.map_err(|error| vec![crate::error_chain(&error)])?;

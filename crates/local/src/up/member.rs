@@ -321,7 +321,11 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, Link, Task<()>)
     document.stdout = command.hand(stdout)?;
     document.stderr = command.hand(stderr)?;
     handoff::give(&mut command, &SupervisorTask::Keep(Box::new(document)))?;
-    launch::isolate(&mut command)?;
+    if keeper.plan().document.place.is_some() {
+        command.session().die_with_parent();
+    } else {
+        launch::isolate(&mut command)?;
+    }
     command.own_environment().stdout(own.try_clone()?).stderr(own);
     let child = command.spawn()?;
     mesh.entrust(&child);

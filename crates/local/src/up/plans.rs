@@ -12,7 +12,11 @@ use super::{Arguments, Context, Error, Options};
 use crate::{
     directory, executable,
     handoff::{Check, Health, Process, Renewal, Supervisor, World},
-    mesh::{self, LocalMesh, Program, Workload},
+    loopback::Place,
+    mesh::{
+        self, LocalMesh, Program, Workload,
+        template::{self, Names},
+    },
     plan::{HOST_ADDRESS, HOST_NAME, NAME_SERVER, Replica},
     user::{self, User},
 };
@@ -78,12 +82,28 @@ impl Planner {
         workload: &Workload,
         replica: Replica,
         join_token: String,
+        place: Option<Place>,
     ) -> Result<Plan, Error> {
         let mut process = self.process(workload)?;
+        let port = first_port(mesh, workload);
+        if let Some(place) = &place {
+            let own = std::env::var("XDG_RUNTIME_DIR").ok().filter(|_| process.user.is_none());
+            let variables = place.variables(port);
+            process.environment.remove("XDG_RUNTIME_DIR");
+            process.environment.extend(own.map(|path| ("XDG_RUNTIME_DIR".to_owned(), path)));
+            let given = std::mem::take(&mut process.environment);
+            process.environment = variables.into_iter().chain(given).collect();
+        }
+        let names = place.as_ref().map_or_else(|| names(mesh, port), |place| place.names(port));
+        let texts = process.words.iter_mut().chain(process.environment.values_mut());
+        for text in texts {
+            // What is in the mesh file was checked; what is inherited is left as it is where it means nothing.
+            *text = template::expand(text, &names).unwrap_or_else(|_unknown| text.clone());
+        }
         process.environment.insert("LENO_REPLICA".to_owned(), replica.name.clone());
         let document = Supervisor {
             mesh: self.mesh.clone(),
-            health: health(mesh, workload),
+            health: health(mesh, workload).map(|health| at_place(health, place.as_ref())),
             world: self.world(mesh, &replica, workload, &process),
             process,
             sidecar_arguments: self.arguments.sidecar.clone(),
@@ -92,6 +112,7 @@ impl Planner {
             join_token,
             renewal: self.renewal,
             replica,
+            place,
             link: -1,
             stdout: -1,
             stderr: -1,
@@ -233,6 +254,23 @@ fn given_check(mesh: &LocalMesh, workload: &Workload, health: &mesh::Health) -> 
     let http = health.http.as_ref()?;
     let port = http.port.or_else(|| first_port(mesh, workload))?;
     Some(Check::Http { port, path: http.path.clone().unwrap_or_else(|| "/".to_owned()) })
+}
+
+/// A check at the port where the application listens.
+fn at_place(mut health: Health, place: Option<&Place>) -> Health {
+    if let (Check::Tcp { port } | Check::Http { port, .. }, Some(place)) = (&mut health.check, place) {
+        *port = place.ports.get(port).copied().unwrap_or(*port);
+    }
+    health
+}
+
+/// What templates stand for in a world of its own.
+fn names(mesh: &LocalMesh, port: Option<u16>) -> Names {
+    let services = mesh.spec.services.iter().filter_map(|service| {
+        let port = service.all_ports().first()?.port;
+        Some((service.name.clone(), (service.name.clone(), port)))
+    });
+    Names { services: services.collect(), port }
 }
 
 /// Where the workload's service sends its first port's traffic.

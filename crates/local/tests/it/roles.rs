@@ -77,6 +77,7 @@ fn run_up() -> Result<(), up::Error> {
     let file = directory.join("project/mesh.json");
     let part = |name: &str| [PLAY, name].map(Into::into).to_vec();
     up::run(Options {
+        mode: leno_local::mesh::Mode::Isolated,
         mesh: serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap(),
         directory: directory.join("project"),
         protected: vec![file, directory.join("project/config")],

@@ -12,6 +12,7 @@ use leno_wire::transport::Endpoint;
 
 use crate::bootstrap::{Handoff, HandoffError};
 use crate::listener::{Kind, Listener, Socket};
+use crate::local::Local;
 use crate::process::{DnsSocket, Door, Identity, Setup};
 
 /// The setup that a supervisor's handoff means, with this form of the access log.
@@ -20,7 +21,8 @@ use crate::process::{DnsSocket, Door, Identity, Setup};
 /// When a name in it is not valid, or a descriptor is not what it should be.
 pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setup, HandoffError> {
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
-    let local = Arc::new(handoff.workload.local(&handoff.mesh, handoff.mark, tls));
+    let local = handoff.workload.local(&handoff.mesh, handoff.mark, tls);
+    let local = Arc::new(Local { application: handoff.application, ..local });
     let remote = handoff.control.remote(&handoff.join_token);
     let sockets = handoff.sockets;
     let mut listeners = Vec::new();
@@ -29,6 +31,12 @@ pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setu
         listeners.push(Listener { kind: Kind::Outbound, socket, local: Arc::clone(&local) });
     }
     let inbound = Socket::Unix(adopt("the inbound listener", sockets.inbound)?.into());
+    for service in sockets.services {
+        let socket = Socket::Tcp(adopt("a service's listener", service.listener)?.into());
+        let host = service.host.parse().map_err(HandoffError::Host)?;
+        let kind = Kind::Service { host, port: service.port };
+        listeners.push(Listener { kind, socket, local: Arc::clone(&local) });
+    }
     listeners.push(Listener { kind: Kind::Mesh, socket: inbound, local: Arc::clone(&local) });
     let mut dns = Vec::new();
     for fd in sockets.dns_udp {

@@ -122,7 +122,8 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
     let mut listen = |address: SocketAddr, kind: Kind| {
         let socket = bound(address)?;
         listeners.push(Listener { kind, socket: Socket::Tcp(socket), local: Arc::clone(&local) });
-        Ok(())
+        application: None,
+        Ok::<(), StandaloneError>(())
     };
     for (address, host, port) in outbound {
         listen(address, Kind::Service { host, port })?;

@@ -207,6 +207,7 @@ impl World {
             cluster: "test".into(),
             identities: Arc::new(Identities::new(Options::default())),
             mark: 0,
+            application: None,
             host: None,
             clock: Clock::system(),
             name,

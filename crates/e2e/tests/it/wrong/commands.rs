@@ -46,6 +46,7 @@ const CASES: &[(&str, &[Case])] = &[
             ("mesh.yaml --metrics TAKEN", "--metrics", 1),
             ("mesh.yaml --output yaml", "--output", 2),
             ("mesh.yaml --watch=no", "--watch", 2),
+            ("mesh.yaml --mode chroot", "--mode", 2),
         ],
     ),
     (
@@ -218,6 +219,7 @@ const CASES: &[(&str, &[Case])] = &[
             ("PROXY --inbound 192.0.2.1:80=80", "192.0.2.1:80", 1),
             ("PROXY --metrics TAKEN", "TAKEN", 1),
             ("PROXY --admin nowhere/admin", "nowhere/admin", 1),
+            ("PROXY --take-over nowhere/next", "nowhere/next", 1),
             ("PROXY --access-log nowhere/log", "nowhere/log", 1),
             ("PROXY --access-log .", "access log \".\"", 1),
         ],

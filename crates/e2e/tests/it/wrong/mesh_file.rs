@@ -49,6 +49,7 @@ spec:
     command: exec db
     health: {tcp: 5433}
     USER
+  mode: isolated
 ";
 
 /// The field, what is written in place of what, and the line that is named.
@@ -100,7 +101,10 @@ const CASES: &[(&str, &str, &str, u32)] = &[
     ("command", "    command: [web, --serve]\n", "", 18),
     ("command", "command: [web, --serve]", "command: []", 21),
     ("command", "command: exec db", "command: {exec: db}", 36),
+    ("command", "[web, --serve]", "[web, 'http://${service.bd.addr}/']", 21),
+    ("command", "exec db", "exec db ${workload.prot}", 36),
     ("env", "{COLOUR: blue}", "{A=B: blue}", 22),
+    ("env", "{COLOUR: blue}", "{COLOUR: '${service.db.hots}'}", 22),
     ("env", "{COLOUR: blue}", "{COLOUR: [1]}", 22),
     ("workdir", "workdir: .", "workdir: [here]", 23),
     ("replicas", "replicas: 2", "replicas: 0", 24),
@@ -132,6 +136,7 @@ const CASES: &[(&str, &str, &str, u32)] = &[
     ("health", "{tcp: 5433}", "{tcp: 5433, command: x}", 37),
     ("name", "  - name: db\n    service", "  - name: d b\n    service", 34),
     ("name", "  - name: db\n    service", "  - name: web-v1\n    service", 34),
+    ("mode", "mode: isolated", "mode: none", 39),
     ("(the text)", "[web, --serve]", "[web, --serve", 22),
     ("(the text)", "    port: 80", "\tport: 80", 8),
     ("(the text)", "spec:", "--- # a second mesh\napiVersion: leno.dev/v1alpha1\nkind: LocalMesh\nspec:", 7),

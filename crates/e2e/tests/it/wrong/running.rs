@@ -12,7 +12,7 @@ use super::{
 };
 
 const SPEC: &str = "services:
-  - {name: hello, port: 80, protocol: http}
+  - {name: hello, port: 80, protocol: http, publish: 127.9.7.5:9753}
 workloads:
   - {service: hello, version: v1, command: [leno-sample, serve, hello, '--listen=http://:80']}
   - {name: caller, command: [sleep, infinity]}";
@@ -61,12 +61,24 @@ spec:
 ";
 
 pub(super) fn section() -> Section {
+/// A port that the running mesh publishes.
+const CLASH: &str = "apiVersion: leno.dev/v1alpha1
+kind: LocalMesh
+metadata: {name: clash}
+spec:
+  services:
+  - {name: web, port: 80, publish: 127.9.7.5:9753}
+  workloads:
+  - {service: web, command: [sleep, infinity]}
+";
+
     let mesh = Declaration::new("wrong")
         .spec(SPEC)
         .config("route.yaml", config::ROUTE)
         .file("user.yaml", USER)
         .file("secret.yaml", USER)
         .start();
+        .file("clash.yaml", CLASH)
     config::hide(&mesh.folder().join("mesh/secret.yaml"));
     let load = mesh.start_load("caller", &["http://hello/status/200", "--rate", "50", "--duration", "10s"]);
     let mut tables = vec![commands(&mesh)];
