@@ -63,6 +63,10 @@ pub(crate) struct Arguments {
     /// Data cores; chosen by the machine when left out
     #[arg(long, value_name = "COUNT", value_parser = words::count::<usize>, default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    /// Take the place of the proxy that was started with this path: its listening sockets are taken over once this one
+    /// is ready, and it ends when its requests have. Then, and where there is none, wait there for the next
+    #[arg(long, value_name = "PATH")]
+    take_over: Option<PathBuf>,
     /// Write an access log to this file, `-` for standard output; none by default
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
@@ -126,6 +130,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }),
             tracing: None,
             seed: arguments.seed,
+            take_over: arguments.take_over,
         })?;
         let ended = process::run(setup).await;
         control.stop().await;

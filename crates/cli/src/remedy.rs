@@ -6,6 +6,7 @@ use std::path::Path;
 use leno_dialects::table::nearest;
 use leno_identity::Error as Identity;
 use leno_proxy::roles::standalone::StandaloneError;
+use leno_proxy::takeover::TakeOverError;
 
 /// What to do about the first error of a chain that something is known about.
 pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
@@ -16,6 +17,9 @@ pub(crate) fn of(error: &anyhow::Error) -> Option<String> {
         if let Some(StandaloneError::Identity { .. } | StandaloneError::TrustDomain(_)) = error.downcast_ref()
         {
             return Some("give it a certificate whose only URI is such an identity".to_owned());
+        }
+        if let Some(StandaloneError::TakeOver(TakeOverError::Refused { .. })) = error.downcast_ref() {
+            return Some("end the program that listens there, or choose another path".to_owned());
         }
         error.downcast_ref::<io::Error>().and_then(system)
     })

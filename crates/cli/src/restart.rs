@@ -1,4 +1,4 @@
-//! `leno restart`: ends a workload and starts it again.
+//! `leno restart`: ends a workload, or a program of the mesh's own, and starts it again.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,12 @@ use serde_json::json;
 use crate::mesh::{Also, Named};
 use crate::output::{self, Format};
 
-/// Restart a workload, or one replica of it
+/// Restart a workload, one replica of it, the control plane (`control`), or the gateway (`gateway`)
+///
+/// A new gateway takes over the listening sockets of the running one; no request is lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The workload or replica
+    /// The workload or replica, `control` or `gateway`
     workload: String,
     #[command(flatten)]
     named: Named,
@@ -19,7 +21,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, format: Format) -> anyhow::Result<ExitCode> {
     let mesh = arguments.named.running()?;
-    mesh.require(&arguments.workload, Also::Nothing)?;
+    mesh.require(&arguments.workload, Also::Programs)?;
     client::restart(&mesh.name, &arguments.workload)?;
     if format == Format::Json {
         output::json(&json!({"mesh": mesh.name, "restarted": arguments.workload}))?;

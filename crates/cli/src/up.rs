@@ -6,10 +6,12 @@ mod published;
 mod watch;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -21,9 +23,9 @@ use leno_identity::limits::{MAX_LEAF_LIFETIME, MIN_LEAF_LIFETIME};
 use leno_local::handoff::Renewal;
 use leno_local::protocol::Status;
 use leno_local::up::{Arguments as Parts, Context, Handover, Options, Print, Program};
+use leno_local::{client, mesh, plan};
 use leno_proxy::bootstrap as proxy;
 use serde_json::Value;
-use leno_local::{client, mesh, plan};
 
 use self::known::Known;
 use self::metrics::Metrics;
@@ -70,8 +72,6 @@ pub(crate) struct Arguments {
     /// Apply edits of the mesh file to the running mesh; only what has changed is restarted
     #[arg(long, short)]
     watch: bool,
-}
-
     /// How workloads are kept apart: `isolated`, or `loopback`, which can't keep a workload from bypassing its sidecar and
     /// is for machines that forbid user namespaces
     #[arg(long, value_name = "MODE", value_enum)]
@@ -94,18 +94,20 @@ impl From<Mode> for mesh::Mode {
             Mode::Loopback => Self::Loopback,
         }
     }
+}
+
 pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCode> {
     let file = mesh_file::read(&arguments.files)?;
     let directory = canonical(Path::new(&file.name))?;
     let directory = directory.parent().unwrap_or_else(|| Path::new("/")).to_owned();
     let watched = arguments.files.iter().chain(&arguments.config).map(|path| canonical(path));
     let watched = watched.collect::<Result<Vec<_>, _>>()?;
-    let metrics = metrics::listen(arguments.metrics)?;
-    let known = Rc::new(Known::default());
     // A mesh that runs already has its ports; that it runs is told later.
     if !client::running().contains(&file.mesh.metadata.name) {
         published::check(&file.mesh, &BTreeSet::new())?;
     }
+    let metrics = metrics::listen(arguments.metrics)?;
+    let known = Rc::new(Known::default());
     known.services(announce::services(&file));
     let renewal =
         Renewal { lifetime_seconds: arguments.svid_lifetime, after_percent: arguments.svid_renew_after };
@@ -114,6 +116,7 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
         bind: arguments.bind,
         renewal,
         gateway_token: leno_local::up::token()?,
+        kept: RefCell::default(),
         file: RefCell::new(file),
     });
     let observer = {
@@ -130,10 +133,10 @@ pub(crate) fn run(arguments: Arguments, format: Format) -> anyhow::Result<ExitCo
     let edits = arguments.watch.then(|| watch::Edits::start(&arguments.files, &facts, &known)).transpose()?;
     let mesh = facts.file.borrow().mesh.clone();
     leno_local::up::run(Options {
+        mode: arguments.mode.map(Into::into).or(mesh.spec.mode).unwrap_or_default(),
         mesh,
         directory,
         protected: watched,
-        mode: arguments.mode.map(Into::into).or(mesh.spec.mode).unwrap_or_default(),
         arguments: Parts {
             supervisor: part("supervise"),
             init: part("init"),
@@ -177,6 +180,8 @@ struct Facts {
     renewal: Renewal,
     /// What the gateway joins with; workloads have their own.
     gateway_token: String,
+    /// The gateway's Unix listeners, which outlive each of its processes.
+    kept: RefCell<BTreeMap<PathBuf, UnixListener>>,
 }
 
 fn programs(facts: &Rc<Facts>, known: &Rc<Known>, format: AccessLog) -> Vec<Program> {
@@ -185,11 +190,13 @@ fn programs(facts: &Rc<Facts>, known: &Rc<Known>, format: AccessLog) -> Vec<Prog
     vec![
         Program {
             name: "control".to_owned(),
+            takes_over: false,
             arguments: part("control"),
             document: Box::new(move |context, handover| for_control.control(&known, context, handover)),
         },
         Program {
             name: GATEWAY.to_owned(),
+            takes_over: true,
             arguments: proxy_part("gateway", format),
             document: Box::new(move |context, handover| for_gateway.gateway(context, handover)),
         },
@@ -219,8 +226,8 @@ impl Facts {
     }
 
     fn gateway(&self, context: &Context, handover: &mut Handover<'_>) -> io::Result<Value> {
-        let admin = listen(&context.admin(GATEWAY))?;
-        let egress = listen(&egress(context))?;
+        let admin = self.kept(&context.admin(GATEWAY))?;
+        let egress = self.kept(&egress(context))?;
         to_value(&proxy::GatewayHandoff {
             mesh: context.mesh.clone(),
             trust_domain: plan::TRUST_DOMAIN.to_owned(),
@@ -242,11 +249,24 @@ impl Facts {
             threads: 0,
             bind: self.bind,
             published: self.published(),
-            egress: Some(handover.hand(egress.into())?),
+            egress: Some(handover.hand(egress)?),
+            take_over: Some(context.runtime.join("gateway.next")),
             host_callers: self.host_callers(),
-            admin: handover.hand(admin.into())?,
+            admin: handover.hand(admin)?,
             vault: Some(handover.vault()),
         })
+    }
+
+    /// The listener at a path, for one more process.
+    fn kept(&self, path: &Path) -> io::Result<OwnedFd> {
+        let mut kept = self.kept.borrow_mut();
+        if let Some(listener) = kept.get(path) {
+            return Ok(listener.try_clone()?.into());
+        }
+        let listener = listen(path)?;
+        let handed = listener.try_clone()?;
+        kept.insert(path.to_owned(), listener);
+        Ok(handed.into())
     }
 
     /// Ports of this machine that lead to services.

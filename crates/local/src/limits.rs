@@ -44,6 +44,12 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// moment for that.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(12);
 
+/// How long a new gateway may take until it serves in the place of the running one, which goes on meanwhile.
+pub const TAKE_OVER_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a gateway that was replaced may take to finish what it has: a little more than it takes for itself.
+pub const REPLACED_GRACE: Duration = Duration::from_secs(65);
+
 /// How long a replica goes on serving after the mesh was told to send it nothing new. A change is in effect at the
 /// last proxy within a second, mostly in some 50 ms; what callers had sent until then is answered meanwhile.
 pub const SETTLE: Duration = Duration::from_secs(1);

@@ -296,6 +296,12 @@ impl Mesh {
         self.until(|mesh| mesh.members.borrow().iter().all(is_due)).await;
     }
 
+    /// A program by its name, unless a workload has the same one.
+    fn program(&self, name: &str) -> Option<Rc<program::Keeper>> {
+        let program = self.programs.iter().find(|program| program.name() == name)?;
+        self.find(name).is_empty().then(|| Rc::clone(program))
+    }
+
     /// Members by the name of a workload, else of one replica, else of a service.
     fn find(&self, name: &str) -> Vec<Rc<member::Keeper>> {
         let members = self.members();
@@ -401,15 +407,15 @@ async fn keep(
     };
     let server = control::listen(&mesh).map_err(|error| Error::Step("listen for clients", error))?;
     let clients = leno_runtime::spawn_local("clients", control::serve(Rc::clone(&mesh), server));
+    if options.mode == Mode::Loopback {
+        loopback::NO_PROMISE.iter().for_each(|line| mesh.output.note(line));
+    }
     plans.into_iter().for_each(|plan| mesh.add(plan));
     let programs: Vec<_> = mesh
         .programs
         .iter()
         .map(|program| {
             leno_runtime::spawn_local("program", program::keep(Rc::clone(&mesh), Rc::clone(program)))
-    if options.mode == Mode::Loopback {
-        loopback::NO_PROMISE.iter().for_each(|line| mesh.output.note(line));
-    }
         })
         .collect();
     let greeting = leno_runtime::spawn_local("greeting", greet(Rc::clone(&mesh), options.in_effect));

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::TcpListener as StdTcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::core::{Core, Shared};
 use crate::explain::{self, Question};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS};
 use crate::local::Local;
+use crate::sockets::Address;
 use crate::view::HostTables;
 
 /// Where the interface is served, which decides how much of it.
@@ -36,6 +38,27 @@ pub enum Door {
     Operator(StdUnixListener),
     /// A TCP port for what scrapes metrics and checks readiness: nothing else is told there.
     Metrics(StdTcpListener),
+}
+
+impl Door {
+    /// Where it is; `None` for a socket without a name.
+    pub(crate) fn address(&self) -> Option<Address> {
+        match self {
+            Self::Operator(listener) => {
+                listener.local_addr().ok()?.as_pathname().map(|path| Address::Unix(path.to_owned()))
+            }
+            Self::Metrics(listener) => listener.local_addr().ok().map(Address::Tcp),
+        }
+    }
+}
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Operator(listener) => listener.as_fd(),
+            Self::Metrics(listener) => listener.as_fd(),
+        }
+    }
 }
 
 /// Serves the admin interface for as long as the task is kept.

@@ -196,6 +196,9 @@ pub struct GatewayHandoff {
     /// The Unix listener of the egress service, for traffic that leaves the mesh.
     #[serde(default)]
     pub egress: Option<RawFd>,
+    /// Where processes succeed each other: this one takes over from whoever listens there, and then listens itself.
+    #[serde(default)]
+    pub take_over: Option<PathBuf>,
     /// Who may reach the machine through it.
     #[serde(default)]
     pub host_callers: Vec<HostCaller>,
@@ -224,6 +227,9 @@ pub enum HandoffError {
         #[source]
         source: std::io::Error,
     },
+    /// An earlier process.
+    #[error(transparent)]
+    TakeOver(#[from] crate::takeover::TakeOverError),
     /// A port of the host.
     #[error("cannot listen on {address}")]
     Bind {
@@ -247,13 +253,13 @@ impl WorkloadIdentity {
             cluster: cluster.into(),
             identities: Arc::new(Identities::new(tls)),
             mark,
+            application: None,
             host: self.host.clone(),
             clock: Clock::system(),
             labels,
         }
     }
 }
-            application: None,
 
 impl Renewal {
     /// What the rotation is told.

@@ -33,6 +33,7 @@ use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES};
 use crate::outside::Outside;
 use crate::places::Places;
 use crate::pool::Pool;
+use crate::sockets::Sockets;
 use crate::traces::Tracing;
 use crate::view::View;
 use crate::vigil::Vigil;
@@ -73,6 +74,8 @@ pub struct Shared {
     pub(crate) learnt: Mutex<HashSet<(WorkloadName, u16)>>,
     /// How near the process is to its limits.
     pub(crate) load: Load,
+    /// What the process listens at.
+    pub(crate) sockets: Arc<Sockets>,
     /// Connections that a core may have open.
     pub(crate) places: usize,
     /// When the process began; idleness is counted in seconds from here.

@@ -65,6 +65,33 @@ pub const DETECT_BYTES: usize = 16 * 1024;
 /// How long opaque connections may go on after draining began.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long connections may go on in a process that another one has replaced. Nobody waits for its end, so streams and
+/// long requests get longer than at an end that somebody has ordered.
+pub const DRAIN_REPLACED: Duration = Duration::from_secs(60);
+
+/// How long a replaced process lives at least. Connections that it has just accepted don't hold up a drain before they
+/// have shown what they are, and nobody waits for its end.
+pub const LINGER_REPLACED: Duration = Duration::from_secs(5);
+
+/// How long each step of handing over sockets may take: reading a few descriptors from a Unix socket.
+pub const TAKE_OVER_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a process has to serve once it has the sockets. It needs its configuration and a certificate, which take
+/// less than a second where the control plane runs.
+pub const TAKE_OVER_READY: Duration = Duration::from_secs(30);
+
+/// Sockets in one message of that: with their descriptors it stays far below what a Unix socket takes at once.
+pub const TAKE_OVER_SOCKETS: usize = 16;
+
+/// Messages in one conversation: more sockets than a proxy with [`CONNECTIONS`] has ports on all its cores.
+pub const TAKE_OVER_MESSAGES: usize = 1024;
+
+/// Bytes of one message: the longest path has 107, so 16 of them have some 2 KiB.
+pub const TAKE_OVER_BYTES: usize = 8192;
+
+/// How long a socket that was left is kept for a core that has not come to its port yet.
+pub const TAKE_OVER_UNCLAIMED: Duration = Duration::from_secs(2);
+
 /// Largest DNS answer over UDP without EDNS (RFC 1035 §4.2.1).
 pub const DNS_UDP_BYTES: usize = 512;
 

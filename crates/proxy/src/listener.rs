@@ -2,7 +2,9 @@
 //!
 //! A role is nothing but a list of these.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::sync::Arc;
 use leno_capture::socket::original_destination;
 use leno_http::io::Io;
 use leno_model::name::Host;
-use leno_runtime::task;
+use leno_runtime::{cores, task};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use crate::bootstrap::HostCaller;
@@ -20,6 +22,7 @@ use crate::limits::{ACCEPT_PAUSE, DISCOVERY};
 use crate::local::Local;
 use crate::outbound::{Client, Dialled};
 use crate::places::Place;
+use crate::sockets::Listed;
 use crate::{egress, gateway, inbound, outbound};
 
 /// A socket that connections arrive at. Every core accepts from a duplicate of it.
@@ -29,6 +32,15 @@ pub enum Socket {
     Tcp(std::net::TcpListener),
     /// Unix.
     Unix(StdUnixListener),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
 }
 
 /// What a connection that arrives means.
@@ -229,10 +241,11 @@ async fn serve(
     }
 }
 
-/// Serves the listeners of a gateway on one core: opens and closes ports as its configuration says.
-pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: std::net::IpAddr) {
+/// Serves the listeners of a gateway on one core, the one with this place among all: opens and closes ports as its
+/// configuration says.
+pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: IpAddr, place: cores::Core) {
     let mut changed = core.shared.changed.subscribe();
-    let mut open: std::collections::BTreeMap<u16, task::Task<()>> = std::collections::BTreeMap::new();
+    let mut open: BTreeMap<u16, Vec<task::Task<()>>> = BTreeMap::new();
     loop {
         let view = core.view();
         let wanted: Vec<u16> = view
@@ -243,16 +256,16 @@ pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: std::net::I
         drop(view);
         open.retain(|port, _| wanted.contains(port));
         for port in wanted {
-            if open.get(&port).is_some_and(|task| !task.is_finished()) {
+            if open.get(&port).is_some_and(|tasks| tasks.iter().any(|task| !task.is_finished())) {
                 continue;
             }
-            match reuse_port(SocketAddr::new(bind, port)) {
-                Ok(listener) => {
-                    let task = task::spawn_local(
-                        "gateway",
-                        gateway_port(Rc::clone(&core), Arc::clone(&local), listener),
-                    );
-                    open.insert(port, task);
+            match core.shared.sockets.open(SocketAddr::new(bind, port), place) {
+                Ok(sockets) => {
+                    let tasks = sockets.into_iter().map(|(socket, listed)| {
+                        let serving = gateway_port(Rc::clone(&core), Arc::clone(&local), socket, listed);
+                        task::spawn_local("gateway", serving)
+                    });
+                    open.insert(port, tasks.collect());
                 }
                 Err(error) => tracing::error!(%bind, port, %error, "a gateway's port cannot be opened"),
             }
@@ -263,7 +276,12 @@ pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: std::net::I
     }
 }
 
-async fn gateway_port(core: Rc<Core>, local: Arc<Local>, listener: TcpListener) {
+/// Accepts connections at a port of a gateway until draining begins; it is listed as long.
+async fn gateway_port(core: Rc<Core>, local: Arc<Local>, socket: std::net::TcpListener, _listed: Listed) {
+    let listener = match socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be served"),
+    };
     let drain = core.shared.lifecycle.drain().clone();
     loop {
         let accepted = tokio::select! {
@@ -289,20 +307,6 @@ async fn gateway_port(core: Rc<Core>, local: Arc<Local>, listener: TcpListener) 
         );
         task::spawn_local("connection", place.serve(serving)).detach();
     }
-}
-
-/// A listener of this core's own, beside those of the other cores on the same port.
-pub(crate) fn reuse_port(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        socket2::Domain::for_address(address),
-        socket2::Type::STREAM.nonblocking().cloexec(),
-        None,
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(crate::limits::BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 #[cfg(test)]

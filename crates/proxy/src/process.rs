@@ -15,8 +15,8 @@ use leno_http::budget::Budget;
 use leno_identity::rotation::{Settings, Validity};
 use leno_identity::{Bundle, Svid};
 use leno_model::spiffe::TrustDomain;
-use leno_runtime::cores::{Cores, RuntimeError};
-use leno_runtime::lifecycle::Lifecycle;
+use leno_runtime::cores::{self, Cores, RuntimeError};
+use leno_runtime::lifecycle::{Lifecycle, Phase};
 use leno_runtime::signal::{Signal, Signals};
 use leno_runtime::{process, task};
 use leno_telemetry::Registry;
@@ -32,16 +32,20 @@ use leno_wire::state::State;
 use leno_wire::transport::{Endpoint, Remote};
 use tokio::sync::watch;
 
-use crate::admin;
 pub use crate::admin::Door;
 use crate::circuit::Gates;
 use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
-use crate::limits::{CONNECTIONS, DRAIN, FILES_RESERVED, SETTLED, SWEEP_INTERVAL, VIGIL_TICK};
+use crate::doors::Doors;
+use crate::limits::{
+    CONNECTIONS, DRAIN, DRAIN_REPLACED, FILES_RESERVED, LINGER_REPLACED, SETTLED, SWEEP_INTERVAL, VIGIL_TICK,
+};
 use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
 use crate::renew::{self, Renewal};
+use crate::sockets::{Address, Listed, Sockets};
+use crate::takeover::{Succession, TakeOverError};
 use crate::traces::{self, Tracing};
 use crate::trust::Trust;
 use crate::updates;
@@ -98,6 +102,8 @@ pub struct Setup {
     pub tracing: Option<traces::Settings>,
     /// Where the draws between weighted backends and endpoints begin; each core adds its number. `None` draws that too.
     pub seed: Option<u64>,
+    /// How it takes over from an earlier process, and a later one from it.
+    pub succession: Succession,
 }
 
 /// A socket of mesh DNS.
@@ -130,9 +136,12 @@ pub enum ProcessError {
     /// The given certificate cannot be used.
     #[error("the proxy's certificate cannot be used")]
     Identity(#[from] leno_identity::Error),
+    /// The earlier process, or the place for a later one.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
 }
 
-fn setup(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
+pub(crate) fn setup(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
     move |source| ProcessError::Setup { what, source }
 }
 
@@ -140,7 +149,7 @@ fn setup(what: &'static str) -> impl FnOnce(io::Error) -> ProcessError {
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(start: Setup) -> Result<(), ProcessError> {
+pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let mut signals = Signals::install().map_err(setup("signal handling"))?;
     let files = process::raise_open_files().ok().and_then(|files| files.now);
     let (vault, blobs, orders) = open_vault(start.vault).await?;
@@ -163,6 +172,8 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     let connections = connections(files);
     let load = load(&registry, connections, budget.clone());
     let states = StateTable::new(began, fastrand::u64(..));
+    let door = start.succession.door()?;
+    let sockets = Arc::new(Sockets::new(std::mem::take(&mut start.succession.inherited)));
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
@@ -181,6 +192,7 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
         lifecycle,
         learnt: std::sync::Mutex::default(),
         load,
+        sockets,
         places: connections.div_ceil(start.cores.max(1)),
         began,
     });
@@ -196,19 +208,19 @@ pub async fn run(start: Setup) -> Result<(), ProcessError> {
     )?;
     task::spawn("updates", updates::apply(Arc::clone(&shared), Arc::clone(&trust), updates, first)).detach();
     task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
-    let mut cores = start_cores(&shared, start.listeners, start.bind, &start.local, start.cores, start.seed)?;
+    let waits = start.succession.is_succession();
+    let serving = Serving { bind: start.bind, seed: start.seed, waits };
+    let mut cores = start_cores(&shared, start.listeners, &start.local, start.cores, serving)?;
     start_dns(&shared, &start.local, start.dns)?;
-    let serve = |door| admin::serve(Arc::clone(&shared), Arc::clone(&start.local), door);
-    let admin = start.admin.into_iter().map(serve).collect::<Result<Vec<_>, _>>();
-    let admin = admin.map_err(setup("the admin interface"))?;
-    announce(&shared, vault.clone());
+    let doors = Doors { shared: Arc::clone(&shared), local: Arc::clone(&start.local), admin: start.admin };
+    let mut doors = task::spawn_local("doors", doors.serve(start.succession, door, vault.clone()));
     settle(&shared);
-    wait_for_end(&mut signals, orders, &mut cores).await?;
+    let end = wait_for_end(&mut signals, orders, &mut cores, &mut doors).await?;
     if let Some(vault) = &vault {
         let _gone = vault.draining().await;
     }
-    stop(&shared, &mut signals).await;
-    drop((carrying, renewing, admin));
+    stop(&shared, &mut signals, end).await;
+    drop((carrying, renewing, doors));
     if let Some(access) = &shared.access {
         access.finish(Duration::from_secs(1)).await;
     }
@@ -267,28 +279,46 @@ fn start_identity(
     }
 }
 
+/// How cores serve.
+#[derive(Clone, Copy)]
+struct Serving {
+    /// Where a gateway opens ports.
+    bind: Option<IpAddr>,
+    seed: Option<u64>,
+    /// Whether nothing is accepted before the process is ready, since an earlier one serves until then.
+    waits: bool,
+}
+
 fn start_cores(
     shared: &Arc<Shared>,
     listeners: Vec<Listener>,
-    bind: Option<IpAddr>,
     local: &Arc<Local>,
     count: usize,
-    seed: Option<u64>,
+    serving: Serving,
 ) -> Result<Cores, ProcessError> {
     let mut sets = Vec::with_capacity(count);
     for _ in 1..count {
-        let set = listeners.iter().map(Listener::duplicate).collect::<io::Result<Vec<_>>>();
-        sets.push(set.map_err(setup("a listener"))?);
+        let set = listeners.iter().map(|listener| Ok((listener.duplicate()?, None)));
+        sets.push(set.collect::<io::Result<Vec<_>>>().map_err(setup("a listener"))?);
     }
-    sets.push(listeners);
+    let listed = listeners.into_iter().map(|listener| {
+        let address = Address::of(&listener.socket);
+        let listed = address.map(|address| shared.sockets.list(address, &listener.socket)).transpose()?;
+        Ok((listener, listed))
+    });
+    sets.push(listed.collect::<io::Result<Vec<_>>>().map_err(setup("a listener"))?);
     let sets = Arc::new(std::sync::Mutex::new(sets));
     let (shared, local) = (Arc::clone(shared), Arc::clone(local));
     Ok(Cores::start(count, move |place| async move {
         let listeners =
             sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop().unwrap_or_default();
-        let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.wrapping_add(place.index as u64));
+        let seed =
+            serving.seed.map_or_else(|| fastrand::u64(..), |seed| seed.wrapping_add(place.index as u64));
+        if serving.waits {
+            shared.lifecycle.reached(Phase::Ready).await;
+        }
         let core = Core::new(shared, seed);
-        run_core(core, listeners, bind, local).await;
+        run_core(core, listeners, serving.bind.map(|bind| (bind, place)), local).await;
     })?)
 }
 
@@ -298,12 +328,23 @@ fn load(registry: &Registry, connections: usize, budget: Budget) -> Load {
 }
 
 /// One core, until the drain is over.
-async fn run_core(core: Rc<Core>, listeners: Vec<Listener>, bind: Option<IpAddr>, local: Arc<Local>) {
-    for listener in listeners {
-        task::spawn_local("listener", listener::accept(Rc::clone(&core), listener)).detach();
+async fn run_core(
+    core: Rc<Core>,
+    listeners: Vec<(Listener, Option<Listed>)>,
+    gateway: Option<(IpAddr, cores::Core)>,
+    local: Arc<Local>,
+) {
+    for (listener, listed) in listeners {
+        let core = Rc::clone(&core);
+        task::spawn_local("listener", async move {
+            let _listed = listed;
+            listener::accept(core, listener).await;
+        })
+        .detach();
     }
-    if let Some(bind) = bind {
-        task::spawn_local("listener", listener::gateway(Rc::clone(&core), Arc::clone(&local), bind)).detach();
+    if let Some((bind, place)) = gateway {
+        let serving = listener::gateway(Rc::clone(&core), Arc::clone(&local), bind, place);
+        task::spawn_local("listener", serving).detach();
     }
     let sweeping = async {
         let mut squeezed = core.shared.gates.squeezed();
@@ -318,7 +359,7 @@ async fn run_core(core: Rc<Core>, listeners: Vec<Listener>, bind: Option<IpAddr>
         }
     };
     tokio::select! {
-        () = core.shared.lifecycle.reached(leno_runtime::lifecycle::Phase::Stopped) => {}
+        () = core.shared.lifecycle.reached(Phase::Stopped) => {}
         () = sweeping => {}
     }
 }
@@ -345,17 +386,6 @@ fn start_dns(shared: &Arc<Shared>, local: &Arc<Local>, sockets: Vec<DnsSocket>) 
     Ok(())
 }
 
-/// Tells the supervisor once the proxy serves: it knows what it is and has a certificate.
-fn announce(shared: &Arc<Shared>, vault: Option<Arc<Vault>>) {
-    let Some(vault) = vault else { return };
-    let shared = Arc::clone(shared);
-    task::spawn("announce", async move {
-        shared.lifecycle.readiness().ready().await;
-        let _gone = vault.ready().await;
-    })
-    .detach();
-}
-
 /// Gives the kernel back what only starting needed, once the proxy serves.
 fn settle(shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
@@ -376,7 +406,8 @@ async fn wait_for_end(
     signals: &mut Signals,
     orders: Option<Orders>,
     cores: &mut Cores,
-) -> Result<(), ProcessError> {
+    doors: &mut task::Task<Result<(), ProcessError>>,
+) -> Result<End, ProcessError> {
     let ordered = async {
         match orders {
             Some(mut orders) => orders.drain().await,
@@ -388,19 +419,43 @@ async fn wait_for_end(
         while signals.next().await == Signal::Hangup {}
     };
     tokio::select! {
-        () = signalled => Ok(()),
-        () = ordered => Ok(()),
-        ended = cores.stopped() => ended.map_err(|_panicked| ProcessError::Setup {
-            what: "a core",
-            source: io::Error::other("it has panicked; this is an error in Leno"),
-        }),
+        () = signalled => Ok(End::Told),
+        () = ordered => Ok(End::Told),
+        replaced = doors => replaced.unwrap_or_else(|_panicked| Err(panicked("the admin interface"))).map(|()| End::Replaced),
+        ended = cores.stopped() => ended.map(|()| End::Told).map_err(|_panicked| panicked("a core")),
     }
 }
 
+fn panicked(what: &'static str) -> ProcessError {
+    ProcessError::Setup { what, source: io::Error::other("it has panicked; this is an error in Leno") }
+}
+
+/// Why a proxy ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Told,
+    /// A later process serves in its place.
+    Replaced,
+}
+
 /// Drains: new work is refused, work under way goes on until the deadline or a second signal.
-async fn stop(shared: &Arc<Shared>, signals: &mut Signals) {
-    let mut stopping = std::pin::pin!(shared.lifecycle.stop(DRAIN));
+async fn stop(shared: &Arc<Shared>, signals: &mut Signals, end: End) {
+    let (deadline, held) = match end {
+        End::Told => (DRAIN, None),
+        End::Replaced => {
+            tracing::info!("a new process has taken over; this one drains");
+            (DRAIN_REPLACED, Some(shared.lifecycle.drain().guard()))
+        }
+    };
+    let lingering = async move {
+        tokio::time::sleep(LINGER_REPLACED).await;
+        drop(held);
+        std::future::pending::<()>().await;
+    };
+    let mut stopping = std::pin::pin!(shared.lifecycle.stop(deadline));
     let outcome = tokio::select! {
+        () = lingering => return,
         outcome = &mut stopping => outcome,
         _ = signals.next() => {
             shared.lifecycle.force();

@@ -42,6 +42,8 @@ pub struct Proxies {
 pub struct Proxy {
     /// The workload's or gateway's name.
     pub name: String,
+    /// Its process.
+    pub process: Pid,
     admin: PathBuf,
     log: PathBuf,
 }
@@ -79,7 +81,7 @@ impl Proxies {
         let file = |suffix: &str| self.folder.join(format!("{name}.{suffix}"));
         let identity = format!("spiffe://cluster.local/ns/{namespace}/sa/{account}");
         let svid = self.certificate(name, &identity);
-        let proxy = Proxy { name: name.to_owned(), admin: file("admin"), log: file("log") };
+        let (admin, log) = (file("admin"), file("log"));
         let mut command = Command::new(&self.leno);
         command.arg("proxy").arg(format!("--{role}={namespace}/{name}"));
         command.args(["--threads=1", &format!("--seed={SEED}"), "--access-log-format=json"]);
@@ -88,13 +90,15 @@ impl Proxies {
             ("--cert", &svid.chain),
             ("--key", &svid.key),
             ("--roots", &self.folder.join("root.pem")),
-            ("--admin", &proxy.admin),
-            ("--access-log", &proxy.log),
+            ("--admin", &admin),
+            ("--access-log", &log),
         ] {
             command.arg(option).arg(path);
         }
         command.args(arguments);
         self.run(name, &mut command);
+        let process = Pid::from_child(self.program(name));
+        let proxy = Proxy { name: name.to_owned(), process, admin, log };
         eventually(&format!("{name} is ready"), || {
             let answer = Admin::open(&proxy.admin).and_then(|mut admin| admin.get("/healthz/ready"));
             match answer {

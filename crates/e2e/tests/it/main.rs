@@ -33,6 +33,7 @@ mod steady;
 mod stopped;
 mod storm;
 mod strict;
+mod takeover;
 mod tls;
 mod traces;
 mod tricks;

@@ -75,6 +75,12 @@ async fn answer(mesh: &Rc<Mesh>, stream: UnixStream) -> io::Result<()> {
             Err(reason) => fail(&mut write, &reason).await,
         },
         Request::Restart { workload } => {
+            if let Some(program) = mesh.program(&workload) {
+                return match program.renewed().await {
+                    Ok(()) => tell(&mut write, &Answer::Done).await,
+                    Err(reason) => fail(&mut write, &reason).await,
+                };
+            }
             let members = mesh.find(&workload);
             if members.is_empty() {
                 return fail(&mut write, &unknown(mesh, &workload)).await;

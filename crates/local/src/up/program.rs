@@ -13,15 +13,19 @@ use std::{
     time::Instant,
 };
 
-use leno_capture::process::{self, Child, Command};
-use leno_runtime::Task;
-use tokio::{net::UnixStream, sync::watch};
+use leno_capture::process::{self, Command};
+use leno_runtime::{Ended, Task};
+use tokio::{
+    net::UnixStream,
+    sync::{Notify, oneshot, watch},
+    time::timeout,
+};
 
 use super::{Context, Mesh, Shared, launch, member, output::Ring};
 use crate::{
     backoff::Backoff,
     handoff,
-    limits::DRAIN_GRACE,
+    limits::{DRAIN_GRACE, REPLACED_GRACE, TAKE_OVER_WAIT},
     protocol::{ProgramStatus, Stream},
     vault::Vault,
     vaulted,
@@ -31,6 +35,8 @@ use crate::{
 pub struct Program {
     /// Its name in output and status.
     pub name: String,
+    /// Whether a new process takes over from the running one, which goes on until the new one is ready.
+    pub takes_over: bool,
     /// How this executable is called for it.
     pub arguments: Vec<OsString>,
     /// Makes its bootstrap document each time it starts.
@@ -70,6 +76,10 @@ pub(super) struct Keeper {
     drain: watch::Sender<bool>,
     /// Whether it drains in order to start anew, with another document.
     renewed: Cell<bool>,
+    /// Somebody wants a new process to take over.
+    succession: Notify,
+    /// Those who want to know how that ends.
+    asking: RefCell<Vec<oneshot::Sender<Result<(), String>>>>,
     process: Cell<Option<u32>>,
     restarts: Cell<u32>,
     pub(super) log: Shared<Ring>,
@@ -83,6 +93,8 @@ impl Keeper {
             ready: watch::Sender::new(false),
             drain: watch::Sender::new(false),
             renewed: Cell::new(false),
+            succession: Notify::new(),
+            asking: RefCell::default(),
             process: Cell::new(None),
             restarts: Cell::new(0),
             log: Shared::default(),
@@ -99,11 +111,33 @@ impl Keeper {
         self.drain.send_replace(true);
     }
 
-    /// Lets it end in order and start with a document of what there is then.
+    /// Has it go on with a document of what there is then: a new process takes over, or it ends in order and starts.
     pub(super) fn renew(&self) {
-        if !*self.drain.borrow() {
+        if self.program.takes_over {
+            self.succession.notify_one();
+        } else if !*self.drain.borrow() {
             self.renewed.set(true);
             self.drain.send_replace(true);
+        }
+    }
+
+    /// The same; waits until that is done, or says why not.
+    pub(super) async fn renewed(&self) -> Result<(), String> {
+        if self.program.takes_over {
+            let (answer, answered) = oneshot::channel();
+            self.asking.borrow_mut().push(answer);
+            self.renew();
+            return answered.await.unwrap_or_else(|_gone| Err("the mesh ends".to_owned()));
+        }
+        let mut ready = self.ready.subscribe();
+        self.renew();
+        let renewed = async {
+            ready.wait_for(|ready| !*ready).await?;
+            ready.wait_for(|ready| *ready).await.map(drop)
+        };
+        match timeout(TAKE_OVER_WAIT, renewed).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(format!("the {} does not become ready; see `leno logs {0}`", self.name())),
         }
     }
 
@@ -121,6 +155,25 @@ impl Keeper {
     }
 }
 
+/// A process of a program.
+struct Running {
+    id: u32,
+    ready: watch::Receiver<bool>,
+    drain: watch::Sender<bool>,
+    /// How it ended.
+    end: Task<String>,
+}
+
+impl Running {
+    /// Follows it until it says that it is ready; `Err` with its end if that comes first.
+    async fn ready(&mut self) -> Result<(), String> {
+        tokio::select! {
+            end = &mut self.end => Err(words(end)),
+            () = told(&mut self.ready) => Ok(()),
+        }
+    }
+}
+
 /// Keeps a program running until it is drained.
 pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
     let mut backoff = Backoff::new(Instant::now());
@@ -128,10 +181,7 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
     loop {
         backoff.started(Instant::now());
         let end = match start(&mesh, &keeper) {
-            Ok((child, stream, words)) => {
-                let end = attend(&mesh, &keeper, &mut drain, child, stream).await;
-                member::with_last_words(end, words, &keeper.log).await
-            }
+            Ok(running) => attend(&mesh, &keeper, &mut drain, running).await,
             Err(error) => crate::error_chain(&error),
         };
         keeper.ready.send_replace(false);
@@ -143,6 +193,7 @@ pub(super) async fn keep(mesh: Rc<Mesh>, keeper: Rc<Keeper>) {
             continue;
         }
         if *drain.borrow() {
+            keeper.asking.borrow_mut().clear();
             return;
         }
         let pause = backoff.crashed(Instant::now());
@@ -164,7 +215,7 @@ enum StartError {
     Spawn(#[from] process::Error),
 }
 
-fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream, Task<()>), StartError> {
+fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<Running, StartError> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = launch::own_command(&keeper.program.arguments, mesh.open_files)?;
@@ -172,7 +223,7 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream, Tas
     let mut handover = Handover { command: &mut command, vault };
     let document = (keeper.program.document)(&mesh.context, &mut handover)?;
     handoff::give(&mut command, &document)?;
-    let (lines, words) = member::pipe(mesh, keeper.program.name.clone(), Stream::Sidecar, {
+    let (lines, last_words) = member::pipe(mesh, keeper.program.name.clone(), Stream::Sidecar, {
         let keeper = Rc::clone(keeper);
         move |mesh, line| mesh.output.take(&keeper.log, line)
     })?;
@@ -185,25 +236,118 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<(Child, UnixStream, Tas
         .forbid_gain();
     let child = command.spawn()?;
     mesh.entrust(&child);
-    keeper.process.set(Some(child.id()));
-    Ok((child, UnixStream::from_std(ours)?, words))
+    let id = child.id();
+    let stream = UnixStream::from_std(ours)?;
+    let (is_ready, ready) = watch::channel(false);
+    let (drain, mut drained) = watch::channel(false);
+    let keeper = Rc::clone(keeper);
+    let end = leno_runtime::spawn_local("program", async move {
+        let end = vaulted::attend(child, stream, &keeper.vault, &is_ready, &mut drained, DRAIN_GRACE).await;
+        member::with_last_words(end, last_words, &keeper.log).await
+    });
+    Ok(Running { id, ready, drain, end })
 }
 
-/// Attends to a running program and tells when it is ready; returns how it ended.
-async fn attend(
-    mesh: &Mesh,
-    keeper: &Keeper,
-    drain: &mut watch::Receiver<bool>,
-    child: Child,
-    stream: UnixStream,
-) -> String {
-    let mut became_ready = keeper.ready.subscribe();
-    let attending = vaulted::attend(child, stream, &keeper.vault, &keeper.ready, drain, DRAIN_GRACE);
-    tokio::pin!(attending);
-    tokio::select! {
-        end = &mut attending => return end,
-        _ready = became_ready.wait_for(|ready| *ready) => {}
+/// Waits until something is so.
+async fn told(what: &mut watch::Receiver<bool>) {
+    if what.wait_for(|so| *so).await.is_err() {
+        // It will never be.
+        std::future::pending::<()>().await;
     }
-    mesh.changed();
-    attending.await
+}
+
+fn words(end: Result<String, Ended>) -> String {
+    end.unwrap_or_else(|_panicked| "can't be watched".to_owned())
+}
+
+/// Attends to a running program and those that take over from it, and tells when it is ready; returns how it ended.
+async fn attend(
+    mesh: &Rc<Mesh>,
+    keeper: &Rc<Keeper>,
+    drain: &mut watch::Receiver<bool>,
+    mut running: Running,
+) -> String {
+    keeper.process.set(Some(running.id));
+    loop {
+        let is_ready = keeper.is_ready();
+        tokio::select! {
+            end = &mut running.end => return words(end),
+            () = told(&mut running.ready), if !is_ready => {
+                keeper.ready.send_replace(true);
+                mesh.changed();
+            }
+            () = told(drain) => {
+                running.drain.send_replace(true);
+                return words(running.end.await);
+            }
+            () = keeper.succession.notified(), if is_ready => {
+                running = succeed(mesh, keeper, drain, running).await;
+                keeper.process.set(Some(running.id));
+                mesh.changed();
+            }
+        }
+    }
+}
+
+/// Starts a new process and waits until it has taken over; the one that runs goes on if it doesn't.
+async fn succeed(
+    mesh: &Rc<Mesh>,
+    keeper: &Rc<Keeper>,
+    drain: &mut watch::Receiver<bool>,
+    running: Running,
+) -> Running {
+    let asking = keeper.asking.take();
+    let name = keeper.name();
+    let taken = match start(mesh, keeper) {
+        Ok(mut next) => {
+            let ready = tokio::select! {
+                ready = timeout(TAKE_OVER_WAIT, next.ready()) => {
+                    ready.unwrap_or_else(|_late| Err("is not ready in time".to_owned()))
+                }
+                () = told(drain) => Err("is not wanted any more".to_owned()),
+            };
+            match ready {
+                Ok(()) => Ok(next),
+                Err(end) => {
+                    next.drain.send_replace(true);
+                    end_apart(mesh, next);
+                    Err(end)
+                }
+            }
+        }
+        Err(error) => Err(crate::error_chain(&error)),
+    };
+    let (running, outcome) = match taken {
+        Ok(next) => {
+            mesh.output.note(&format!("a new {name} has taken over; the old one finishes what it has"));
+            end_apart(mesh, running);
+            (next, Ok(()))
+        }
+        Err(end) => {
+            let why = format!("a new {name} {end}; the old one goes on");
+            mesh.output.note(&why);
+            (running, Err(why))
+        }
+    };
+    for answer in asking {
+        // Who asked may be gone.
+        let _heard = answer.send(outcome.clone());
+    }
+    running
+}
+
+/// Lets a process that was replaced end by itself, which it does when it has finished what it has; at the mesh's end,
+/// and when that takes too long, it is told to.
+fn end_apart(mesh: &Rc<Mesh>, mut replaced: Running) {
+    let mut stop = mesh.stop.subscribe();
+    let ending = leno_runtime::spawn_local("program", async move {
+        tokio::select! {
+            _end = &mut replaced.end => return,
+            () = tokio::time::sleep(REPLACED_GRACE) => {}
+            () = told(&mut stop) => {}
+        }
+        replaced.drain.send_replace(true);
+        let _end = replaced.end.await;
+    });
+    ending.detach();
 }

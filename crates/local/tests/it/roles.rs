@@ -89,6 +89,7 @@ fn run_up() -> Result<(), up::Error> {
         },
         programs: vec![Program {
             name: "control".to_owned(),
+            takes_over: false,
             arguments: part("control"),
             document: Box::new(|context, handover| {
                 fs::write(context.state.join("ca.key"), "secret").unwrap();

@@ -13,6 +13,7 @@ use super::sidecar::adopt;
 use crate::bootstrap::{GatewayHandoff, HandoffError};
 use crate::listener::{Kind, Listener, Socket};
 use crate::process::{Door, Identity, Setup};
+use crate::takeover::Succession;
 
 /// The setup that a handoff means, with this form of the access log.
 ///
@@ -22,10 +23,13 @@ pub fn setup(handoff: GatewayHandoff, format: Format, tls: tls::Options) -> Resu
     let trust_domain = handoff.trust_domain.parse().map_err(HandoffError::TrustDomain)?;
     let local = Arc::new(handoff.workload.local(&handoff.mesh, 0, tls));
     let remote = handoff.control.remote(&handoff.join_token);
+    let mut succession = Succession::begin(handoff.take_over)?;
     let mut listeners = Vec::new();
     for published in handoff.published {
         let host = published.host.parse().map_err(HandoffError::Host)?;
-        let socket = TcpListener::bind(published.listen)
+        let left = succession.inherited.tcp(published.listen);
+        let socket = left
+            .map_or_else(|| TcpListener::bind(published.listen), Ok)
             .map_err(|source| HandoffError::Bind { address: published.listen, source })?;
         let kind = Kind::Published { host, port: published.port };
         listeners.push(Listener { kind, socket: Socket::Tcp(socket), local: Arc::clone(&local) });
@@ -53,6 +57,7 @@ pub fn setup(handoff: GatewayHandoff, format: Format, tls: tls::Options) -> Resu
         access: Some((Target::Stdout, format)),
         tracing: None,
         seed: None,
+        succession,
         local,
     })
 }

@@ -14,6 +14,7 @@ use crate::bootstrap::{Handoff, HandoffError};
 use crate::listener::{Kind, Listener, Socket};
 use crate::local::Local;
 use crate::process::{DnsSocket, Door, Identity, Setup};
+use crate::takeover::Succession;
 
 /// The setup that a supervisor's handoff means, with this form of the access log.
 ///
@@ -30,13 +31,13 @@ pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setu
         let socket = Socket::Tcp(adopt("an outbound listener", fd)?.into());
         listeners.push(Listener { kind: Kind::Outbound, socket, local: Arc::clone(&local) });
     }
-    let inbound = Socket::Unix(adopt("the inbound listener", sockets.inbound)?.into());
     for service in sockets.services {
         let socket = Socket::Tcp(adopt("a service's listener", service.listener)?.into());
         let host = service.host.parse().map_err(HandoffError::Host)?;
         let kind = Kind::Service { host, port: service.port };
         listeners.push(Listener { kind, socket, local: Arc::clone(&local) });
     }
+    let inbound = Socket::Unix(adopt("the inbound listener", sockets.inbound)?.into());
     listeners.push(Listener { kind: Kind::Mesh, socket: inbound, local: Arc::clone(&local) });
     let mut dns = Vec::new();
     for fd in sockets.dns_udp {
@@ -59,6 +60,7 @@ pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setu
         access: Some((Target::Stdout, format)),
         tracing: None,
         seed: None,
+        succession: Succession::default(),
         local,
     })
 }

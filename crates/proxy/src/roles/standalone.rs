@@ -18,6 +18,8 @@ use crate::limits::BACKLOG;
 use crate::listener::{Kind, Listener, Socket};
 use crate::local::Local;
 use crate::process::{Door, Identity, Setup};
+use crate::sockets::Inherited;
+use crate::takeover::{Succession, TakeOverError};
 use crate::traces;
 
 /// What a proxy by itself is told.
@@ -50,6 +52,8 @@ pub struct Options {
     pub tracing: Option<traces::Settings>,
     /// Where random draws begin; `None` draws that too.
     pub seed: Option<u64>,
+    /// Where processes succeed each other: this one takes over from whoever listens there, and then listens itself.
+    pub take_over: Option<PathBuf>,
 }
 
 /// Why a proxy by itself does not start.
@@ -64,6 +68,9 @@ pub enum StandaloneError {
         #[source]
         source: std::io::Error,
     },
+    /// An earlier process.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// The certificate is another's.
     #[error(
         "the certificate is that of {found}, and a proxy needs an identity of the form spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT"
@@ -97,6 +104,7 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         access,
         tracing,
         seed,
+        take_over,
     } = options;
     let id = svid.id().clone();
     let (_, account) =
@@ -114,15 +122,16 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         labels: Labels::default(),
         cluster: "standalone".into(),
         identities: Arc::new(Identities::new(tls::Options::default())),
+        application: None,
         mark: 0,
         clock: Clock::system(),
         name,
     });
+    let mut succession = Succession::begin(take_over)?;
     let mut listeners = Vec::new();
     let mut listen = |address: SocketAddr, kind: Kind| {
-        let socket = bound(address)?;
+        let socket = bound(address, &mut succession.inherited)?;
         listeners.push(Listener { kind, socket: Socket::Tcp(socket), local: Arc::clone(&local) });
-        application: None,
         Ok::<(), StandaloneError>(())
     };
     for (address, host, port) in outbound {
@@ -136,10 +145,11 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
     }
     let mut doors = Vec::new();
     if let Some(path) = admin {
-        doors.push(Door::Operator(admin_socket(&path)?));
+        let left = succession.inherited.unix(&path);
+        doors.push(Door::Operator(left.map_or_else(|| admin_socket(&path), Ok)?));
     }
     if let Some(address) = metrics {
-        doors.push(Door::Metrics(bound(address)?));
+        doors.push(Door::Metrics(bound(address, &mut succession.inherited)?));
     }
     Ok(Setup {
         bind: matches!(subject, Subject::Gateway { .. }).then_some(bind),
@@ -155,12 +165,16 @@ pub fn setup(options: Options) -> Result<Setup, StandaloneError> {
         access,
         tracing,
         seed,
+        succession,
         local,
     })
 }
 
-fn bound(address: SocketAddr) -> Result<TcpListener, StandaloneError> {
-    let listen = || {
+fn bound(address: SocketAddr, inherited: &mut Inherited) -> Result<TcpListener, StandaloneError> {
+    let mut listen = || {
+        if let Some(left) = inherited.tcp(address) {
+            return Ok(left);
+        }
         let listener = TcpListener::bind(address)?;
         // The standard library's backlog is short.
         socket2::SockRef::from(&listener).listen(BACKLOG)?;

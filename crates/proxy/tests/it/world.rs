@@ -25,6 +25,7 @@ use leno_model::unit::{
 use leno_proxy::listener::{Kind, Listener, Socket};
 use leno_proxy::local::Local;
 use leno_proxy::process::{self, Door, Identity, Setup};
+use leno_proxy::takeover::Succession;
 use leno_proxy::traces::Settings;
 use leno_runtime::clock::Clock;
 use leno_runtime::cores::LocalRuntime;
@@ -206,8 +207,8 @@ impl World {
             labels: Labels::default(),
             cluster: "test".into(),
             identities: Arc::new(Identities::new(Options::default())),
-            mark: 0,
             application: None,
+            mark: 0,
             host: None,
             clock: Clock::system(),
             name,
@@ -231,6 +232,7 @@ impl World {
             access: None,
             tracing: self.tracing.clone(),
             seed: None,
+            succession: Succession::default(),
         };
         let run = move || async move { process::run(setup).await.unwrap() };
         // It runs until the tests end.

@@ -27,7 +27,8 @@ const COMMANDS: &[Case] = &[
     ("the same", &["exec", "helo-v1", "--", "true"], "\"helo-v1\"", 1),
     ("the same", &["explain", "helo-v1", "GET", "http://hello/"], "\"helo-v1\"", 1),
     ("what isn't like any workload", &["config", "checkout"], "\"checkout\"", 1),
-    ("the gateway is no workload", &["restart", "gateway"], "\"gateway\"", 1),
+    ("the gateway is no workload", &["exec", "gateway", "--", "true"], "\"gateway\"", 1),
+    ("a port that another mesh publishes", &["up", "mesh/clash.yaml"], "the mesh \"wrong\"", 1),
     (
         "a port that the gateway doesn't have",
         &["explain", "gateway", "GET", "http://hello:81/"],
@@ -60,7 +61,6 @@ spec:
     command: [sleep, infinity]
 ";
 
-pub(super) fn section() -> Section {
 /// A port that the running mesh publishes.
 const CLASH: &str = "apiVersion: leno.dev/v1alpha1
 kind: LocalMesh
@@ -72,13 +72,14 @@ spec:
   - {service: web, command: [sleep, infinity]}
 ";
 
+pub(super) fn section() -> Section {
     let mesh = Declaration::new("wrong")
         .spec(SPEC)
         .config("route.yaml", config::ROUTE)
         .file("user.yaml", USER)
         .file("secret.yaml", USER)
-        .start();
         .file("clash.yaml", CLASH)
+        .start();
     config::hide(&mesh.folder().join("mesh/secret.yaml"));
     let load = mesh.start_load("caller", &["http://hello/status/200", "--rate", "50", "--duration", "10s"]);
     let mut tables = vec![commands(&mesh)];
