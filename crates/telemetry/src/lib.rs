@@ -4,7 +4,7 @@
 //! - [`istio`]: Istio's standard metrics with their exact names, labels and buckets.
 //! - [`access`]: one record per request or connection, as text or JSON, in Istio's default formats.
 //! - [`propagation`]: trace context on requests, as W3C ([`trace`]) and Zipkin ([`b3`]) write it; [`sampling`]: which
-//!   traces are recorded; [`id`]: request, trace and span ids.
+//!   traces are recorded; [`span`], [`otlp`], [`export`]: spans and their way to a collector; [`id`]: request, trace and span ids.
 //! - [`tap`]: live copies of access records for whoever watches.
 //! - [`load`]: how near the process is to its limits.
 //! - [`process`]: what the process itself uses; [`mod@reference`]: the metrics' reference page.
@@ -14,6 +14,7 @@
 
 pub mod access;
 pub mod b3;
+pub mod export;
 pub mod exposition;
 pub mod family;
 pub mod faults;
@@ -22,12 +23,14 @@ pub mod istio;
 pub mod limits;
 pub mod load;
 pub mod metric;
+pub mod otlp;
 pub mod process;
 pub mod propagation;
 pub mod reference;
 pub mod registry;
 pub mod retries;
 pub mod sampling;
+pub mod span;
 pub mod tap;
 pub mod trace;
 pub mod upstreams;

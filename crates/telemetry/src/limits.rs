@@ -57,3 +57,41 @@ pub const TRACESTATE_MEMBERS: usize = 32;
 /// Bytes of a `tracestate` that are carried on. The specification asks for at least 512; a longer one is dropped
 /// whole, since cutting it could split what belongs together.
 pub const TRACESTATE_BYTES: usize = 8 * 1024;
+
+/// Bytes of a text in a span; longer ones are cut. Istio's limit for paths, `maxPathTagLength`, is 256.
+pub const SPAN_VALUE: usize = 256;
+
+/// Bytes of the changing part of a span's name.
+pub const SPAN_NAME: usize = 128;
+
+/// Events of a span. There is one for each further try, and no policy allows many.
+pub const SPAN_EVENTS: usize = 16;
+
+/// Bytes of spans that wait for the collector, those that are under way included: some 2,000 spans, so a second or
+/// more of full sampling at the rate of a busy sidecar. A collector that is gone costs this much memory and no more.
+pub const TRACE_BACKLOG: usize = 2 * 1024 * 1024;
+
+/// Bytes of spans in one export. Collectors take 4 MiB by default (gRPC's limit of messages).
+pub const TRACE_BATCH: usize = 256 * 1024;
+
+/// How long a span waits for others. Short enough for somebody who looks for the trace of what was just tried.
+pub const TRACE_FLUSH: Duration = Duration::from_secs(1);
+
+/// How long an export may take (the default of `OTEL_EXPORTER_OTLP_TIMEOUT`).
+pub const TRACE_EXPORT: Duration = Duration::from_secs(10);
+
+/// The pause before the first repetition of an export; each further one is twice as long.
+pub const TRACE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause between exports, whatever the collector says.
+pub const TRACE_PAUSE_LONGEST: Duration = Duration::from_secs(30);
+
+/// How long a batch is offered to a collector that can't take it. Older spans are of less use than new ones, for which
+/// they make room.
+pub const TRACE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the spans that are left may take when the process ends.
+pub const TRACE_FINISH: Duration = Duration::from_secs(2);
+
+/// Bytes of the buffer that is kept for encoding.
+pub const TRACE_SCRATCH: usize = 8 * 1024;

@@ -103,6 +103,11 @@ impl TraceContext {
         self.flags & SAMPLED != 0
     }
 
+    /// Its flags.
+    pub(crate) fn flags(&self) -> u8 {
+        self.flags
+    }
+
     /// The value for `traceparent`.
     pub fn header(&self) -> TraceParent {
         let mut text = [b'-'; 55];

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leno_telemetry::access::{AccessLog, Format, Target};
+use leno_telemetry::export::Exporter;
 use leno_telemetry::faults::Faults;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
@@ -30,6 +31,7 @@ fn the_page_is_up_to_date() {
     let _retries = Retries::new(&registry);
     let _faults = Faults::new(&registry);
     let _upstreams = Upstreams::new(&registry, Arc::default());
+    let _traces = Exporter::new(&registry);
     let _load = Load::new(&registry, 1, 1, || 0);
     let _log = AccessLog::open(Target::Writer(Box::new(std::io::sink())), Format::Text, &registry).unwrap();
     assert!(registry.problems().is_empty(), "{:?}", registry.problems());
