@@ -16,11 +16,14 @@ use leno_model::labels::Labels;
 use leno_model::name::WorkloadName;
 use leno_model::secret::SecretBytes;
 use leno_runtime::clock::Clock;
+use leno_telemetry::propagation::{Format, Propagation};
+use leno_telemetry::sampling::Sampler;
 use leno_wire::transport::{self, Remote};
 use serde::{Deserialize, Serialize};
 
 pub use crate::local::HostPorts;
 use crate::local::Local;
+use crate::traces::{self, Collector, Endpoint, EndpointError, Protocol};
 
 /// The workload that a sidecar stands beside.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -64,6 +67,20 @@ pub struct Renewal {
     /// The share of a certificate's life after which the next one is asked for, in per cent.
     #[serde(default)]
     pub after_percent: Option<u8>,
+}
+
+/// How the proxy takes part in tracing.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tracing {
+    /// The collector: `http://HOST:PORT`, or `https`.
+    pub endpoint: String,
+    /// What is spoken to it: `grpc` or `http/protobuf`.
+    pub protocol: String,
+    /// How many of 100 traces are recorded, where nobody has decided before.
+    pub sampling: f64,
+    /// Formats of trace context in the order in which they are believed: `w3c`, `b3`, `b3multi`.
+    pub propagation: Vec<String>,
 }
 
 /// A token that proves who the proxy is until it has a certificate. Never printed.
@@ -127,6 +144,9 @@ pub struct Handoff {
     /// How its certificate is renewed.
     #[serde(default)]
     pub renewal: Renewal,
+    /// How it takes part in tracing.
+    #[serde(default)]
+    pub tracing: Option<Tracing>,
     /// Data cores; 0 chooses by the machine.
     #[serde(default)]
     pub threads: usize,
@@ -185,6 +205,9 @@ pub struct GatewayHandoff {
     /// How its certificate is renewed.
     #[serde(default)]
     pub renewal: Renewal,
+    /// How it takes part in tracing.
+    #[serde(default)]
+    pub tracing: Option<Tracing>,
     /// Data cores; 0 chooses by the machine.
     #[serde(default)]
     pub threads: usize,
@@ -230,6 +253,12 @@ pub enum HandoffError {
     /// An earlier process.
     #[error(transparent)]
     TakeOver(#[from] crate::takeover::TakeOverError),
+    /// The collector of traces.
+    #[error("the collector's address in the handoff is not valid")]
+    Collector(#[source] EndpointError),
+    /// Another word about traces.
+    #[error("the handoff says {0:?} about traces, which nobody knows")]
+    Tracing(String),
     /// A port of the host.
     #[error("cannot listen on {address}")]
     Bind {
@@ -258,6 +287,29 @@ impl WorkloadIdentity {
             clock: Clock::system(),
             labels,
         }
+    }
+}
+
+impl Tracing {
+    /// What the proxy is told. `by_egress`: its own network leads nowhere.
+    ///
+    /// # Errors
+    /// When a word of it isn't known.
+    pub fn settings(self, by_egress: bool) -> Result<traces::Settings, HandoffError> {
+        let known = Protocol::named(&self.protocol).ok_or(HandoffError::Tracing(self.protocol))?;
+        let endpoint = Endpoint::parse(&self.endpoint, known).map_err(HandoffError::Collector)?;
+        let formats = self
+            .propagation
+            .iter()
+            .map(|name| Format::named(name).ok_or_else(|| HandoffError::Tracing(name.clone())));
+        let formats = formats.collect::<Result<Vec<_>, _>>()?;
+        Ok(traces::Settings {
+            propagation: Propagation::of(formats).unwrap_or_default(),
+            sampler: Sampler::of(self.sampling / 100.0),
+            collector: Some(Collector { endpoint, headers: Vec::new(), by_egress, roots: None }),
+            service: None,
+            attributes: Vec::new(),
+        })
     }
 }
 

@@ -22,6 +22,7 @@ use crate::inbound::{self, Shaken};
 use crate::local::Local;
 use crate::opaque::{self, Leaving};
 use crate::proof::Proof;
+use crate::traces::collector::COLLECTOR;
 use crate::view::View;
 
 pub(crate) use resolver::RESOLVER;
@@ -63,10 +64,14 @@ async fn one(
     asked: SocketAddr,
     source: &Source,
 ) {
-    let led = way(&core.view(), host, &proof.peer.id, asked);
+    let collector = match &core.shared.tracing {
+        Some(tracing) if asked == COLLECTOR => tracing.address_for_others().await,
+        _ => None,
+    };
+    let led = way(&core.view(), host, collector, &proof.peer.id, asked);
     match led {
         Ok(address) => {
-            let judge = |view: &View, caller: &SpiffeId| way(view, host, caller, asked).map(drop);
+            let judge = |view: &View, caller: &SpiffeId| way(view, host, collector, caller, asked).map(drop);
             let source = inbound::caller(&proof.peer, source);
             let leaving = Leaving { remote, source, asked, address };
             opaque::leaving(Rc::clone(core), local, caller, proof, leaving, judge).await;
@@ -82,12 +87,16 @@ async fn one(
 fn way(
     view: &View,
     host: &[HostCaller],
+    collector: Option<SocketAddr>,
     caller: &SpiffeId,
     asked: SocketAddr,
 ) -> Result<SocketAddr, Failure> {
     let mesh = view.mesh.as_deref().ok_or(Failure::NotDiscovered)?;
     if asked == RESOLVER {
         return Ok(resolver::of_this_machine());
+    }
+    if asked == COLLECTOR {
+        return collector.ok_or(Failure::NoDestination);
     }
     let is_ours = caller.trust_domain() == mesh.trust_domain.as_str();
     if is_ours && host.iter().any(|allowed| allowed.is(caller) && allowed.host.contain(asked)) {

@@ -422,6 +422,11 @@ impl InboundPath {
         To::Application { port: self.destination.port(), declared: self.declared, ip: self.destination.ip() }
     }
 
+    /// The host of the service that declares the port.
+    pub(crate) fn declared_service(&self) -> Option<&Arc<str>> {
+        self.declared.then_some(&self.service.host)
+    }
+
     pub(crate) fn handle(&self, _core: &Core) -> HttpHandle {
         self.handle.clone()
     }

@@ -174,3 +174,6 @@ pub const ADMIN_CONNECTIONS: usize = 16;
 
 /// Largest body of an admin request: a question with as many headers as a request may have.
 pub const ADMIN_BODY_BYTES: usize = 128 * 1024;
+
+/// Largest answer of a collector to an export: a count and a sentence.
+pub const COLLECTOR_ANSWER: usize = 64 * 1024;

@@ -122,7 +122,8 @@ impl Parties<'_> {
     }
 }
 
-fn workload<'a>(
+/// A workload as metrics and traces name it.
+pub(crate) fn workload<'a>(
     owner: &'a str,
     namespace: &'a str,
     cluster: &'a str,

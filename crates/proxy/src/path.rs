@@ -258,6 +258,14 @@ impl Path {
         }
     }
 
+    /// The service of the own workload that requests are for.
+    pub(crate) fn own_service(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Inbound(path) => path.declared_service(),
+            Self::Outbound(_) | Self::Gateway(_) => None,
+        }
+    }
+
     /// The ends of the downstream connection.
     pub(crate) fn ends(&self) -> &Ends {
         match self {

@@ -174,6 +174,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let states = StateTable::new(began, fastrand::u64(..));
     let door = start.succession.door()?;
     let sockets = Arc::new(Sockets::new(std::mem::take(&mut start.succession.inherited)));
+    let tracing = start.tracing.map(|settings| Tracing::new(settings, &registry));
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
@@ -188,7 +189,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         tcp: TcpMetrics::new(&registry),
         registry,
         access,
-        tracing: start.tracing.map(Tracing::new),
+        tracing,
         lifecycle,
         learnt: std::sync::Mutex::default(),
         load,
@@ -211,6 +212,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let waits = start.succession.is_succession();
     let serving = Serving { bind: start.bind, seed: start.seed, waits };
     let mut cores = start_cores(&shared, start.listeners, &start.local, start.cores, serving)?;
+    Tracing::start(&shared, &start.local);
     start_dns(&shared, &start.local, start.dns)?;
     let doors = Doors { shared: Arc::clone(&shared), local: Arc::clone(&start.local), admin: start.admin };
     let mut doors = task::spawn_local("doors", doors.serve(start.succession, door, vault.clone()));
@@ -220,6 +222,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         let _gone = vault.draining().await;
     }
     stop(&shared, &mut signals, end).await;
+    Tracing::finish(&shared).await;
     drop((carrying, renewing, doors));
     if let Some(access) = &shared.access {
         access.finish(Duration::from_secs(1)).await;

@@ -6,19 +6,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use leno_engine::retry;
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::Tally;
 use leno_model::failure::{Failure, grpc};
 use leno_model::request::RequestView;
 use leno_telemetry::access::{AccessLog, AccessRecord, Address};
 use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
+use leno_telemetry::span as telemetry;
 
 use crate::limits::LOGGED_BYTES;
+use crate::traces::Span;
 
 /// A request under way.
 pub(crate) struct Record {
     metrics: HttpRecord,
-    log: Option<Box<Line>>,
+    line: Option<Box<Line>>,
     began: Instant,
     is_grpc: bool,
     status: u16,
@@ -31,9 +34,10 @@ pub(crate) struct Record {
     service_time: Option<Duration>,
 }
 
-/// What only the access log wants. Copied, since heads are changed and moved on.
+/// What only the access log and traces want. Copied, since heads are changed and moved on.
 struct Line {
-    access: AccessLog,
+    access: Option<AccessLog>,
+    span: Option<Span>,
     start: SystemTime,
     method: Vec<u8>,
     path: Vec<u8>,
@@ -84,7 +88,7 @@ impl Record {
         metrics.request_bytes = head.fields().size() as u64;
         Self {
             metrics,
-            log: access.map(|access| Box::new(Line::new(access.clone(), head, ends, now()))),
+            line: access.map(|access| Box::new(Line::new(Some(access.clone()), head, ends, now()))),
             began,
             is_grpc,
             status: 0,
@@ -98,9 +102,34 @@ impl Record {
         }
     }
 
+    /// A span tells of it as well.
+    pub(crate) fn traced(&mut self, span: Span, head: &RequestHead, ends: &Ends, start: SystemTime) {
+        let line = self.line.get_or_insert_with(|| Box::new(Line::new(None, head, ends, start)));
+        line.span = Some(span);
+    }
+
+    /// It is tried again.
+    pub(crate) fn again(&mut self, end: &retry::End<'_>) {
+        let after = self.began.elapsed();
+        if let Some(span) = self.span() {
+            span.again(after, end);
+        }
+    }
+
+    /// It is tried at another endpoint beside one that takes long.
+    pub(crate) fn hedged(&self, target: SocketAddr) {
+        if let Some(span) = self.span() {
+            span.hedged(self.began.elapsed(), target);
+        }
+    }
+
+    fn span(&self) -> Option<&Span> {
+        self.line.as_ref()?.span.as_ref()
+    }
+
     /// The head is what upstream will see, with its request id.
     pub(crate) fn prepared(&mut self, head: &RequestHead) {
-        if let Some(line) = &mut self.log {
+        if let Some(line) = &mut self.line {
             line.request_id = head.fields().get("x-request-id").map(cut);
         }
     }
@@ -122,23 +151,26 @@ impl Record {
         local: Option<SocketAddr>,
         cluster: impl FnOnce() -> String,
     ) {
-        if let Some(line) = &mut self.log {
+        if let Some(line) = &mut self.line {
             line.upstream = Some(target);
             line.upstream_local = local;
             line.cluster = Some(cluster());
+            if let Some(span) = &line.span {
+                span.sent(self.began.elapsed());
+            }
         }
     }
 
     /// Our end of the connection to it.
     pub(crate) fn upstream_local(&mut self, local: Option<SocketAddr>) {
-        if let Some(line) = &mut self.log {
+        if let Some(line) = &mut self.line {
             line.upstream_local = local;
         }
     }
 
     /// The route that matched, and more about why, for the log.
     pub(crate) fn decided(&mut self, route: Option<&Arc<str>>, details: Option<String>) {
-        if let Some(line) = &mut self.log {
+        if let Some(line) = &mut self.line {
             line.route = route.cloned();
         }
         self.details = details.map(Into::into);
@@ -232,17 +264,19 @@ impl Drop for Record {
             // A stream that ended without a status is unknown to its client (gRPC over HTTP/2).
             self.metrics.grpc_status = trailer.or(self.metrics.grpc_status).or(Some(grpc::UNKNOWN));
         }
-        if let Some(line) = self.log.take() {
+        if let Some(line) = self.line.take() {
             line.write(self, flag);
+            line.tell(self, flag);
         }
     }
 }
 
 impl Line {
-    fn new(access: AccessLog, head: &RequestHead, ends: &Ends, start: SystemTime) -> Self {
+    fn new(access: Option<AccessLog>, head: &RequestHead, ends: &Ends, start: SystemTime) -> Self {
         let field = |name: &str| head.fields().joined(name).map(|value| cut(&value));
         Self {
             access,
+            span: None,
             start,
             method: cut(head.method().as_bytes()),
             path: cut(head.target().as_bytes()),
@@ -259,9 +293,40 @@ impl Line {
         }
     }
 
+    /// Tells the collector.
+    fn tell(&self, record: &Record, flag: &'static str) {
+        let Some(span) = &self.span else { return };
+        let of_mesh = self.cluster.as_deref().and_then(|cluster| cluster.rsplit_once('|'));
+        let service = of_mesh.map(|(_, host)| host).filter(|host| !host.is_empty());
+        let details = |failure: Failure| record.details.as_deref().unwrap_or(failure.row().details);
+        span.end(telemetry::Span {
+            start: self.start,
+            duration: record.began.elapsed(),
+            method: &self.method,
+            authority: &self.authority,
+            target: &self.path,
+            protocol: self.protocol,
+            is_grpc: record.is_grpc,
+            user_agent: self.user_agent.as_deref(),
+            request_id: self.request_id.as_deref(),
+            client: self.ends.remote.map(|remote| remote.ip()),
+            upstream: self.upstream,
+            service: service.or(span.own_service()),
+            cluster: self.cluster.as_deref(),
+            status: record.status,
+            grpc_status: record.metrics.grpc_status,
+            failure: record.failure.map(|failure| (failure.name(), details(failure))),
+            flags: flag,
+            request_bytes: record.request.bytes(),
+            response_bytes: record.response.bytes(),
+            ..span.begun()
+        });
+    }
+
     fn write(&self, record: &Record, flag: &'static str) {
+        let Some(access) = &self.access else { return };
         let details = record.failure.map_or("via_upstream", |failure| failure.row().details);
-        self.access.record(&AccessRecord {
+        access.record(&AccessRecord {
             method: Some(&self.method),
             path: Some(&self.path),
             protocol: Some(self.protocol),

@@ -53,7 +53,9 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
         return refuse_head(&mut record, reply, &head, failure);
     }
     if let Some(tracing) = &core.shared.tracing {
-        tracing.begin(&core, &path, &mut head);
+        if let Some(span) = tracing.begin(&core, &path, &mut head) {
+            record.traced(span, &head, path.ends(), local.clock.wall());
+        }
     }
     record.prepared(&head);
     path.learn_caller(&core).await;

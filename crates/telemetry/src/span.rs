@@ -219,7 +219,7 @@ impl Span<'_> {
             span.text(ATTRIBUTES, address, &upstream.ip().to_string());
             span.integer(ATTRIBUTES, port, u64::from(upstream.port()));
         }
-        if let Some(service) = self.service {
+        if let Some(service) = self.service.filter(|_| self.kind == Kind::Client) {
             span.text(ATTRIBUTES, "peer.service", cut(service, SPAN_VALUE));
         }
         if let Some(cluster) = self.cluster {

@@ -187,6 +187,11 @@ impl RequestHead {
         self.te_trailers
     }
 
+    /// Says that trailers are accepted.
+    pub fn accept_trailers(&mut self) {
+        self.te_trailers = true;
+    }
+
     /// Whether the request is gRPC by its content type.
     #[must_use]
     pub fn is_grpc(&self) -> bool {

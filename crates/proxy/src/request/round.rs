@@ -153,7 +153,7 @@ impl Tries<'_> {
         let is_stream = self.body.is_stream();
         let hedge_after = self.terms.hedge_after;
         let mut timer = pin!(nearest([hedge_after, self.terms.per_try]).map(tokio::time::sleep));
-        let mut watch = Watch { tries: self.on, seen, is_stream, interim: &interim, reply };
+        let mut watch = Watch { tries: self.on, record, seen, is_stream, interim: &interim, reply };
         let event = watch.until_end(first.as_mut(), deadline.as_mut(), timer.as_mut()).await;
         let is_due = hedge_after.is_some_and(|after| self.terms.per_try.is_none_or(|limit| after < limit));
         if !matches!(event, Event::Timer) {
@@ -181,6 +181,7 @@ impl Tries<'_> {
         let Some(second) = self.second(what.chosen, what.protocol) else {
             return (in_time(watch.until_end(first, deadline, timer).await), None);
         };
+        watch.record.hedged(second.target);
         let mut again = head.clone();
         let left = nearest([self.left(), self.terms.per_try]);
         hints::mark_try(self.on.path, &self.on.plan.to, &mut again, self.count, left, self.is_grpc_timed);
@@ -242,6 +243,7 @@ fn timed_out(is_sent: &Cell<bool>) -> Event<End> {
 /// Who else is watched while tries are under way.
 struct Watch<'w> {
     tries: super::Forwarding<'w>,
+    record: &'w Record,
     seen: &'w RequestHead,
     is_stream: bool,
     interim: &'w Interim,

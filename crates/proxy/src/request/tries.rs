@@ -146,6 +146,7 @@ impl Tries<'_> {
         match retry::decide(self.terms, &tried, purse, Instant::now(), core.draw(), &mut Silent) {
             Verdict::Again { pause, permit } => {
                 core.shared.retries.again.inc();
+                record.again(&tried.end);
                 self.permit = permit;
                 Some(pause)
             }

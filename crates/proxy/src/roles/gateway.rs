@@ -55,7 +55,7 @@ pub fn setup(handoff: GatewayHandoff, format: Format, tls: tls::Options) -> Resu
         vault: handoff.vault.map(|fd| adopt("the parent's stream", fd)).transpose()?.map(Into::into),
         cores: leno_runtime::process::cores(NonZeroUsize::new(handoff.threads)),
         access: Some((Target::Stdout, format)),
-        tracing: None,
+        tracing: handoff.tracing.map(|tracing| tracing.settings(false)).transpose()?,
         seed: None,
         succession,
         local,

@@ -58,7 +58,7 @@ pub fn setup(handoff: Handoff, format: Format, tls: tls::Options) -> Result<Setu
         vault: handoff.vault.map(|fd| adopt("the supervisor's stream", fd)).transpose()?.map(Into::into),
         cores: leno_runtime::process::cores(NonZeroUsize::new(handoff.threads)),
         access: Some((Target::Stdout, format)),
-        tracing: None,
+        tracing: handoff.tracing.map(|tracing| tracing.settings(true)).transpose()?,
         seed: None,
         succession: Succession::default(),
         local,

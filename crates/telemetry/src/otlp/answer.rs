@@ -128,17 +128,17 @@ mod tests {
     #[test]
     fn a_delay_is_found_among_the_details() {
         let status = |kind: &str, seconds: u64, nanos: u64| {
+            let delay = message(|delay| {
+                delay.number(1, seconds);
+                delay.number(2, nanos);
+            });
+            let info = message(|info| info.message(1, |out| out.0.extend_from_slice(&delay)));
             message(|status| {
                 status.number(1, 14);
                 status.message(3, |any| any.bytes(1, b"type.googleapis.com/google.rpc.Help"));
                 status.message(3, |any| {
                     any.bytes(1, kind.as_bytes());
-                    any.message(2, |info| {
-                        info.message(1, |delay| {
-                            delay.number(1, seconds);
-                            delay.number(2, nanos);
-                        });
-                    });
+                    any.message(2, |out| out.0.extend_from_slice(&info));
                 });
             })
         };
