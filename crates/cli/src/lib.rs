@@ -24,6 +24,7 @@ mod proxy;
 mod remedy;
 mod restart;
 mod status;
+mod traces;
 mod up;
 mod words;
 

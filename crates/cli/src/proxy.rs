@@ -20,6 +20,7 @@ use leno_wire::transport::Endpoint;
 
 use crate::access_log::AccessLog;
 use crate::error::Problem;
+use crate::traces::Tracing;
 use crate::words::{self, Inbound, Named, Outbound};
 
 /// Run one proxy by itself: an edge, or one side of a pair
@@ -73,6 +74,8 @@ pub(crate) struct Arguments {
     /// How its lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     access_log_format: AccessLog,
+    #[command(flatten)]
+    tracing: Tracing,
     /// Begin the draws between weighted backends here, so that a run can be repeated
     #[arg(long, value_name = "NUMBER", value_parser = words::count::<u64>)]
     seed: Option<u64>,
@@ -128,7 +131,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let target = if path.as_os_str() == "-" { Target::Stdout } else { Target::File(path) };
                 (target, arguments.access_log_format.into())
             }),
-            tracing: None,
+            tracing: arguments.tracing.settings(|name| std::env::var(name).ok())?,
             seed: arguments.seed,
             take_over: arguments.take_over,
         })?;

@@ -246,6 +246,7 @@ impl Facts {
                 lifetime_seconds: self.renewal.lifetime_seconds,
                 after_percent: self.renewal.after_percent,
             },
+            tracing: self.tracing(),
             threads: 0,
             bind: self.bind,
             published: self.published(),
@@ -267,6 +268,17 @@ impl Facts {
         let handed = listener.try_clone()?;
         kept.insert(path.to_owned(), listener);
         Ok(handed.into())
+    }
+
+    /// Traces, as the mesh file has them.
+    fn tracing(&self) -> Option<proxy::Tracing> {
+        let tracing = self.file.borrow().mesh.tracing()?;
+        Some(proxy::Tracing {
+            endpoint: tracing.endpoint,
+            protocol: tracing.protocol.name().to_owned(),
+            sampling: tracing.sampling.value(),
+            propagation: tracing.propagation.iter().map(|format| format.name().to_owned()).collect(),
+        })
     }
 
     /// Ports of this machine that lead to services.

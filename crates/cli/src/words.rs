@@ -37,6 +37,12 @@ where
     }
 }
 
+/// A share of 100.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "write a number from 0 to 100, such as 1 or 0.5".to_owned())
+}
+
 /// A namespaced name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {

@@ -75,6 +75,8 @@ pub struct Sidecar {
     pub join_token: String,
     /// How its certificate is renewed.
     pub renewal: Renewal,
+    /// How it takes part in tracing.
+    pub tracing: Option<mesh::Tracing>,
     /// Threads for traffic; 0 lets the sidecar choose.
     pub threads: usize,
     /// Its listening sockets.
@@ -189,6 +191,7 @@ pub(crate) struct Supervisor {
     pub(crate) control: PathBuf,
     pub(crate) join_token: String,
     pub(crate) renewal: Renewal,
+    pub(crate) tracing: Option<mesh::Tracing>,
     /// In loopback mode: its part of the loopback network.
     pub(crate) place: Option<crate::loopback::Place>,
     /// The message socket to `leno up`.

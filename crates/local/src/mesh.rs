@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, check};
 pub use read::{File, Found, is_mesh_file, read};
-pub use value::{Duration, Program, Publish};
+pub use value::{Duration, Percent, Program, Publish};
 
 /// A mesh of processes on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -71,6 +71,92 @@ pub struct Spec {
     pub services: Vec<Service>,
     /// Processes.
     pub workloads: Vec<Workload>,
+    /// Traces of requests. Without it, trace headers pass as they are.
+    pub tracing: Option<Tracing>,
+}
+
+/// Traces of requests: which are recorded, and where their spans go.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tracing {
+    /// The OpenTelemetry collector: `http://HOST:PORT` of a service of the mesh, or as this machine reaches it; `https`
+    /// too. With `http/protobuf` it may have the path of exports, `/v1/traces` by default.
+    pub endpoint: String,
+    /// What is spoken to it. Default: `grpc`.
+    #[serde(default)]
+    pub protocol: TraceProtocol,
+    /// How many of 100 traces are recorded, where no caller has decided. Default: all of them.
+    #[serde(default)]
+    pub sampling: Percent,
+    /// How trace context is read and written; of several formats, the first that says anything is believed. Default:
+    /// `w3c` alone.
+    #[serde(default = "w3c")]
+    pub propagation: Vec<TraceFormat>,
+}
+
+impl LocalMesh {
+    /// Its traces, with a collector that is a service of the mesh under the name by which every proxy knows it.
+    pub fn tracing(&self) -> Option<Tracing> {
+        let tracing = self.spec.tracing.as_ref()?;
+        let named = self.spec.services.iter().find_map(|service| {
+            let (scheme, rest) = tracing.endpoint.split_once("://")?;
+            let rest = rest
+                .strip_prefix(&service.name)
+                .filter(|rest| !rest.starts_with(|c: char| !":/".contains(c)))?;
+            Some(format!("{scheme}://{}.{}.svc.cluster.local{rest}", service.name, crate::plan::NAMESPACE))
+        });
+        let endpoint = named.unwrap_or_else(|| tracing.endpoint.clone());
+        Some(Tracing { endpoint, ..tracing.clone() })
+    }
+}
+
+impl TraceProtocol {
+    /// Its name in the mesh file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http/protobuf",
+        }
+    }
+}
+
+impl TraceFormat {
+    /// Its name in the mesh file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::W3c => "w3c",
+            Self::B3 => "b3",
+            Self::B3Multi => "b3multi",
+        }
+    }
+}
+
+/// What is spoken to a collector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum TraceProtocol {
+    /// OTLP over gRPC, usually at port 4317.
+    #[default]
+    #[serde(rename = "grpc")]
+    Grpc,
+    /// OTLP over HTTP, usually at port 4318.
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+}
+
+/// A way to write trace context on requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TraceFormat {
+    /// `traceparent` and `tracestate`.
+    W3c,
+    /// Zipkin's header `b3`.
+    B3,
+    /// Zipkin's headers `x-b3-…`.
+    B3Multi,
+}
+
+fn w3c() -> Vec<TraceFormat> {
+    vec![TraceFormat::W3c]
 }
 
 /// How workloads are kept apart.

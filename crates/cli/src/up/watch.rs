@@ -113,10 +113,10 @@ impl edit::Edits for Edits {
 
     fn taken(&mut self) -> Vec<String> {
         let Some(file) = self.read.take() else { return Vec::new() };
-        let before = (self.facts.published(), self.facts.host_callers());
+        let before = (self.facts.published(), self.facts.host_callers(), self.facts.tracing());
         self.known.services(announce::services(&file));
         *self.facts.file.borrow_mut() = file;
-        let after = (self.facts.published(), self.facts.host_callers());
+        let after = (self.facts.published(), self.facts.host_callers(), self.facts.tracing());
         if before == after { Vec::new() } else { vec![GATEWAY.to_owned()] }
     }
 }

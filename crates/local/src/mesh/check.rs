@@ -11,7 +11,7 @@ use std::{
 use leno_dialects::table::nearest;
 
 use super::{
-    Health, LocalMesh, Service, Workload,
+    Health, LocalMesh, Service, Tracing, Workload,
     template::{self, Names},
 };
 use crate::limits::{NAME_BYTES, REPLICAS};
@@ -59,6 +59,9 @@ pub fn check(mesh: &LocalMesh, root: bool) -> Vec<Problem> {
     if mesh.spec.workloads.is_empty() {
         problems.add("spec.workloads", "no workload; add what to run");
     }
+    if let Some(tracing) = &mesh.spec.tracing {
+        check_tracing(&mut problems, tracing);
+    }
     let mut names = BTreeMap::new();
     let mut replicas = BTreeSet::new();
     for (index, workload) in mesh.spec.workloads.iter().enumerate() {
@@ -79,6 +82,20 @@ pub fn check(mesh: &LocalMesh, root: bool) -> Vec<Problem> {
             .add("spec.workloads", format!("{count} replicas in all; at most {REPLICAS} run in one mesh"));
     }
     problems.0
+}
+
+fn check_tracing(problems: &mut Problems, tracing: &Tracing) {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| tracing.endpoint.strip_prefix(scheme));
+    if rest
+        .is_none_or(|rest| rest.is_empty() || rest.starts_with(['/', ':']) || rest.contains(['@', '?', ' ']))
+    {
+        let message = format!("{:?} is no address of a collector; write http://HOST:PORT", tracing.endpoint);
+        problems.add("spec.tracing.endpoint", message);
+    }
+    if tracing.propagation.is_empty() {
+        problems
+            .add("spec.tracing.propagation", "no format; leave the field out, or name w3c, b3 or b3multi");
+    }
 }
 
 #[derive(Default)]

@@ -31,7 +31,7 @@ pub fn page() -> String {
 }
 
 /// Headings and the types below them.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("metadata", "Metadata"),
     ("spec", "Spec"),
     ("spec.services[]", "Service"),
@@ -39,6 +39,7 @@ const SECTIONS: [(&str, &str); 7] = [
     ("spec.workloads[]", "Workload"),
     ("spec.workloads[].health", "Health"),
     ("spec.workloads[].health.http", "HttpCheck"),
+    ("spec.tracing", "Tracing"),
 ];
 
 fn section(page: &mut String, title: &str, definition: &Map<String, Value>) {
@@ -82,7 +83,10 @@ fn word(name: &str) -> &str {
         "Publish" => "port, or `ADDRESS:PORT`",
         "Mode" => "`isolated` or `loopback`",
         "Protocol" => "`http`, `http2`, `grpc`, `tls` or `tcp`",
-        "Health" | "HttpCheck" => "object, see below",
+        "Health" | "HttpCheck" | "Tracing" => "object, see below",
+        "Percent" => "number from 0 to 100",
+        "TraceProtocol" => "`grpc` or `http/protobuf`",
+        "TraceFormat" => "`w3c`, `b3` or `b3multi`",
         "Port" | "Service" | "Workload" => "objects, see below",
         other => other,
     }

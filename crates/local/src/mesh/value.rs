@@ -14,6 +14,53 @@ use serde::{
     de::{self, SeqAccess, Visitor},
 };
 
+/// A share of 100, to a thousandth: `100`, `0.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(u32);
+
+impl Percent {
+    const ALL: u32 = 100_000;
+
+    /// Its value, from 0 to 100.
+    pub fn value(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+}
+
+impl Default for Percent {
+    fn default() -> Self {
+        Self(Self::ALL)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = f64::deserialize(deserializer)?;
+        if !(0.0..=100.0).contains(&value) {
+            return Err(de::Error::custom(format!("expected a number from 0 to 100, found {value}")));
+        }
+        // At most 100,000.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 100,000")]
+        Ok(Self((value * 1000.0).round() as u32))
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.value())
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0, "maximum": 100 })
+    }
+}
+
 /// A time span written as in Kubernetes: `250ms`, `2s`, `1m30s`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub time::Duration);

@@ -140,6 +140,7 @@ fn document(keeper: &Keeper, sockets: SidecarSockets, vault: i32) -> Sidecar {
         control: SidecarControl { unix: keeper.plan.control.clone() },
         join_token: keeper.plan.join_token.clone(),
         renewal: keeper.plan.renewal,
+        tracing: keeper.plan.tracing.clone(),
         threads: 0,
         sockets,
         vault,

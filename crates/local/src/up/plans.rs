@@ -111,6 +111,7 @@ impl Planner {
             control: self.control.clone(),
             join_token,
             renewal: self.renewal,
+            tracing: mesh.tracing(),
             replica,
             place,
             link: -1,
