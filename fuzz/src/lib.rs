@@ -24,6 +24,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod mesh_file;
 pub mod normalize;
+pub mod trace_context;
 pub mod yaml;
 
 /// What a parser made of an input.
@@ -75,4 +76,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "pem", run: identity::pem::run },
     Target { name: "join_token", run: identity::join_token::run },
     Target { name: "dns", run: dns::run },
+    Target { name: "trace_context", run: trace_context::run },
 ];
