@@ -61,7 +61,7 @@ enum Command {
     Logs(logs::Arguments),
     Restart(restart::Arguments),
     Exec(exec::Arguments),
-    Proxy(proxy::Arguments),
+    Proxy(Box<proxy::Arguments>),
     #[command(flatten)]
     Part(parts::Part),
 }
@@ -102,7 +102,7 @@ fn run(command: Command, format: Format, tls: tls::Options) -> anyhow::Result<Ex
         Command::Logs(arguments) => logs::run(arguments, format),
         Command::Restart(arguments) => restart::run(&arguments, format),
         Command::Exec(arguments) => exec::run(arguments),
-        Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Proxy(arguments) => proxy::run(*arguments),
         Command::Part(part) => part.run(tls),
     }
 }
