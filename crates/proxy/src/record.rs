@@ -298,7 +298,7 @@ impl Line {
         let Some(span) = &self.span else { return };
         let of_mesh = self.cluster.as_deref().and_then(|cluster| cluster.rsplit_once('|'));
         let service = of_mesh.map(|(_, host)| host).filter(|host| !host.is_empty());
-        let details = |failure: Failure| record.details.as_deref().unwrap_or(failure.row().details);
+        let details = |failure: Failure| record.details.as_deref().unwrap_or_else(|| failure.row().details);
         span.end(telemetry::Span {
             start: self.start,
             duration: record.began.elapsed(),
@@ -311,7 +311,7 @@ impl Line {
             request_id: self.request_id.as_deref(),
             client: self.ends.remote.map(|remote| remote.ip()),
             upstream: self.upstream,
-            service: service.or(span.own_service()),
+            service: service.or_else(|| span.own_service()),
             cluster: self.cluster.as_deref(),
             status: record.status,
             grpc_status: record.metrics.grpc_status,

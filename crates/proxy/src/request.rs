@@ -52,10 +52,10 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
     if let Err(failure) = path.prepare(&core, &mut head) {
         return refuse_head(&mut record, reply, &head, failure);
     }
-    if let Some(tracing) = &core.shared.tracing {
-        if let Some(span) = tracing.begin(&core, &path, &mut head) {
-            record.traced(span, &head, path.ends(), local.clock.wall());
-        }
+    if let Some(tracing) = &core.shared.tracing
+        && let Some(span) = tracing.begin(&core, &path, &mut head)
+    {
+        record.traced(span, &head, path.ends(), local.clock.wall());
     }
     record.prepared(&head);
     path.learn_caller(&core).await;
