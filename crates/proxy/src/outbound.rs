@@ -16,7 +16,7 @@ use leno_model::name::Host;
 use leno_model::request::{RequestView, split_authority};
 use leno_model::route::Scope;
 use leno_model::service;
-use leno_model::unit::Answer;
+use leno_model::unit::{Answer, Question};
 use leno_telemetry::istio::{HttpHandle, Reporter, Security};
 
 use crate::core::Core;
@@ -79,6 +79,9 @@ pub(crate) async fn connection(
         Ok(dialled) => dialled,
         Err(failure) => return turn_away(&core, &local, remote, destination, failure),
     };
+    // Requests don't ask again, and the connection may outlast every idle time.
+    let question = Question::Address(destination.ip(), destination.port());
+    let _interest = resolve::interest(&core, &question);
     serve_known(core, local, io, remote, destination, dialled, Client::Own).await;
 }
 
@@ -126,6 +129,10 @@ pub(crate) async fn serve_known(
     {
         return turn_away(&core, &local, remote, destination, Failure::NoDestination);
     }
+    let _interest = match &dialled {
+        Dialled::Service(host) => resolve::interest(&core, &Question::Name(host.as_str().into())),
+        _ => None,
+    };
     let declared = declared(&core, &dialled, destination.port());
     let path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
     match declared {

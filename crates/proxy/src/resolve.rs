@@ -12,7 +12,7 @@ use leno_wire::client::AskError;
 
 use crate::core::Core;
 use crate::limits::DISCOVERY;
-use crate::view::{Answered, View};
+use crate::view::{Answered, Interest, View};
 
 /// Where an address that an application dialled leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,13 @@ fn wildcard(view: &View, name: &str) -> Option<Answer> {
     let covering = mesh.wildcard_hosts.iter().filter(|host| host.covers(name));
     let host = covering.max_by_key(|host| host.specificity())?;
     view.hosts.contains_key(host).then(|| Answer::Service(host.clone()))
+}
+
+/// Keeps the answer to a question, and what it refers to, for as long as the result lives. `None` where none is held.
+pub(crate) fn interest(core: &Core, question: &Question) -> Option<Interest> {
+    let held = held(&core.view(), question)?;
+    held.touch(core.seconds());
+    Some(held.interest())
 }
 
 /// The answer that is held, else that of the control plane. When it returns, everything that the answer refers to

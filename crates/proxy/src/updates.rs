@@ -11,6 +11,7 @@ use crate::core::Shared;
 use crate::limits::{STATE_INTERVAL, SUBSCRIPTION_IDLE};
 use crate::trust::Trust;
 use crate::vault::Vault;
+use crate::view::Answered;
 
 /// The blob that holds the configuration.
 pub(crate) const STATE_BLOB: &str = "state";
@@ -68,10 +69,15 @@ pub(crate) async fn tend(shared: Arc<Shared>, vault: Option<Arc<Vault>>) {
 fn idle(shared: &Shared, limit: Duration) -> Vec<Question> {
     let now = shared.began.elapsed().as_secs();
     let view = shared.view.load();
-    let is_idle = |used: u64| now.saturating_sub(used) >= limit.as_secs();
+    let is_idle = |answered: &Answered| {
+        if answered.is_in_use() {
+            answered.touch(now);
+        }
+        now.saturating_sub(answered.used()) >= limit.as_secs()
+    };
     view.answers
         .iter()
-        .filter(|(_, answered)| is_idle(answered.used()))
+        .filter(|(_, answered)| is_idle(answered))
         .map(|(question, _)| question.clone())
         .collect()
 }

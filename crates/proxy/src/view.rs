@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use leno_engine::authorize::Authorizer;
 use leno_engine::destination::Cluster;
@@ -51,11 +51,38 @@ pub struct Answered {
     /// The answer.
     pub answer: Answer,
     used: AtomicU64,
+    /// Connections that live by it, shared by all answers to one question.
+    users: Arc<AtomicUsize>,
+}
+
+/// A connection's interest in an answer: it isn't given back while this lives, however long the connection goes on
+/// without asking again.
+#[derive(Debug)]
+pub struct Interest(Arc<AtomicUsize>);
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Answered {
-    fn new(answer: Answer, now: u64) -> Self {
-        Self { answer, used: AtomicU64::new(now) }
+    /// An answer, in the place of an older one to the same question.
+    fn new(answer: Answer, now: u64, older: Option<&Self>) -> Self {
+        let users = older.map(|older| Arc::clone(&older.users)).unwrap_or_default();
+        Self { answer, used: AtomicU64::new(now), users }
+    }
+
+    /// Counts a connection that lives by it.
+    pub fn interest(&self) -> Interest {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        Interest(Arc::clone(&self.users))
+    }
+
+    /// Whether a connection lives by it.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.users.load(Ordering::Relaxed) > 0
     }
 
     /// Says that the answer is of use; `now` in seconds of any steady clock.
@@ -251,7 +278,11 @@ impl View {
         next.join(units, endpoints, states);
         for (question, answer) in update.answers {
             match answer {
-                Some(answer) => next.answers.insert(question, Arc::new(Answered::new(answer, now))),
+                Some(answer) => {
+                    let older = next.answers.get(&question).map(AsRef::as_ref);
+                    let answered = Arc::new(Answered::new(answer, now, older));
+                    next.answers.insert(question, answered)
+                }
                 None => next.answers.remove(&question),
             };
         }
@@ -295,5 +326,21 @@ impl View {
                 .unwrap_or_else(|| Arc::new(EndpointUnit { host: host.clone(), endpoints: Vec::new() }));
             self.hosts.insert(host, Arc::new(HostTables::compile(unit, endpoints, states)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interest_outlives_a_changed_answer() {
+        let answer = || Answer::Absent { under: "nobody.example".into() };
+        let old = Answered::new(answer(), 0, None);
+        let interest = old.interest();
+        let new = Answered::new(answer(), 5, Some(&old));
+        assert!(new.is_in_use() && old.is_in_use());
+        drop(interest);
+        assert!(!new.is_in_use());
     }
 }
