@@ -78,6 +78,11 @@ impl Name {
         }
     }
 
+    /// Whether its [`Contestant::single`] sends on by HTTP/2 what came by HTTP/2.
+    pub(crate) fn passes_http2_on(self) -> bool {
+        matches!(self, Self::Relays | Self::Leno)
+    }
+
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Direct => "direct",

@@ -1,6 +1,7 @@
 //! User instructions per request, counted by callgrind: the difference between 2N and N requests, divided by N.
 //!
-//! One proxy with plaintext on both legs, one connection, requests in turn. Start, first request and end cancel out.
+//! One proxy with plaintext on both legs, one connection, requests in turn, by HTTP/1.1 and by HTTP/2 where the contestant
+//! passes that on. Start, first request and end cancel out.
 //! Machine and load hardly matter, so one run of each is enough; what a proxy does on its own every few seconds
 //! stays in the difference.
 
@@ -12,7 +13,7 @@ use leno_testkit::programs::VALGRIND;
 use crate::{
     contestant::Name,
     limits,
-    load::Load,
+    load::{Load, Version},
     options::Options,
     output,
     process::{Process, inside},
@@ -31,30 +32,35 @@ pub(crate) fn count(world: &World, options: &Options, present: &[Name], report: 
     };
     let requests = options.counted_requests();
     for name in present {
-        output::line(&format!("instructions: {}", name.text()));
-        let counted = |requests| one(world, *name, &valgrind, requests);
-        let difference = || -> Result<Option<f64>> {
-            let Some(once) = counted(requests)? else { return Ok(None) };
-            let Some(twice) = counted(requests * 2)? else { return Ok(None) };
-            Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
-        };
-        match difference() {
-            Ok(Some(per_request)) => report.of(*name).add("instructions.user_per_request", per_request),
-            Ok(None) => {}
-            Err(failure) => report.failed(*name, &failure.context("counting instructions")),
+        let versions = [(Version::Http1, "http1"), (Version::Http2, "http2")];
+        for (version, text) in versions.into_iter().take(if name.passes_http2_on() { 2 } else { 1 }) {
+            output::line(&format!("instructions: {}, {text}", name.text()));
+            let counted = |requests| one(world, *name, &valgrind, Load::Count { requests, version });
+            let difference = || -> Result<Option<f64>> {
+                let Some(once) = counted(requests)? else { return Ok(None) };
+                let Some(twice) = counted(requests * 2)? else { return Ok(None) };
+                Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
+            };
+            match difference() {
+                Ok(Some(per_request)) => {
+                    report.of(*name).add(format!("instructions.{text}.user_per_request"), per_request);
+                }
+                Ok(None) => {}
+                Err(failure) => report.failed(*name, &failure.context("counting instructions")),
+            }
         }
     }
 }
 
 /// Instructions of a whole life with so many requests; `None` for a contestant without a proxy.
-fn one(world: &World, name: Name, valgrind: &Path, requests: u32) -> Result<Option<u64>> {
+fn one(world: &World, name: Name, valgrind: &Path, load: Load) -> Result<Option<u64>> {
     let Some(single) = name.contestant().single(world)? else { return Ok(None) };
     let out = world.file(&format!("callgrind-{}.out", name.text()));
     let command = emulated(&single, &out, inside(&world.network.client, valgrind)?);
     let mut process = Process::start(&format!("callgrind-{}", name.text()), &world.folder, command)?;
     let client = &world.network.client;
     first_answer(client, CLIENT_PROXY, std::slice::from_mut(&mut process), limits::START_EMULATED)?;
-    Load::Count { requests }.run(world, CLIENT_PROXY)?;
+    load.run(world, CLIENT_PROXY)?;
     process.stop()?;
     let text = std::fs::read_to_string(&out).with_context(|| format!("can't read {}", out.display()))?;
     total(&text).map(Some).context("callgrind's file has no total")

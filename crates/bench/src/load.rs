@@ -18,10 +18,18 @@ pub(crate) enum Load {
     Open { rate: u32, time: Duration },
     /// As fast as answers come.
     Closed { connections: u16, time: Duration },
-    /// Exactly so many requests on one connection.
-    Count { requests: u32 },
+    /// Exactly so many requests on one connection, one after the other.
+    Count { requests: u32, version: Version },
     /// One large answer.
     Transfer { bytes: u64 },
+}
+
+/// The version of HTTP that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http1,
+    /// With prior knowledge.
+    Http2,
 }
 
 /// What came back. Every request was answered well.
@@ -63,7 +71,7 @@ impl Load {
                 command.arg(format!("--duration={}ms", time.as_millis()));
                 time + limits::SLACK
             }
-            Self::Count { requests } => {
+            Self::Count { requests, .. } => {
                 command.args(["--closed", "--connections=1", &format!("--requests={requests}")]);
                 command.arg(format!("--timeout={}s", limits::TRANSFER.as_secs()));
                 limits::TRANSFER
@@ -74,7 +82,11 @@ impl Load {
                 limits::TRANSFER
             }
         };
-        command.arg(format!("http://{}{}", limits::HOST, body(bytes)));
+        let scheme = match self {
+            Self::Count { version: Version::Http2, .. } => "h2c",
+            _ => "http",
+        };
+        command.arg(format!("{scheme}://{}{}", limits::HOST, body(bytes)));
         let midway = match self {
             Self::Open { time, .. } | Self::Closed { time, .. } => time / 2,
             Self::Count { .. } | Self::Transfer { .. } => limit,

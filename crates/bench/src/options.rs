@@ -113,7 +113,7 @@ impl Options {
 
     /// N; the difference between 2N and N requests leaves out what happens once.
     pub(crate) fn counted_requests(&self) -> u32 {
-        if self.quick { 50 } else { 1000 }
+        if self.quick { 500 } else { 1000 }
     }
 
     pub(crate) fn connections(&self) -> &'static [u16] {

@@ -158,7 +158,7 @@ fn ratios(summaries: &Summaries) -> Vec<Ratio> {
     };
     let cpu = format!("closed.{}.cpu_us_per_request", limits::COMPARED);
     let crowded = |figure: &str| format!("closed.128.{figure}");
-    let instructions = "instructions.user_per_request";
+    let instructions = "instructions.http1.user_per_request";
     let mebibytes = |name, figure: &str| Some(Ratio { name, value: median(Name::Leno, figure)? / 1024.0 });
     [
         ratio("leno_cpu_per_request_to_envoy", &cpu, Name::Leno, Name::Envoy),

@@ -6,6 +6,7 @@ use leno_testkit::{
     programs,
     skip::{or_skip, skip},
 };
+use serde_json::Value;
 
 /// Whether network namespaces may be made here; the harness says so itself otherwise.
 fn is_root() -> bool {
@@ -45,6 +46,35 @@ fn a_quick_round_gives_every_figure() {
         assert!(report.contains(figure), "no {figure} in {report}");
     }
     assert!(said.contains("relays"), "{said}");
+}
+
+/// User instructions per request that are too many, by HTTP/1.1 and HTTP/2, of the binary that tests run. It is optimized
+/// less than a release, so only changes of these figures mean something: a tenth above what they are.
+const TOO_MANY: [(&str, f64); 2] = [("http1", 48_500.0), ("http2", 128_500.0)];
+
+#[test]
+fn a_request_costs_no_more_instructions_than_it_did() {
+    if !is_root() {
+        return skip("network namespaces between which the benchmark runs need root");
+    }
+    for binary in ["leno", "leno-sample"] {
+        if or_skip(programs::own(binary, binary)).is_none() {
+            return;
+        }
+    }
+    if or_skip(programs::VALGRIND.find()).is_none() {
+        return;
+    }
+    let (mut command, output) =
+        bench("bench-instructions.json", &["--contestants=leno", "--only=instructions"]);
+    let ran = command.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(output).unwrap()).unwrap();
+    for (version, too_many) in TOO_MANY {
+        let figure = &report["contestants"]["leno"][format!("instructions.{version}.user_per_request")];
+        let counted = figure["median"].as_f64().unwrap();
+        assert!(counted < too_many, "{version}: {counted} instructions per request");
+    }
 }
 
 #[test]
