@@ -1,8 +1,8 @@
 //! HTTP/1: heads, bodies, and what goes on to the next server.
 
 pub mod body;
-mod naive;
-mod peer;
+pub(crate) mod naive;
+pub(crate) mod peer;
 pub mod relay;
 pub mod request;
 pub mod response;
@@ -12,7 +12,7 @@ use leno_http::head::{Fields, Framing, RequestHead};
 use leno_model::request::RequestView;
 
 /// Names and values of fields.
-type Lines = Vec<(String, Vec<u8>)>;
+pub(crate) type Lines = Vec<(String, Vec<u8>)>;
 
 /// The input in two pieces, the cut chosen by the input itself, so that a run can be repeated.
 fn halves(data: &[u8]) -> Vec<Bytes> {
@@ -29,7 +29,7 @@ fn drops(data: &[u8]) -> Vec<Bytes> {
 }
 
 /// Field lines with names in lower case, in order, without the length, which framing tells.
-fn lines(fields: &Fields) -> Lines {
+pub(crate) fn lines(fields: &Fields) -> Lines {
     let lines = fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()));
     lines.filter(|(name, _)| name != "content-length").collect()
 }

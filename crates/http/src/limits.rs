@@ -12,6 +12,10 @@ pub const HEAD_FREE: usize = 8 * 1024;
 /// Field lines of a message head or trailer section. Envoy's default (`max_headers_count`: 100).
 pub const HEAD_FIELDS: usize = 100;
 
+/// Fields that one head's `Connection` may name: each is looked for among all fields, and a head has room for
+/// thousands of names. Real ones name one or two.
+pub const CONNECTION_OPTIONS: usize = 32;
+
 /// Bytes of a method. The longest registered ones (`VERSION-CONTROL`, `UPDATEREDIRECTREF`) have fewer; a longer one
 /// is more likely another protocol.
 pub const METHOD_BYTES: usize = 24;

@@ -4,18 +4,18 @@ use super::Lines;
 
 /// A message's head.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The three parts of the first line; the last one may have spaces in it.
-    pub(super) first: [String; 3],
+    pub(crate) first: [String; 3],
     /// Names in lower case, values without surrounding blanks.
-    pub(super) fields: Lines,
+    pub(crate) fields: Lines,
     /// Bytes that it took.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
 /// How a body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
     Length(usize),
     Chunked,
     /// Neither is said.
@@ -26,14 +26,14 @@ pub(super) enum Framing {
 
 /// What stands where a body should.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     Complete { data: Vec<u8>, trailers: Lines, used: usize },
     Partial { data: Vec<u8> },
     Malformed,
 }
 
 /// The head that the bytes begin with; none where it isn't complete or isn't one.
-pub(super) fn head(bytes: &[u8]) -> Option<Head> {
+pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut lines = split(bytes.get(..end)?);
     let first = String::from_utf8_lossy(lines.next()?).into_owned();
@@ -76,12 +76,12 @@ fn field(line: &[u8]) -> Option<(String, Vec<u8>)> {
 
 impl Head {
     /// Every value of a field.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.fields.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_slice())
     }
 
     /// How the body ends.
-    pub(super) fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> Framing {
         let lengths: Vec<&[u8]> = self.all("content-length").collect();
         let codings: Vec<&[u8]> = self.all("transfer-encoding").collect();
         match (lengths.as_slice(), codings.as_slice()) {
@@ -97,14 +97,14 @@ impl Head {
     }
 
     /// The options of all `Connection` lines, in lower case.
-    pub(super) fn options(&self) -> Vec<String> {
+    pub(crate) fn options(&self) -> Vec<String> {
         let values = self.all("connection").map(String::from_utf8_lossy);
         let options = values.flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>());
         options.map(|option| option.trim().to_ascii_lowercase()).collect()
     }
 
     /// The fields that go on: not those of the connection, nor those that it names, nor the length.
-    pub(super) fn end_to_end(&self) -> Lines {
+    pub(crate) fn end_to_end(&self) -> Lines {
         const HOP_BY_HOP: [&str; 9] = [
             "connection",
             "content-length",
@@ -125,7 +125,7 @@ impl Head {
 }
 
 /// The body of so many bytes.
-pub(super) fn sized(bytes: &[u8], length: usize) -> Body {
+pub(crate) fn sized(bytes: &[u8], length: usize) -> Body {
     match bytes.get(..length) {
         Some(data) => Body::Complete { data: data.to_vec(), trailers: Vec::new(), used: length },
         None => Body::Partial { data: bytes.to_vec() },
@@ -133,7 +133,7 @@ pub(super) fn sized(bytes: &[u8], length: usize) -> Body {
 }
 
 /// The chunked body (RFC 9112 §7.1) that the bytes begin with.
-pub(super) fn chunked(bytes: &[u8]) -> Body {
+pub(crate) fn chunked(bytes: &[u8]) -> Body {
     let mut data = Vec::new();
     let mut at = 0;
     loop {

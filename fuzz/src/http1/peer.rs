@@ -12,23 +12,23 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives its pieces, one with each read, and then the end. Keeps what is written to it.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pieces: VecDeque<Bytes>,
     written: Written,
 }
 
 /// What was written to a [`Peer`].
 #[derive(Clone, Default)]
-pub(super) struct Written(Rc<RefCell<Vec<u8>>>);
+pub(crate) struct Written(Rc<RefCell<Vec<u8>>>);
 
 impl Written {
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> Vec<u8> {
         self.0.take()
     }
 }
 
 impl Peer {
-    pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>) -> (Box<Self>, Written) {
+    pub(crate) fn new(pieces: impl IntoIterator<Item = Bytes>) -> (Box<Self>, Written) {
         let written = Written::default();
         (Box::new(Self { pieces: pieces.into_iter().collect(), written: written.clone() }), written)
     }
@@ -66,7 +66,7 @@ impl AsyncWrite for Peer {
 }
 
 /// The result of a future that has nothing to wait for.
-pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("waits although everything is there"),

@@ -7,11 +7,11 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use leno_http::client;
 use leno_http::exchange::{Exchange, Frame};
-use leno_http::h1::{ClientConnection, ServerConnection};
-use leno_http::head::{Connect, ResponseHead};
+use leno_http::h1::{ClientConnection, Refusal, ServerConnection};
+use leno_http::head::{Connect, RequestHead, ResponseHead};
 use leno_model::request::RequestView;
 
 use super::naive::{self, Body, Framing};
@@ -20,48 +20,57 @@ use super::{drops, halves};
 use crate::Outcome;
 
 /// A request as it was sent on.
-#[derive(Debug, PartialEq, Eq)]
-struct Sent {
-    method: String,
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) head: RequestHead,
     /// The body as it came.
-    data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+    pub(crate) trailers: HeaderMap,
     /// Whether all of it came.
-    is_complete: bool,
+    pub(crate) is_complete: bool,
     /// Whether it asks for a tunnel, which nobody grants here.
-    is_switch: bool,
-    bytes: Vec<u8>,
+    pub(crate) is_switch: bool,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What became of a client's connection.
+pub(crate) struct Relayed {
+    pub(crate) requests: Vec<Sent>,
+    /// What was answered.
+    pub(crate) answers: Vec<u8>,
+    /// The rule that ended it.
+    pub(crate) refusal: Option<Refusal>,
 }
 
 /// Checks one input.
 pub fn run(data: &[u8]) -> Outcome {
-    let sent = relay(vec![Bytes::copy_from_slice(data)]);
+    let sent = relay(vec![Bytes::copy_from_slice(data)]).requests;
     for pieces in [halves(data), drops(data)] {
-        assert_eq!(
-            relay(pieces).iter().map(said).collect::<Vec<_>>(),
-            sent.iter().map(said).collect::<Vec<_>>()
-        );
+        assert_eq!(complete(&relay(pieces).requests), complete(&sent), "it matters how the bytes arrive");
     }
     sent.iter().for_each(is_one_message);
     are_those_of(&sent, data);
     Outcome::accepted_if(sent.iter().any(|request| request.is_complete))
 }
 
-/// What a request says; chunks may be cut otherwise.
-fn said(sent: &Sent) -> (&str, &[u8], bool) {
-    (&sent.method, &sent.data, sent.is_complete)
+/// What requests say that came whole. How much of a broken one goes on depends on how it arrives: nothing where its
+/// fault was here with its head.
+fn complete(sent: &[Sent]) -> Vec<(&str, &[u8])> {
+    let complete = sent.iter().filter(|request| request.is_complete);
+    complete.map(|request| (request.head.method(), request.data.as_slice())).collect()
 }
 
 /// Accepts and sends on as many requests as there are.
-fn relay(pieces: Vec<Bytes>) -> Vec<Sent> {
+pub(crate) fn relay(pieces: Vec<Bytes>) -> Relayed {
     let (peer, answers) = Peer::new(pieces);
     let mut connection = ServerConnection::new(peer, Rc::default());
-    let mut all = Vec::new();
+    let mut requests = Vec::new();
     while let Some(exchange) = now(connection.accept()) {
-        all.push(send_on(exchange));
+        requests.push(send_on(exchange));
     }
     let answers = answers.take();
-    assert!(answers.len() >= all.len() * 16, "every request is answered");
-    all
+    assert!(answers.len() >= requests.len() * 16, "every request is answered");
+    Relayed { requests, answers, refusal: connection.turned_away().and_then(|turned| turned.refusal) }
 }
 
 fn send_on(exchange: Exchange) -> Sent {
@@ -70,7 +79,7 @@ fn send_on(exchange: Exchange) -> Sent {
     let mut upstream = ClientConnection::new(peer, &client::Config::default());
     let (mut outgoing, mut response) = upstream.send(&head).expect("a fresh connection takes a request");
     let is_switch = *head.connect() != Connect::None;
-    let (mut data, mut is_complete) = (Vec::new(), true);
+    let (mut data, mut trailers, mut is_complete) = (Vec::new(), HeaderMap::new(), true);
     while !outgoing.is_finished() && !is_switch {
         now(outgoing.ready()).expect("the peer takes everything");
         match now(body.frame()) {
@@ -78,7 +87,10 @@ fn send_on(exchange: Exchange) -> Sent {
                 data.extend_from_slice(&bytes);
                 outgoing.data(bytes).expect("no more than was announced");
             }
-            Frame::Trailers(trailers) => outgoing.trailers(trailers),
+            Frame::Trailers(map) => {
+                trailers.clone_from(&map);
+                outgoing.trailers(map);
+            }
             Frame::End => outgoing.finish(),
             Frame::Abort(_) => {
                 is_complete = false;
@@ -94,13 +106,13 @@ fn send_on(exchange: Exchange) -> Sent {
     }
     drop(outgoing);
     reply.whole(ResponseHead::new(StatusCode::OK), Bytes::new());
-    Sent { method: head.method().to_owned(), data, is_complete, is_switch, bytes: written.take() }
+    Sent { head, data, trailers, is_complete, is_switch, bytes: written.take() }
 }
 
 /// On the wire the request is exactly one message.
 fn is_one_message(sent: &Sent) {
     let head = naive::head(&sent.bytes).expect("a head was sent");
-    assert_eq!(head.first[0], sent.method);
+    assert_eq!(head.first[0], sent.head.method());
     assert_eq!(head.first[2], "HTTP/1.1");
     assert_eq!(head.all("host").count(), 1);
     let body = &sent.bytes[head.len..];
@@ -131,7 +143,7 @@ fn are_those_of(sent: &[Sent], data: &[u8]) {
     for request in sent {
         rest = rest.strip_prefix(b"\r\n").unwrap_or(rest);
         let head = naive::head(rest).expect("a request comes from a head");
-        assert_eq!(head.first[0], request.method, "requests don't begin where they should");
+        assert_eq!(head.first[0], request.head.method(), "requests don't begin where they should");
         rest = &rest[head.len..];
         let body = match head.framing() {
             _ if request.is_switch => return,

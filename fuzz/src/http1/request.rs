@@ -6,7 +6,9 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use leno_http::client;
+use leno_http::h1::body::Decoder;
 use leno_http::h1::parse::{Limits, Parsed, ParsedRequest, request};
 use leno_http::h1::{ClientConnection, Refusal, ServerConnection};
 use leno_http::head::{Connect, Framing, RequestHead, Scheme};
@@ -47,9 +49,17 @@ fn arrives_in_any_way(data: &[u8], limits: Limits) -> Parsed<ParsedRequest> {
         let config = Config { head_bytes: limits.bytes, head_fields: limits.fields, ..Config::default() };
         let mut connection = ServerConnection::new(Peer::new(pieces).0, Rc::new(config));
         let first = now(connection.accept()).map(|exchange| meaning(&exchange.head));
-        assert_eq!(first, expected, "it matters how the bytes arrive");
+        // A request whose chunks are wrong from the start is none, if they are here with its head.
+        let is_spoilt = first.is_none() && has_bad_chunks(&whole, data);
+        assert!(first == expected || is_spoilt, "it matters how the bytes arrive: {first:?} {expected:?}");
     }
     whole
+}
+
+fn has_bad_chunks(whole: &Parsed<ParsedRequest>, data: &[u8]) -> bool {
+    let Parsed::Complete(parsed, taken) = whole else { return false };
+    let behind = Bytes::copy_from_slice(&data[*taken..]);
+    parsed.head.framing() == Framing::Stream && Decoder::check_chunked(&behind).is_err()
 }
 
 /// A prefix of a head is incomplete, a refused prefix stays refused, and what follows a head changes nothing.
@@ -160,7 +170,10 @@ fn is_excused(refusal: Refusal, data: &[u8]) -> bool {
         Refusal::BareCr => data.windows(2).any(|two| two[0] == b'\r' && two[1] != b'\n'),
         Refusal::Control => data.iter().any(|b| b.is_ascii_control() && !b"\r\n\t".contains(b)),
         Refusal::HeadTooLarge => data.len() >= leno_http::limits::HEAD_BYTES,
-        Refusal::TooManyFields => count("\r\n") > leno_http::limits::HEAD_FIELDS,
+        Refusal::TooManyFields => {
+            count("\r\n") > leno_http::limits::HEAD_FIELDS
+                || count(",") >= leno_http::limits::CONNECTION_OPTIONS
+        }
         Refusal::Fold => has("\r\n ") || has("\r\n\t"),
         Refusal::HostMissing => data.windows(4).any(|four| four == b"\r\n\r\n"),
         Refusal::HostRepeated => count("\r\nhost:") > 1,

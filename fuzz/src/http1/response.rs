@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) -> Outcome {
     let (request, asked) = REQUESTS[usize::from(*choice) % REQUESTS.len()];
     let whole = receive(request, vec![Bytes::copy_from_slice(data)]);
     for pieces in [halves(data), drops(data)] {
-        assert_eq!(receive(request, pieces), whole, "it matters how the bytes arrive");
+        assert!(receive(request, pieces).agrees(&whole), "it matters how the bytes arrive");
     }
     let first = response(data, asked, Limits::default());
     prefixes_agree(data, asked, &first);
@@ -52,6 +52,14 @@ struct Received {
     trailers: usize,
     /// Whether everything came.
     is_complete: bool,
+}
+
+impl Received {
+    /// Whether that is the same. How much of a broken answer goes on depends on how it arrives: nothing where its fault
+    /// was here with its head.
+    fn agrees(&self, whole: &Self) -> bool {
+        self == whole || (!self.is_complete && !whole.is_complete && self.heads.starts_with(&whole.heads))
+    }
 }
 
 fn receive(request: &'static [u8], pieces: Vec<Bytes>) -> Received {
@@ -172,8 +180,8 @@ fn body_as_expected(head: &naive::Head, asked: Asked, received: &Received, rest:
     };
     match (expected, received.is_complete) {
         (Body::Complete { data, .. }, true) => assert_eq!(received.data, data),
+        (_, false) if head.framing() == Framing::Chunked => {}
         (Body::Partial { data }, false) => assert_eq!(received.data, data),
-        (Body::Malformed | Body::Complete { .. }, false) if head.framing() == Framing::Chunked => {}
         (expected, _) => panic!("{received:?} where {expected:?} was expected"),
     }
 }

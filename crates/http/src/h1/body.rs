@@ -85,6 +85,17 @@ impl Decoder {
         Ok(Decoded::Data(data))
     }
 
+    /// Whether `ahead`, the bytes that are here already of a chunked body, can be its beginning. A message whose body is
+    /// known to be wrong needn't be begun.
+    ///
+    /// # Errors
+    /// If they can't.
+    pub fn check_chunked(ahead: &Bytes) -> Result<(), Refusal> {
+        let (mut decoder, mut ahead) = (Self::chunked(), ahead.clone());
+        while let Decoded::Data(_) = decoder.decode(&mut ahead)? {}
+        Ok(())
+    }
+
     /// Whether the body is complete.
     #[must_use]
     pub fn is_ended(&self) -> bool {

@@ -170,6 +170,14 @@ impl Response {
             return Ok(Answer::Informational(head));
         }
         self.open = false;
+        // Of an answer that is known to be wrong, nothing is to reach the client.
+        if body == Body::Chunked
+            && let Err(refusal) = conn.check_chunked()
+        {
+            let failure = conn.refuse(refusal);
+            Conn::release_and_wake_all(conn);
+            return Err(failure);
+        }
         conn.persistent &= persistent;
         let tunnel = body == Body::Tunnel;
         conn.reading = match body {

@@ -99,6 +99,9 @@ pub enum Refusal {
     /// The trailers are larger than the limit.
     #[error("the trailers are too large")]
     TrailersTooLarge,
+    /// A 1xx or 204 that announces a body (RFC 9110 §8.6, RFC 9112 §6.1).
+    #[error("a body is announced where there can't be one")]
+    BodyAnnounced,
     /// A 101 that nobody asked for.
     #[error("an unasked switch of protocols")]
     Switch,

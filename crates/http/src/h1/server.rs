@@ -180,10 +180,11 @@ impl ServerConnection {
         drop(conn);
         self.timer.clear();
         match read {
-            HeadRead::Complete(parsed) => return Poll::Ready(Some(self.begin(parsed))),
-            HeadRead::Refused(refusal) => {
-                self.turn_away(Turned { failure: refusal.of_client(), refusal: Some(refusal) });
-            }
+            HeadRead::Complete(parsed) => match self.check_ahead(&parsed) {
+                Ok(()) => return Poll::Ready(Some(self.begin(parsed))),
+                Err(refusal) => self.refuse(refusal),
+            },
+            HeadRead::Refused(refusal) => self.refuse(refusal),
             HeadRead::Gone(_) => self.stage = Stage::Closed,
         }
         Poll::Ready(None)
@@ -214,6 +215,11 @@ impl ServerConnection {
         Poll::Ready(None)
     }
 
+    /// Looks at what has arrived with the head: of a request that is wrong as a whole, nothing is to reach anybody.
+    fn check_ahead(&self, parsed: &ParsedRequest) -> Result<(), Refusal> {
+        if parsed.head.framing == Framing::Stream { self.conn.borrow().check_chunked() } else { Ok(()) }
+    }
+
     /// Makes an exchange of a head.
     fn begin(&mut self, parsed: ParsedRequest) -> Exchange {
         let ParsedRequest { head, persistent } = parsed;
@@ -237,6 +243,10 @@ impl ServerConnection {
         let body = exchange::Incoming::h1(Incoming::new(&self.conn));
         let reply = exchange::Reply::h1(Reply::new(Rc::clone(&self.conn)));
         Exchange { head, body, reply }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.turn_away(Turned { failure: refusal.of_client(), refusal: Some(refusal) });
     }
 
     /// Answers what can't become an exchange, and closes.

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -50,6 +50,12 @@ pub struct ServerConnection {
 /// The reason of an error that the client didn't announce itself.
 fn found_here(error: &h2::Error) -> Option<h2::Reason> {
     error.reason().filter(|_| error.is_library())
+}
+
+/// Whether the stream is over already: what has arrived with its head may not be what the head announced. Then nothing
+/// of the request is to reach anybody.
+fn is_reset(respond: &mut SendResponse<Payload>) -> bool {
+    respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 enum Stage {
@@ -192,6 +198,7 @@ impl ServerConnection {
             Ok((head, held))
         });
         match converted {
+            Ok((head, _)) if matches!(head.framing, Framing::Length(_)) && is_reset(&mut respond) => None,
             Ok((head, held)) => {
                 let connect = head.connect.clone();
                 let body = Incoming::new(recv, end.clone(), self.window.received());

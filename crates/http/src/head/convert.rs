@@ -145,6 +145,11 @@ pub(crate) fn from_h2_response(
         true => Framing::None,
         false => framing(&parts.headers, ended).map_err(|_bad| Failure::UpstreamProtocol)?,
     };
+    // RFC 9110 §8.6. Over HTTP/1 a recipient could wait for the body, or take the next response for it.
+    let is_announced = parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if is_announced && (parts.status.is_informational() || parts.status == StatusCode::NO_CONTENT) {
+        return Err(Failure::UpstreamProtocol);
+    }
     Ok(ResponseHead {
         status: parts.status,
         reason: Span::default(),

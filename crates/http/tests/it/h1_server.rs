@@ -129,12 +129,24 @@ async fn large_heads_are_held_on_the_budget() {
 }
 
 #[tokio::test]
-async fn a_malformed_body_aborts_it_and_closes() {
+async fn a_request_whose_body_is_malformed_from_the_start_is_none() {
     let (mut peer, io) = duplex(1024);
     write(&mut peer, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n+1\r\ny\r\n")
         .await;
     let mut connection = server(io);
+    drop(peer.shutdown().await);
+    assert!(in_time(connection.accept()).await.is_none());
+    let answer = read_all(&mut peer).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("malformed chunk size"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_malformed_body_aborts_it_and_closes() {
+    let (mut peer, io) = duplex(1024);
+    write(&mut peer, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").await;
+    let mut connection = server(io);
     let Exchange { mut body, reply, .. } = in_time(connection.accept()).await.expect("a request");
+    write(&mut peer, "+1\r\ny\r\n").await;
     assert!(matches!(body.frame().await, Frame::Data(data) if data == "x"));
     assert!(matches!(body.frame().await, Frame::Abort(Failure::BadRequest)));
     assert!(matches!(body.frame().await, Frame::Abort(Failure::BadRequest)), "it stays so");

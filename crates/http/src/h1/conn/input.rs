@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, AsyncReadExt as _, ReadBuf};
 use super::{Conn, Reading};
 use crate::budget::{Budget, Reservation};
 use crate::exchange::Frame;
-use crate::h1::body::Decoded;
+use crate::h1::body::{Decoded, Decoder};
 use crate::h1::parse::{Limits, Parsed, Scan};
 use crate::h1::refusal::Refusal;
 use crate::limits::{HEAD_FREE, READ_AHEAD, RELAY_BUFFER};
@@ -114,6 +114,11 @@ impl Conn {
                 Err(refusal) => return Poll::Ready(HeadRead::Refused(refusal)),
             }
         }
+    }
+
+    /// Whether what is here behind a head can be the beginning of the chunked body that it announces.
+    pub(in crate::h1) fn check_chunked(&self) -> Result<(), Refusal> {
+        Decoder::check_chunked(&self.input.bytes)
     }
 
     /// The next frame of the body that is being received.

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::head::spans::Span;
+use crate::limits::CONNECTION_OPTIONS;
 
 /// What all `Connection` lines of a head say.
 #[derive(Debug, Default)]
@@ -27,6 +28,7 @@ impl Options {
                 o if o.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
                 o if o.eq_ignore_ascii_case(b"te") => {}
                 o if is_end_to_end(o) => return Err(Refusal::ConnectionOption),
+                _ if self.nominated.len() == CONNECTION_OPTIONS => return Err(Refusal::TooManyFields),
                 o => {
                     let start = offset + at + lead;
                     self.nominated.push(Span::new(start, start + o.len()));

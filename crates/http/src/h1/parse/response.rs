@@ -104,6 +104,12 @@ fn status_line(bytes: &[u8]) -> Result<(Version, StatusCode, Span, usize), Stop>
 }
 
 fn body(status: StatusCode, asked: Asked, section: &Section) -> Result<Body, Refusal> {
+    // RFC 9110 §8.6, RFC 9112 §6.1. Who believes the announcement takes what follows for a body, and who doesn't for
+    // the next response. A length of zero says nothing wrong.
+    let is_announced = section.chunked || section.length.is_some_and(|length| length > 0);
+    if is_announced && (status.is_informational() || status == StatusCode::NO_CONTENT) {
+        return Err(Refusal::BodyAnnounced);
+    }
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return if asked == Asked::Upgrade { Ok(Body::Tunnel) } else { Err(Refusal::Switch) };
     }

@@ -227,6 +227,17 @@ fn connection_fields_end_here() {
 }
 
 #[test]
+fn connection_names_so_many_fields_and_no_more() {
+    let head = |count: usize| {
+        let names: Vec<String> = (0..count).map(|number| format!("x{number}")).collect();
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {}\r\nX0: 1\r\n\r\n", names.join(","))
+    };
+    let most = limits::CONNECTION_OPTIONS;
+    assert_eq!(accepted(&head(most)).head.fields().iter().count(), 0);
+    refused(&[(&head(most + 1), Refusal::TooManyFields)]);
+}
+
+#[test]
 fn persistence_is_read() {
     for (version, fields, persistent) in [
         ("1.1", "", true),
@@ -339,7 +350,7 @@ fn response_bodies_are_framed() {
         ("200", "Content-Length: 3\r\n", A::Head, Body::None, true),
         ("200", "Transfer-Encoding: chunked\r\n", A::Head, Body::None, true),
         ("204", "", A::Plain, Body::None, true),
-        ("204", "Content-Length: 3\r\n", A::Plain, Body::None, true),
+        ("204", "Content-Length: 0\r\n", A::Plain, Body::None, true),
         ("304", "Content-Length: 3\r\n", A::Plain, Body::None, true),
         ("100", "", A::Plain, Body::None, true),
         ("103", "Link: x\r\n", A::Upgrade, Body::None, true),
@@ -363,6 +374,19 @@ fn response_bodies_are_framed() {
             matches!(response(text.as_bytes(), A::Plain, Limits::default()), Parsed::Complete(..)),
             "{text:?}"
         );
+    }
+}
+
+#[test]
+fn bodies_are_not_announced_where_there_are_none() {
+    for status in ["100", "103", "101", "204"] {
+        for field in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+            let text = format!("HTTP/1.1 {status} Fine Enough\r\n{field}\r\n\r\n");
+            for asked in [Asked::Plain, Asked::Head, Asked::Upgrade] {
+                let parsed = response(text.as_bytes(), asked, Limits::default());
+                assert!(matches!(parsed, Parsed::Refused(Refusal::BodyAnnounced)), "{text:?} {asked:?}");
+            }
+        }
     }
 }
 
