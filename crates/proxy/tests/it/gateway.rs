@@ -54,8 +54,17 @@ fn port() -> (u16, socket2::Socket) {
 impl World {
     /// Starts a gateway before an app, and returns its port.
     async fn gateway(&self, app: SocketAddr, listeners: impl FnOnce(u16) -> Vec<ListenerUnit>) -> SocketAddr {
+        self.edge(service(Protocol::Http, Transport::Plain, app), listeners).await
+    }
+
+    /// The same before a service.
+    pub(crate) async fn edge(
+        &self,
+        service: [Unit; 2],
+        listeners: impl FnOnce(u16) -> Vec<ListenerUnit>,
+    ) -> SocketAddr {
         let (port, held) = port();
-        self.tell(service(Protocol::Http, Transport::Plain, app));
+        self.tell(service);
         self.answer(Question::Name(host().as_str().into()), Answer::Service(host()));
         let unit = GatewayUnit {
             namespace: "default".into(),

@@ -21,5 +21,6 @@ mod outbound;
 mod resilience;
 mod retries;
 mod routes;
+mod smuggling;
 mod traces;
 mod world;
