@@ -17,6 +17,7 @@
 
 pub mod detect;
 pub mod dialects;
+pub mod differential;
 pub mod discovery;
 pub mod dns;
 pub mod http1;

@@ -7,6 +7,7 @@ mod command;
 mod counts;
 mod demo;
 mod deps;
+mod differential;
 mod limits;
 mod output;
 mod planted;
@@ -26,6 +27,8 @@ Usage: cargo xtask COMMAND
   demo                build the sample mesh, start it and open its gateway on 127.0.0.1
   fuzz --planted [BUG]
                       put bugs back, one at a time, into a copy, and let the fuzz targets find them; BUG is a bug or target
+  fuzz --differential [OPTIONS]
+                      let hyper, and Envoy if asked to, read what we read (--help for the options)
   bench [OPTIONS]     measure Leno against bare relays and Envoy (--help for the options)
   soak [--minutes N]  keep a mesh under mixed load and faults for 30 minutes, and see whether anything grows or leaks
 ";
@@ -52,6 +55,7 @@ fn run() -> Result<ExitCode> {
         ["demo", demo::WATCH, since] => demo::watch(since.parse()?),
         ["fuzz", "--planted"] => planted::run(None),
         ["fuzz", "--planted", bug] => planted::run(Some(bug)),
+        ["fuzz", "--differential", options @ ..] => differential::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["soak", options @ ..] => bench::soak(options),
         ["help" | "--help" | "-h"] => {

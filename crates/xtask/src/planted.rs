@@ -199,6 +199,7 @@ mod tests {
             "open",
             "discovery_client",
             "discovery_server",
+            "differential",
         ] {
             assert!(BUGS.iter().any(|bug| bug.target == target), "{target}");
         }

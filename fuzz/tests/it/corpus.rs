@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use leno_fuzz::differential::{Tally, by_hyper};
 use leno_fuzz::{Outcome, TARGETS, Target};
 
 use crate::mutate::{Mutator, dictionary};
@@ -112,6 +113,39 @@ fn check(name: &str) {
         }
     }
     println!("{name}: {accepted} mutations accepted, {:?}", begun.elapsed());
+}
+
+/// Reads inputs made by grammar with hyper as well; see `leno_fuzz::differential`.
+#[test]
+fn differential() {
+    let (seed, runs) = (setting("LENO_FUZZ_SEED", SEED), setting("LENO_FUZZ_RUNS", 10 * RUNS));
+    println!("differential: LENO_FUZZ_SEED={seed} LENO_FUZZ_RUNS={runs}");
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    for number in 0..runs {
+        by_hyper(seed, number, &mut tally);
+        if let Some(finding) = tally.findings.first() {
+            println!("differential fails on mutation {number} of LENO_FUZZ_SEED={seed}:\n{finding}");
+            panic!("hyper reads something else");
+        }
+        if runs <= 10 * RUNS && begun.elapsed() > 2 * ENOUGH {
+            println!("differential: enough after {number} inputs");
+            break;
+        }
+    }
+    println!("differential: {} alike, {} sent on, {:?}", tally.alike, tally.sent_on, begun.elapsed());
+    assert!(tally.alike > tally.known.values().sum(), "most messages are nothing to argue about");
+}
+
+/// The page that tells how it compares has every difference that is meant.
+#[test]
+fn known_differences_are_on_the_page() {
+    let page = fs::read_to_string(root().join("DIFFERENTIAL.md")).expect("the page is here");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let names: Vec<&str> =
+        rows.filter_map(|row| row.split(" | ").next()?.strip_prefix("| ")).skip(1).collect();
+    let known: Vec<&str> = leno_fuzz::differential::known::KNOWN.iter().map(|known| known.name).collect();
+    assert_eq!(names, known, "write it by `cargo xtask fuzz --differential --write`");
 }
 
 fn setting(name: &str, default: u64) -> u64 {

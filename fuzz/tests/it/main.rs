@@ -11,4 +11,5 @@
 
 mod corpus;
 mod mutate;
+mod peers;
 mod seeds;

@@ -82,9 +82,9 @@ pub(crate) const USES: &[Use] = &[
     of("httparse", &["leno-sample", "leno-fuzz"], &[], "the proxy's head parser is its own and strict"),
     of(
         "hyper",
-        &["leno-wire", "leno-control", "leno-sample", "leno-cli", "leno-local"],
+        &["leno-wire", "leno-control", "leno-sample", "leno-cli", "leno-local", "leno-fuzz"],
         &["leno-http", "leno-proxy", "leno-e2e", "leno-testkit"],
-        "control, administration and callouts only; the data path is http's own",
+        "control, administration and callouts only, and what others would read; the data path is http's own",
     ),
     of("prost", &["leno-wire", "leno-sample", "leno-fuzz"], &[], "discovery protobuf is wire's"),
     of("tonic", &["leno-wire", "leno-sample"], &["leno-control"], "discovery's transport is wire's"),
