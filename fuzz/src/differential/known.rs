@@ -175,8 +175,19 @@ pub const KNOWN: &[Known] = &[
         why: "Envoy refuses this method although it is told to take all; its body is framed like any other's.",
     },
     Known {
+        name: "fields that Connection names, in answers",
+        peers: ENVOY,
+        kind: Kind::Meaning(|own, other| {
+            let fields = own.fields.iter().all(|field| other.fields.contains(field));
+            let is_rest = Message { fields: Vec::new(), ..own.clone() }
+                .means(&Message { fields: Vec::new(), ..other.clone() });
+            own.first.parse::<u16>().is_ok() && fields && is_rest
+        }),
+        why: "They end with the connection (RFC 9110 §7.6.1). Envoy takes them off requests only.",
+    },
+    Known {
         name: "an absolute target without a path",
-        peers: HYPER,
+        peers: BOTH,
         kind: Kind::Meaning(|own, other| {
             let is_query = own.target == format!("/{}", other.target) && other.target.starts_with('?');
             let is_server = own.first == "OPTIONS" && own.target == "*" && other.target == "/";
@@ -186,6 +197,14 @@ pub const KNOWN: &[Known] = &[
         }),
         why: "`http://a?b` is `/?b` (RFC 9110 §4.2.3), and OPTIONS of `http://a` is about the server as a whole, `*` (RFC 9112 \
               §3.2.4). hyper leaves the empty path to who uses it.",
+    },
+    Known {
+        name: "a query without a path",
+        peers: ENVOY,
+        kind: Kind::Laxer(|message, input| {
+            message.target.starts_with("/?") && input.windows(3).any(|three| three == b"://")
+        }),
+        why: "`http://a?b` once more: Envoy's path is then `?b`, for which it has no route.",
     },
 ];
 

@@ -13,6 +13,9 @@ use crate::differential::known::{Peer, Side};
 use crate::differential::message::Reading;
 use crate::differential::{Tally, leno};
 
+/// How often Envoy may choose a connection that is being closed.
+const CLOSED_TRIES: usize = 5;
+
 /// Lets Envoy read what servers answer.
 pub struct AnswersThere;
 
@@ -50,7 +53,18 @@ impl AnswersThere {
     }
 }
 
+/// Envoy answers 503 where it used a connection that was being closed; a response that it refuses gets 502.
 async fn read(envoy: &Envoy, number: u64, answer: &[u8], asked: Asked) -> io::Result<Reading> {
+    for _ in 0..CLOSED_TRIES {
+        let reading = read_once(envoy, number, answer, asked).await?;
+        if reading.refusal.as_deref() != Some("503") {
+            return Ok(reading);
+        }
+    }
+    read_once(envoy, number, answer, asked).await
+}
+
+async fn read_once(envoy: &Envoy, number: u64, answer: &[u8], asked: Asked) -> io::Result<Reading> {
     envoy.ready.borrow_mut().insert(number, answer.to_vec());
     let mut stream = TcpStream::connect(envoy.answers).await?;
     let (method, read_as) = if asked == Asked::Head { ("HEAD", As::Bodiless) } else { ("GET", As::Response) };

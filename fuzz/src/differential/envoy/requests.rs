@@ -119,7 +119,14 @@ async fn read(envoy: &Envoy, bytes: &[u8], ours: &Reading, moment: Duration) -> 
         }
         match timeout_at(deadline, stream.read_buf(&mut got)).await {
             Ok(Ok(1..)) => {}
-            Ok(_closed) => return Ok(reading),
+            Ok(_closed) => {
+                // What Envoy's router itself answers to HEAD announces a body that doesn't come.
+                if let Some(read) = wire::message(&got, As::Bodiless, true) {
+                    reading.is_over = matches!(read.message.first.as_str(), "403" | "404");
+                    reading.refusal = Some(read.message.first);
+                }
+                return Ok(reading);
+            }
             Err(_elapsed) => {
                 reading.refusal = Some("still waits".to_owned());
                 return Ok(reading);
