@@ -64,6 +64,7 @@ targets! {
     pem
     join_token
     dns
+    trace_context
 }
 
 /// The folder of this package.
