@@ -19,7 +19,9 @@ pub use debian::{
 };
 pub use node::{EXPRESS, Module, Node, WS, node};
 pub use own::own;
-pub use python::{ENVOY, GRPCIO, GUNICORN, HTTPBIN, HYPER_H2, Package, Python, envoy, python, python_apart};
+pub use python::{
+    ENVOY, GRPCIO, GUNICORN, HTTPBIN, HYPER_H2, Package, Python, ROTEL, envoy, python, python_apart, rotel,
+};
 pub use tools::target;
 
 /// Why a program can't be had, and what helps.

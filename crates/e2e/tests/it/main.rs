@@ -29,6 +29,7 @@ mod recording;
 mod reload;
 mod rotation;
 mod several;
+mod spans;
 mod steady;
 mod stopped;
 mod storm;

