@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Drain {
-    /// Begins: an HTTP/1 connection closes once it has been idle for [`LEAVE_TIME`], and answers from now on say
+    /// Begins: an HTTP/1 connection closes once it has been idle for [`crate::limits::LEAVE_TIME`], and answers from now on say
     /// `Connection: close`; HTTP/2 sends GOAWAY twice, around a round trip (RFC 9113 §6.8). Exchanges under way go on.
     pub fn begin(&self) {
         if !self.0.begun.replace(true)
