@@ -102,8 +102,8 @@ pub struct Routes {
 pub struct Reference {
     /// Which rule's.
     pub rule: usize,
-    /// Which of the rule's backends.
-    pub backend: usize,
+    /// Which part of the rule refers.
+    pub part: Part,
     /// The namespace referred to.
     pub namespace: Arc<str>,
     /// The service referred to.
@@ -114,6 +114,15 @@ pub struct Reference {
     pub port: Option<u16>,
     /// Where the reference is written.
     pub location: Location,
+}
+
+/// A part of a rule that refers to a service, by its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// One of the rule's backends.
+    Backend(usize),
+    /// One of the rule's mirrors.
+    Mirror(usize),
 }
 
 /// Destination settings as one object states them.

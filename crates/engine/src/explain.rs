@@ -80,6 +80,17 @@ pub enum Event {
         /// Whether it was drawn.
         drawn: bool,
     },
+    /// Whether a mirror gets a copy was drawn.
+    Mirror {
+        /// The mirror.
+        origin: Origin,
+        /// Where it leads.
+        target: Target,
+        /// Share of the requests that it gets, in millionths.
+        share: u32,
+        /// Whether it gets this one.
+        drawn: bool,
+    },
     /// Whether a fault is injected was drawn.
     Fault {
         /// The fault.

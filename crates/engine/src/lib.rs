@@ -15,6 +15,7 @@ pub mod egress;
 pub mod explain;
 pub mod fault;
 pub mod limits;
+pub mod mirror;
 mod outlier;
 mod percent;
 pub mod retry;

@@ -19,6 +19,7 @@ use leno_model::route::{Action, Backend, FixedResponse, HeaderEdits, RouteTable,
 
 use crate::explain::{Event, Explain, RuleOutcome};
 use crate::fault::{self, Injected};
+use crate::mirror::Mirrors;
 use crate::retry::Settings;
 use crate::rng::below;
 use candidate::Candidate;
@@ -109,6 +110,8 @@ pub struct Forward<'r> {
     pub settings: Settings<'r>,
     /// The faults that were drawn for it.
     pub injected: Injected,
+    /// Where copies of it go.
+    pub mirrors: Mirrors<'r>,
 }
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };
@@ -215,6 +218,7 @@ fn to_target(target: &Target) -> Routed<'_> {
         response_headers: [&NO_EDITS, &NO_EDITS],
         settings: Settings::IMPLICIT,
         injected: Injected::default(),
+        mirrors: Mirrors::default(),
     })
 }
 
@@ -266,6 +270,7 @@ impl CompiledRule {
                 per_try: forward.per_try_timeout,
             },
             injected: fault::inject(forward.fault.as_ref(), draw, explain),
+            mirrors: Mirrors::draw(&forward.mirrors, draw, explain),
             ..target
         })
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::limits::REPLAY_STEP;
+
 /// A number of bytes that may be buffered at once, shared by all cores. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -96,6 +98,40 @@ impl Reservation {
     /// Gives some bytes back; at most all.
     pub fn shrink(&mut self, bytes: usize) {
         drop(self.permit.split(bytes.min(self.permit.num_permits())));
+    }
+}
+
+/// What a buffer that grows and shrinks has reserved, in steps and only of what can be spared.
+#[derive(Debug)]
+pub(crate) struct Cover {
+    budget: Option<Budget>,
+    reserved: Option<Reservation>,
+}
+
+impl Cover {
+    /// Nothing yet. Without a budget everything is covered.
+    pub(crate) const fn new(budget: Option<Budget>) -> Self {
+        Self { budget, reserved: None }
+    }
+
+    /// Reserves so that `bytes` are covered, and says whether they are.
+    pub(crate) fn reach(&mut self, bytes: usize) -> bool {
+        let Some(budget) = &self.budget else { return true };
+        let held = self.reserved.as_ref().map_or(0, Reservation::bytes);
+        let Some(missing) = bytes.checked_sub(held).filter(|missing| *missing > 0) else { return true };
+        let step = missing.next_multiple_of(REPLAY_STEP);
+        match &mut self.reserved {
+            Some(reservation) => reservation.grow(step),
+            None => {
+                self.reserved = budget.try_reserve_spare(step);
+                self.reserved.is_some()
+            }
+        }
+    }
+
+    /// Gives everything back.
+    pub(crate) fn release(&mut self) {
+        self.reserved = None;
     }
 }
 

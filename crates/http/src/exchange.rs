@@ -11,6 +11,7 @@
 
 mod outgoing;
 mod replay;
+mod tee;
 mod tunnel;
 
 use std::future::poll_fn;
@@ -64,6 +65,9 @@ enum Source {
     H2(h2::Incoming),
     /// Decorates another one, as every kind after it: it keeps what was read.
     Replay(replay::Reader),
+    /// What is read of it is copied.
+    Copied(Box<tee::Original>),
+    Following(tee::Follower),
 }
 
 impl Incoming {
@@ -104,6 +108,8 @@ impl Incoming {
             Source::H1(source) => source.is_ended(),
             Source::H2(source) => source.is_ended(),
             Source::Replay(reader) => reader.is_ended(),
+            Source::Copied(original) => original.is_ended(),
+            Source::Following(follower) => follower.is_ended(),
         }
     }
 
@@ -116,10 +122,11 @@ impl Incoming {
     /// lasted too long for what the process may buffer; the message is then to be cut off.
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         match &mut self.0 {
-            Source::Ended | Source::Whole(_) => Poll::Pending,
+            Source::Ended | Source::Whole(_) | Source::Following(_) => Poll::Pending,
             Source::H1(source) => source.poll_stalled(cx),
             Source::H2(source) => source.poll_stalled(cx),
             Source::Replay(reader) => reader.poll_stalled(cx),
+            Source::Copied(original) => original.poll_stalled(cx),
         }
     }
 
@@ -135,6 +142,8 @@ impl Incoming {
             Source::H1(source) => source.poll_frame(cx),
             Source::H2(source) => source.poll_frame(cx),
             Source::Replay(reader) => reader.poll_frame(cx),
+            Source::Copied(original) => original.poll_frame(cx),
+            Source::Following(follower) => follower.poll_frame(cx),
         }
     }
 }

@@ -62,6 +62,10 @@ pub const REPLAY_BYTES: usize = 64 * 1024;
 /// What keeping one frame costs beside its bytes, so that a body of many tiny frames counts for what it takes.
 pub const REPLAY_FRAME: usize = 64;
 
+/// Bytes of a request's body that wait for one of its mirrors. A mirror's connection is made while the original's body
+/// goes up; what comes in some milliseconds has room, and a mirror that can't keep up is to end soon.
+pub const COPY_BYTES: usize = 256 * 1024;
+
 /// Bytes of a request's body that are reserved of the budget at a time while they are kept.
 pub const REPLAY_STEP: usize = 4 * 1024;
 

@@ -143,6 +143,19 @@ pub struct Forward {
     pub hedge_after: Option<Duration>,
     /// Faults that are injected.
     pub fault: Option<FaultInjection>,
+    /// Where copies of requests go, whose answers nobody waits for.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// A destination for copies of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Where it leads.
+    pub target: Target,
+    /// Share of the requests, in millionths; of each mirror on its own.
+    pub share: u32,
+    /// The text it comes from.
+    pub origin: Origin,
 }
 
 /// A weighted destination.

@@ -66,11 +66,12 @@ impl HostUnit {
 /// Every host that a table's routes lead to.
 pub fn referenced_hosts(table: &RouteTable) -> impl Iterator<Item = &Host> {
     table.rules.iter().flat_map(|rule| {
-        let backends = match &rule.action {
-            Action::Forward(forward) => forward.backends.as_slice(),
-            Action::Redirect(_) | Action::Respond(_) => &[],
+        let (backends, mirrors) = match &rule.action {
+            Action::Forward(forward) => (forward.backends.as_slice(), forward.mirrors.as_slice()),
+            Action::Redirect(_) | Action::Respond(_) => (&[][..], &[][..]),
         };
-        backends.iter().filter_map(|backend| match &backend.target {
+        let targets = backends.iter().map(|backend| &backend.target);
+        targets.chain(mirrors.iter().map(|mirror| &mirror.target)).filter_map(|target| match target {
             Target::Service { host, .. } => Some(host),
             Target::Invalid { .. } => None,
         })

@@ -3,7 +3,7 @@
 //! Connections, pools and metric handles never leave their core. Only what is in [`Shared`] crosses threads: the
 //! view, the engine's state cells, limits that hold for the whole process, and watches.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::rc::Rc;
@@ -21,6 +21,7 @@ use leno_telemetry::faults::Faults;
 use leno_telemetry::id::Ids;
 use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
 use leno_telemetry::load::Load;
+use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
 use leno_telemetry::{Registry, Shard};
 use leno_wire::client::Discovery;
@@ -29,7 +30,7 @@ use tokio::sync::{Semaphore, watch};
 use leno_model::name::WorkloadName;
 
 use crate::circuit::Gates;
-use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES};
+use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES, MIRRORS_AT_ONCE};
 use crate::outside::Outside;
 use crate::places::Places;
 use crate::pool::Pool;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub(crate) retries: Retries,
     /// Counts of injected faults.
     pub(crate) faults: Faults,
+    /// Counts of copies of requests.
+    pub(crate) mirrors: Mirrors,
     /// Those who wait for connections.
     pub(crate) gates: Arc<Gates>,
     /// Bytes that may be buffered.
@@ -108,6 +111,8 @@ pub struct Core {
     /// Turns to compute a handshake.
     pub(crate) handshakes: Semaphore,
     pub(crate) places: Rc<Places>,
+    /// Copies of requests under way.
+    mirroring: Rc<Cell<usize>>,
     view: RefCell<Rc<Held>>,
     rng: RefCell<Rng>,
     ids: RefCell<Ids>,
@@ -145,6 +150,7 @@ impl Core {
             vigil: Vigil::default(),
             handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
             places: Places::new(shared.places, shared.load.clone()),
+            mirroring: Rc::default(),
             view,
             rng: RefCell::new(Rng::new(seed)),
             ids: RefCell::new(Ids::seeded(seed)),
@@ -162,6 +168,15 @@ impl Core {
             *held = Rc::new(Held(Arc::clone(&newest)));
         }
         Rc::clone(&held)
+    }
+
+    /// Counts a copy of a request as under way until the result is dropped; `None` where there are enough.
+    pub(crate) fn mirroring(&self) -> Option<Mirroring> {
+        let count = self.mirroring.get();
+        (count < MIRRORS_AT_ONCE).then(|| {
+            self.mirroring.set(count + 1);
+            Mirroring(Rc::clone(&self.mirroring))
+        })
     }
 
     /// A number uniform over 64 bits.
@@ -219,6 +234,15 @@ impl Core {
             handles.clear();
         }
         std::cell::RefMut::map(handles, |handles| handles.entry(key.clone()).or_default())
+    }
+}
+
+/// A copy of a request under way.
+pub(crate) struct Mirroring(Rc<Cell<usize>>);
+
+impl Drop for Mirroring {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 

@@ -150,7 +150,7 @@ pub struct Endpoint {
 /// Something that was considered.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Step {
-    /// `rule`, `backend`, `fault`, `policy`, `retry`, `endpoint` or `reading`.
+    /// `rule`, `backend`, `fault`, `mirror`, `policy`, `retry`, `endpoint` or `reading`.
     pub kind: String,
     /// What it is.
     pub subject: String,
@@ -411,10 +411,11 @@ impl std::convert::From<Event> for Step {
                     format!("{outcome}, weight {weight} of {total}"),
                 )
             }
+            Event::Mirror { origin, target, share, drawn } => {
+                step("mirror", format!("{target} ({origin})"), drawn, share_in_words(share, drawn))
+            }
             Event::Fault { fault, share, drawn } => {
-                let outcome = if drawn { "drawn" } else { "not drawn" };
-                let percent = f64::from(share) / 10_000.0;
-                step("fault", fault_in_words(fault), drawn, format!("{outcome}, {percent} % of requests"))
+                step("fault", fault_in_words(fault), drawn, share_in_words(share, drawn))
             }
             Event::Reading { path } => step("reading", path, false, "policies see this path too".to_owned()),
             Event::Policy { origin, action, dry_run, outcome } => {
@@ -486,6 +487,11 @@ fn policy_outcome(outcome: &PolicyOutcome) -> String {
         PolicyOutcome::Operation(unmet) => format!("no operation matches: {}", unmet.join(", ")),
         PolicyOutcome::Condition(key) => format!("a condition does not hold: {key:?}"),
     }
+}
+
+fn share_in_words(share: u32, drawn: bool) -> String {
+    let outcome = if drawn { "drawn" } else { "not drawn" };
+    format!("{outcome}, {} % of requests", f64::from(share) / 10_000.0)
 }
 
 fn fault_in_words(fault: Fault) -> String {

@@ -164,7 +164,7 @@ impl GatewayPath {
         if let Decision::Forward(plan) = &mut decided.decision {
             // That a client speaks HTTP/2 says nothing about the applications behind (as with Istio's gateways).
             let usual = if head.is_grpc() { Protocol::Http2 } else { Protocol::Http1 };
-            plan.protocol = plan.protocol.or_else(|| (!plan.follows_client()).then_some(usual));
+            plan.speak(usual);
         }
         decided
     }

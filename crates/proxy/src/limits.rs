@@ -133,6 +133,17 @@ pub const TALLY_INTERVAL: Duration = Duration::from_secs(5);
 /// first is on a new HTTP/1 connection; an HTTP/2 one may be replaced while it is drained.
 pub const STALE_TRIES: u32 = 3;
 
+/// Copies of requests that a core has under way. Each holds some KiB, and a mirror that hangs would gather all that come
+/// within [`MIRROR_TIME`].
+pub const MIRRORS_AT_ONCE: usize = 256;
+
+/// How long a copy of a request may take, its answer included, where its route doesn't say less: nobody waits for it.
+pub const MIRROR_TIME: Duration = Duration::from_secs(15);
+
+/// How much of a mirror's answer is read, so that its connection can carry another request. A connection that has more
+/// to say is closed.
+pub const MIRROR_ANSWER_BYTES: usize = 1024 * 1024;
+
 /// Workload ports remembered as speaking HTTP. A workload has a handful.
 pub const LEARNT_PORTS: usize = 1024;
 

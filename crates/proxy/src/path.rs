@@ -12,12 +12,13 @@ use leno_engine::explain::{Explain, Silent};
 use leno_engine::fault::Injected;
 use leno_engine::retry::Settings;
 use leno_engine::route::{Forward, Routed};
-use leno_http::head::{Known, RequestHead, ResponseHead};
+use leno_http::head::{Known, RequestHead, ResponseHead, Version};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_model::name::Host;
 use leno_model::pool::Upgrade;
 use leno_model::retry::{ATTEMPTS, BACKOFF, Condition, Conditions, RetryPolicy};
-use leno_model::route::{HeaderEdits, Rule};
+use leno_model::route::{HeaderEdits, Mirror, Rule, Target};
 use leno_telemetry::istio::HttpHandle;
 
 use crate::core::Core;
@@ -97,6 +98,25 @@ pub(crate) struct Plan<'v> {
     pub(crate) response_headers: [&'v HeaderEdits; 2],
     /// Times, and when it is tried again.
     pub(crate) settings: Settings<'v>,
+    /// Where copies of it go, or why one can't.
+    pub(crate) mirrors: Vec<Result<Destination<'v>, Failure>>,
+}
+
+/// A destination, and what is spoken to it.
+pub(crate) struct Destination<'v> {
+    /// Where to.
+    pub(crate) to: To<'v>,
+    /// The HTTP version to speak; `None` is the client's.
+    pub(crate) protocol: Option<Protocol>,
+}
+
+/// The HTTP version to speak, where a destination may leave that to the client.
+pub(crate) fn spoken(protocol: Option<Protocol>, head: &RequestHead) -> Protocol {
+    match (protocol, head.version()) {
+        (Some(protocol), _) => protocol,
+        (None, Version::Http2) => Protocol::Http2,
+        (None, _) => Protocol::Http1,
+    }
 }
 
 impl Plan<'_> {
@@ -152,6 +172,7 @@ impl<'v> Plan<'v> {
             request_headers: [&NO_EDITS, &NO_EDITS],
             response_headers: [&NO_EDITS, &NO_EDITS],
             settings,
+            mirrors: Vec::new(),
         }
     }
 }
@@ -201,10 +222,35 @@ impl<'v> Decided<'v> {
 }
 
 fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<Plan<'v>, Failure> {
-    let tables = view.hosts.get(forward.host).ok_or(Failure::NoDestination)?;
-    let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
-        .ok_or(Failure::NoDestination)?;
-    let cluster = tables.cluster(port, forward.subset)?;
+    let Destination { to, protocol } =
+        destination(view, forward.host, forward.port, forward.subset, dialled)?;
+    let mirror = |mirror: &'v Mirror| match &mirror.target {
+        Target::Service { host, port, subset } => destination(view, host, *port, subset.as_deref(), dialled),
+        Target::Invalid { .. } => Err(Failure::InvalidBackend),
+    };
+    Ok(Plan {
+        to,
+        protocol,
+        path: forward.path,
+        authority: forward.authority,
+        request_headers: forward.request_headers,
+        response_headers: forward.response_headers,
+        settings: forward.settings,
+        mirrors: forward.mirrors.drawn().map(mirror).collect(),
+    })
+}
+
+fn destination<'v>(
+    view: &'v View,
+    host: &Host,
+    port: Option<u16>,
+    subset: Option<&str>,
+    dialled: u16,
+) -> Result<Destination<'v>, Failure> {
+    let tables = view.hosts.get(host).ok_or(Failure::NoDestination)?;
+    let port =
+        leno_engine::destination::service_port(&tables.unit, port, dialled).ok_or(Failure::NoDestination)?;
+    let cluster = tables.cluster(port, subset)?;
     let is_http2 = matches!(
         tables.protocol(port),
         leno_model::service::Protocol::Http2 | leno_model::service::Protocol::Grpc
@@ -215,22 +261,23 @@ fn forwarded<'v>(view: &'v View, forward: Forward<'v>, dialled: u16) -> Result<P
         Some(Upgrade::AsClient) => None,
         Some(Upgrade::Never) | None => is_http2.then_some(Protocol::Http2),
     };
-    Ok(Plan {
-        to: To::Cluster { cluster, only: None },
-        protocol,
-        path: forward.path,
-        authority: forward.authority,
-        request_headers: forward.request_headers,
-        response_headers: forward.response_headers,
-        settings: forward.settings,
-    })
+    Ok(Destination { to: To::Cluster { cluster, only: None }, protocol })
 }
 
 impl Plan<'_> {
-    /// Whether the destination is spoken to as the client speaks.
-    pub(crate) fn follows_client(&self) -> bool {
-        let To::Cluster { cluster, .. } = &self.to else { return false };
-        cluster.policy().pool.and_then(|pool| pool.upgrade) == Some(Upgrade::AsClient)
+    /// Speaks what is usual here to destinations that say nothing themselves.
+    pub(crate) fn speak(&mut self, usual: Protocol) {
+        let follows_client = |to: &To<'_>| {
+            let To::Cluster { cluster, .. } = to else { return false };
+            cluster.policy().pool.and_then(|pool| pool.upgrade) == Some(Upgrade::AsClient)
+        };
+        let or_usual = |protocol: Option<Protocol>, to: &To<'_>| {
+            protocol.or_else(|| (!follows_client(to)).then_some(usual))
+        };
+        self.protocol = or_usual(self.protocol, &self.to);
+        for mirror in self.mirrors.iter_mut().flatten() {
+            mirror.protocol = or_usual(mirror.protocol, &mirror.to);
+        }
     }
 }
 

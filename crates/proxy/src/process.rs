@@ -24,6 +24,7 @@ use leno_telemetry::access::AccessLog;
 use leno_telemetry::faults::Faults;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
+use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
 use leno_telemetry::upstreams::Upstreams;
 use leno_wire::Subject;
@@ -184,6 +185,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         budget,
         retries: Retries::new(&registry),
         faults: Faults::new(&registry),
+        mirrors: Mirrors::new(&registry),
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),

@@ -1,4 +1,4 @@
-//! The path of a request, top to bottom: record, prepare, decide, inject faults, edit, choose, send, relay, tell.
+//! The path of a request, top to bottom: record, prepare, decide, inject faults, edit, mirror, choose, send, relay, tell.
 //!
 //! [`tries`] sends it until an answer counts, in rounds ([`round`]) of one try or two ([`attempt`], [`hedge`]); [`answer`] relays the answer and [`tunnel`] what
 //! follows an upgrade. [`hints`] is what requests and answers carry about tries and time.
@@ -9,6 +9,7 @@ mod body;
 pub(crate) mod fault;
 mod hedge;
 pub(crate) mod hints;
+mod mirror;
 mod round;
 mod tries;
 mod tunnel;
@@ -147,6 +148,7 @@ impl Forwarding<'_> {
             return refuse(record, reply, failure);
         }
         let wishes = hints::take(self.path, &mut head, waited);
+        let body = if self.plan.mirrors.is_empty() { body } else { self.mirror(&head, body) };
         let rule = self.view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
         let mut terms = Terms::new(&self.plan.settings, head.method(), rule, wishes.as_deref());
         let grpc = hints::grpc_deadline(&head, waited);

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod load;
 pub mod metric;
 pub mod otlp;
+pub mod mirrors;
 pub mod process;
 pub mod propagation;
 pub mod reference;

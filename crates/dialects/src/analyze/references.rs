@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use leno_model::policy::PolicyTarget;
-use leno_model::route::{Action, Backend, Target};
+use leno_model::route::{Action, Target};
 use leno_model::snapshot::RouteDialect;
+use leno_model::span::Origin;
 
 use super::Analysis;
 use crate::codes;
@@ -18,7 +19,17 @@ pub(super) fn check(analysis: &mut Analysis<'_>) {
         }
         for rule in &route.rules {
             if let Action::Forward(forward) = &rule.action {
-                forward.backends.iter().for_each(|backend| check_backend(analysis, backend));
+                for backend in &forward.backends {
+                    check_destination(
+                        analysis,
+                        &backend.target,
+                        &backend.origin,
+                        "such requests get status 503",
+                    );
+                }
+                for mirror in &forward.mirrors {
+                    check_destination(analysis, &mirror.target, &mirror.origin, "nothing is mirrored");
+                }
             }
         }
     }
@@ -42,16 +53,12 @@ pub(super) fn check(analysis: &mut Analysis<'_>) {
     }
 }
 
-fn check_backend(analysis: &mut Analysis<'_>, backend: &Backend) {
-    let Target::Service { host, port, subset } = &backend.target else { return };
+/// `until` is what happens while the destination doesn't exist.
+fn check_destination(analysis: &mut Analysis<'_>, target: &Target, origin: &Origin, until: &str) {
+    let Target::Service { host, port, subset } = target else { return };
     let Some(service) = analysis.service(host) else {
         let hint = analysis.host_hint(host);
-        analysis.report_with(
-            codes::NOT_FOUND,
-            &backend.origin,
-            format_args!("no service has the host {host}"),
-            hint,
-        );
+        analysis.report_with(codes::NOT_FOUND, origin, format_args!("no service has the host {host}"), hint);
         return;
     };
     match port {
@@ -59,12 +66,12 @@ fn check_backend(analysis: &mut Analysis<'_>, backend: &Backend) {
             let ports: Vec<String> = service.ports.iter().map(|port| port.port.to_string()).collect();
             let message = format_args!("the service {host} has no port {port}");
             let hint = format!("its ports are {}", ports.join(", "));
-            analysis.report_with(codes::NOT_FOUND, &backend.origin, message, hint);
+            analysis.report_with(codes::NOT_FOUND, origin, message, hint);
         }
         None if service.ports.len() > 1 => {
             let count = service.ports.len();
             let message = format_args!("the destination names no port, and {host} has {count}");
-            analysis.report(codes::PORT_NEEDED, &backend.origin, message);
+            analysis.report(codes::PORT_NEEDED, origin, message);
         }
         Some(_) | None => {}
     }
@@ -72,12 +79,12 @@ fn check_backend(analysis: &mut Analysis<'_>, backend: &Backend) {
         && analysis.subset(host, name).is_none()
     {
         let message = format_args!("no DestinationRule for {host} has a subset {name}");
-        let hint = "add the subset; until then such requests get status 503";
-        analysis.report_with(codes::NOT_FOUND, &backend.origin, message, hint);
+        let hint = format!("add the subset; until then {until}");
+        analysis.report_with(codes::NOT_FOUND, origin, message, hint);
     }
 }
 
-fn check_target(analysis: &mut Analysis<'_>, target: &PolicyTarget, origin: &leno_model::span::Origin) {
+fn check_target(analysis: &mut Analysis<'_>, target: &PolicyTarget, origin: &Origin) {
     let namespace = &origin.object.namespace;
     let (kind, name, exists) = match target {
         PolicyTarget::Gateway(name) => {

@@ -171,7 +171,14 @@ fn rule(
         item.invalid("both redirects and has backends", "remove backendRefs");
     }
     fields.finish();
-    let Filters { request, response, redirect, rewrite, fails, .. } = filters;
+    let Filters { request, response, redirect, rewrite, mirrors, fails, .. } = filters;
+    let mut mirrored = Vec::new();
+    for value in &mirrors {
+        if let Some((mirror, reference)) = backends::mirror(value, context, index, mirrored.len()) {
+            mirrored.push(mirror);
+            references.extend(reference);
+        }
+    }
     let action = match redirect {
         _ if fails => Action::Respond(FixedResponse { status: 500, body: Arc::from([]) }),
         Some(redirect) => Action::Redirect(redirect),
@@ -184,6 +191,7 @@ fn rule(
             repeatable: false,
             hedge_after: None,
             fault: None,
+            mirrors: mirrored,
         }),
     };
     if fails {

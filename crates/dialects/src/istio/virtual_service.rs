@@ -5,6 +5,7 @@ mod fault;
 mod fields;
 mod headers;
 mod matches;
+mod mirror;
 
 use std::sync::Arc;
 

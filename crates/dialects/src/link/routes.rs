@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use leno_model::route::{Action, Backend, Target};
+use leno_model::route::{Action, Target};
 use leno_model::snapshot::{RouteObject, Snapshot};
 
 use super::{Counted, Notes};
 use crate::codes::{self, Code};
 use crate::gateway_api::GROUP;
-use crate::object::{Grant, Object, Reference};
+use crate::object::{Grant, Object, Part, Reference};
 
 pub(super) fn take(objects: &[Counted<'_>], grants: &[&Grant], snapshot: &mut Snapshot, notes: &mut Notes) {
     for counted in objects {
@@ -17,8 +17,8 @@ pub(super) fn take(objects: &[Counted<'_>], grants: &[&Grant], snapshot: &mut Sn
         route.age = counted.age;
         for reference in &routes.references {
             let Some((code, reason)) = failure(reference, &route, grants, snapshot) else { continue };
-            if let Some(backend) = backend_mut(&mut route, reference) {
-                backend.target = Target::Invalid { reason: reason.as_str().into() };
+            if let Some(target) = target_mut(&mut route, reference) {
+                *target = Target::Invalid { reason: reason.as_str().into() };
             }
             let hint = (code == codes::INVALID_BACKEND).then(|| hint(reference, snapshot));
             notes.add(counted.parsed, code, &reference.location, reason, hint);
@@ -61,13 +61,20 @@ fn hint(reference: &Reference, snapshot: &Snapshot) -> String {
             let ports: Vec<String> = service.ports.iter().map(|port| port.port.to_string()).collect();
             format!("its ports are {}", ports.join(", "))
         }
-        None => "create the service, or correct the name; until then such requests get status 500".to_owned(),
+        None => {
+            let until = match reference.part {
+                Part::Backend(_) => "such requests get status 500",
+                Part::Mirror(_) => "nothing is mirrored",
+            };
+            format!("create the service, or correct the name; until then {until}")
+        }
     }
 }
 
-fn backend_mut<'r>(route: &'r mut RouteObject, reference: &Reference) -> Option<&'r mut Backend> {
-    match &mut route.rules.get_mut(reference.rule)?.action {
-        Action::Forward(forward) => forward.backends.get_mut(reference.backend),
-        Action::Redirect(_) | Action::Respond(_) => None,
+fn target_mut<'r>(route: &'r mut RouteObject, reference: &Reference) -> Option<&'r mut Target> {
+    let Action::Forward(forward) = &mut route.rules.get_mut(reference.rule)?.action else { return None };
+    match reference.part {
+        Part::Backend(index) => Some(&mut forward.backends.get_mut(index)?.target),
+        Part::Mirror(index) => Some(&mut forward.mirrors.get_mut(index)?.target),
     }
 }

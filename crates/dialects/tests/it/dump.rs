@@ -143,6 +143,9 @@ fn rule(out: &mut String, rule: &Rule) {
             if let Some(retry) = &forward.retry {
                 line(out, 2, format!("{retry:?}"));
             }
+            for mirror in &forward.mirrors {
+                line(out, 2, format!("mirror {} share {}", mirror.target, mirror.share));
+            }
             if let Some(fault) = &forward.fault {
                 line(out, 2, format!("{fault:?}"));
             }

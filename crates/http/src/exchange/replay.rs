@@ -13,8 +13,8 @@ use http::HeaderMap;
 use leno_model::failure::Failure;
 
 use super::{Frame, Incoming, Source};
-use crate::budget::{Budget, Reservation};
-use crate::limits::{REPLAY_BYTES, REPLAY_FRAME, REPLAY_STEP};
+use crate::budget::{Budget, Cover};
+use crate::limits::{REPLAY_BYTES, REPLAY_FRAME};
 
 /// A body that can be sent more than once, or could until it became too large.
 #[derive(Debug)]
@@ -23,11 +23,10 @@ pub struct Replay(Rc<RefCell<Kept>>);
 #[derive(Debug)]
 struct Kept {
     source: Incoming,
-    budget: Option<Budget>,
+    cover: Cover,
     /// What was read, from the beginning; `None` once it was let go.
     frames: Option<Vec<Bytes>>,
     bytes: usize,
-    reserved: Option<Reservation>,
     trailers: Option<HeaderMap>,
     end: Option<End>,
     /// Data frames read from the source.
@@ -55,10 +54,9 @@ impl Replay {
     pub fn new(source: Incoming, budget: Option<Budget>) -> Self {
         Self(Rc::new(RefCell::new(Kept {
             source,
-            budget,
+            cover: Cover::new(budget),
             frames: Some(Vec::new()),
             bytes: 0,
-            reserved: None,
             trailers: None,
             end: None,
             read: 0,
@@ -97,33 +95,18 @@ impl Kept {
 
     fn release(&mut self) {
         self.frames = None;
-        self.reserved = None;
+        self.cover.release();
     }
 
     fn keep(&mut self, data: &Bytes) {
         let bytes = self.bytes.saturating_add(data.len() + REPLAY_FRAME);
-        let fits = bytes <= REPLAY_BYTES && self.reserve(bytes);
+        let fits = bytes <= REPLAY_BYTES && self.cover.reach(bytes);
         match &mut self.frames {
             Some(frames) if fits => {
                 frames.push(data.clone());
                 self.bytes = bytes;
             }
             _ => self.release(),
-        }
-    }
-
-    /// Reserves so that `bytes` are covered, in steps.
-    fn reserve(&mut self, bytes: usize) -> bool {
-        let Some(budget) = &self.budget else { return true };
-        let held = self.reserved.as_ref().map_or(0, Reservation::bytes);
-        let Some(missing) = bytes.checked_sub(held).filter(|missing| *missing > 0) else { return true };
-        let step = missing.next_multiple_of(REPLAY_STEP);
-        match &mut self.reserved {
-            Some(reservation) => reservation.grow(step),
-            None => {
-                self.reserved = budget.try_reserve_spare(step);
-                self.reserved.is_some()
-            }
         }
     }
 

@@ -14,8 +14,9 @@ use leno_http::relay::{self, BodyEnd, Tally};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 
-use super::Forwarding;
+use crate::core::Core;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
+use crate::local::Local;
 use crate::pool::{Lease, Wanted};
 use crate::upstream::Chosen;
 
@@ -93,41 +94,42 @@ pub(super) fn rest(repeatable: bool) -> Duration {
     if repeatable { POOL_IDLE } else { POOL_IDLE_UNREPEATABLE }
 }
 
-impl Forwarding<'_> {
-    /// Makes a try. Dropping it cancels the request upstream.
-    pub(super) async fn attempt(self, attempt: Attempt<'_>, body: Incoming) -> End {
-        let (lease, outgoing, response) = match self.connect(attempt).await {
-            Ok(connected) => connected,
-            Err(failure) => {
-                let progress = if matches!(failure, Failure::UpstreamRefused) {
-                    Progress::Refused
-                } else {
-                    Progress::NotSent
-                };
-                return End::Failed(Failed { failure, progress, reused: false, body });
-            }
-        };
-        attempt.is_sent.set(true);
-        let sent = Sent { lease, outgoing, response, body, uploading: true, at: Instant::now() };
-        begin(attempt, sent).await
-    }
+/// Makes a try. Dropping it cancels the request upstream.
+pub(super) async fn attempt(core: &Core, local: &Local, attempt: Attempt<'_>, body: Incoming) -> End {
+    let (lease, outgoing, response) = match connect(core, local, attempt).await {
+        Ok(connected) => connected,
+        Err(failure) => {
+            let progress = if matches!(failure, Failure::UpstreamRefused) {
+                Progress::Refused
+            } else {
+                Progress::NotSent
+            };
+            return End::Failed(Failed { failure, progress, reused: false, body });
+        }
+    };
+    attempt.is_sent.set(true);
+    let sent = Sent { lease, outgoing, response, body, uploading: true, at: Instant::now() };
+    begin(attempt, sent).await
+}
 
-    async fn connect(self, attempt: Attempt<'_>) -> Result<(Lease, Outgoing, Response), Failure> {
-        let Attempt { head, chosen, protocol, rest, .. } = attempt;
-        let local = self.path.local();
-        let key = chosen.key(local, protocol);
-        // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
-        loop {
-            let wanted = Wanted { key: &key, rest, wall: local.wall(), circuit: chosen.circuit.as_ref() };
-            // In a box, or every request would hold the room of a handshake.
-            let dialling = async || Box::pin(chosen.dial(self.core, local)).await;
-            let mut lease = self.core.pool.lease(wanted, dialling).await?;
-            match lease.connection()?.send(head).await {
-                Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
-                // Left in the pool it could be the next one again.
-                Err(unsent) if lease.reused && unsent.failure == Failure::UpstreamClosed => lease.discard(),
-                Err(unsent) => return Err(unsent.failure),
-            }
+async fn connect(
+    core: &Core,
+    local: &Local,
+    attempt: Attempt<'_>,
+) -> Result<(Lease, Outgoing, Response), Failure> {
+    let Attempt { head, chosen, protocol, rest, .. } = attempt;
+    let key = chosen.key(local, protocol);
+    // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
+    loop {
+        let wanted = Wanted { key: &key, rest, wall: local.wall(), circuit: chosen.circuit.as_ref() };
+        // In a box, or every request would hold the room of a handshake.
+        let dialling = async || Box::pin(chosen.dial(core, local)).await;
+        let mut lease = core.pool.lease(wanted, dialling).await?;
+        match lease.connection()?.send(head).await {
+            Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
+            // Left in the pool it could be the next one again.
+            Err(unsent) if lease.reused && unsent.failure == Failure::UpstreamClosed => lease.discard(),
+            Err(unsent) => return Err(unsent.failure),
         }
     }
 }

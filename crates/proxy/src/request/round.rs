@@ -13,16 +13,17 @@ use leno_engine::deadline::nearest;
 use leno_engine::retry::{self, Repeatable};
 use leno_engine::state::Outcome;
 use leno_http::exchange::{Incoming, Progress, Reply};
-use leno_http::head::{RequestHead, Version};
+use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use tokio::time::Sleep;
 
-use super::attempt::{self, Attempt, Begun, End, Failed, Interim};
+use super::attempt::{Attempt, Begun, End, Failed, Interim, attempt, rest};
 use super::hedge::{self, Which};
 use super::tries::Tries;
 use super::{denied, hints, until};
 use crate::limits::STALE_TRIES;
+use crate::path::spoken;
 use crate::record::Record;
 use crate::upstream::{self, Chosen, Spoken};
 
@@ -59,11 +60,11 @@ impl Tries<'_> {
             Ok(chosen) => chosen,
             Err(failure) => return Round::Refused(failure),
         };
-        let mut rest = attempt::rest(self.terms.repeatable != Repeatable::No);
+        let mut rested = rest(self.terms.repeatable != Repeatable::No);
         let mut stale = 0;
         loop {
             let (event, second) =
-                self.side_by_side(record, head, &chosen, rest, reply, deadline.as_mut()).await;
+                self.side_by_side(record, head, &chosen, rested, reply, deadline.as_mut()).await;
             if let Some(second) = second {
                 // The first one's time is known by now to be no shorter than this.
                 self.on.path.chosen(self.on.core, &second, record);
@@ -83,7 +84,7 @@ impl Tries<'_> {
                     }
                     if is_stale && self.body.can_repeat() {
                         stale += 1;
-                        rest = Duration::ZERO;
+                        rested = Duration::ZERO;
                         record.request_tally().restart();
                         self.on.core.shared.retries.stale.inc();
                         continue;
@@ -114,11 +115,7 @@ impl Tries<'_> {
     }
 
     fn protocol(&self, head: &RequestHead) -> Protocol {
-        match (self.on.plan.protocol, head.version()) {
-            (Some(protocol), _) => protocol,
-            (None, Version::Http2) => Protocol::Http2,
-            (None, _) => Protocol::Http1,
-        }
+        spoken(self.on.plan.protocol, head)
     }
 
     /// Whether a try failed because its connection had died before: it carried requests before, and this one's end is
@@ -144,11 +141,12 @@ impl Tries<'_> {
         reply: &mut Reply,
         mut deadline: Pin<&mut Option<Sleep>>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
+        let (core, local) = (self.on.core, self.on.path.local());
         let (interim, is_sent) = (Interim::default(), Cell::new(false));
         let protocol = self.protocol(head);
         let tally = record.request_tally();
         let what = Attempt { head, chosen, protocol, rest, tally, interim: &interim, is_sent: &is_sent };
-        let mut first = pin!(self.on.attempt(what, self.body.take()));
+        let mut first = pin!(attempt(core, local, what, self.body.take()));
         let seen = self.came.unwrap_or(head);
         let is_stream = self.body.is_stream();
         let hedge_after = self.terms.hedge_after;
@@ -182,6 +180,7 @@ impl Tries<'_> {
             return (in_time(watch.until_end(first, deadline, timer).await), None);
         };
         watch.record.hedged(second.target);
+        let (core, local) = (self.on.core, self.on.path.local());
         let mut again = head.clone();
         let left = nearest([self.left(), self.terms.per_try]);
         hints::mark_try(self.on.path, &self.on.plan.to, &mut again, self.count, left, self.is_grpc_timed);
@@ -189,7 +188,7 @@ impl Tries<'_> {
         let other = Attempt { head: &again, chosen: &second, tally: &beside, ..what };
         let began = Instant::now();
         let event = {
-            let other = pin!(self.on.attempt(other, self.body.take()));
+            let other = pin!(attempt(core, local, other, self.body.take()));
             let mut racing = pin!(hedge::race(first, other, |_, end| self.is_good(end)));
             watch.until_end(racing.as_mut(), deadline, timer).await
         };

@@ -1,8 +1,7 @@
 //! Applications that fail in one way each, over HTTP/1 and HTTP/2.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,8 +41,11 @@ pub(crate) enum Does {
 /// An application.
 pub(crate) struct App {
     pub(crate) address: SocketAddr,
-    hits: Arc<AtomicUsize>,
+    seen: Seen,
 }
+
+/// What an application got: head and body of each request.
+type Seen = Arc<Mutex<Vec<String>>>;
 
 impl App {
     pub(crate) async fn new(protocol: Protocol, does: Does) -> Self {
@@ -51,18 +53,23 @@ impl App {
     }
 
     pub(crate) async fn on(ip: IpAddr, protocol: Protocol, does: Does) -> Self {
-        let hits = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&hits);
+        let seen = Seen::default();
+        let told = Arc::clone(&seen);
         let address = match protocol {
-            Protocol::Http => serving(ip, move |stream| http1(stream, does, Arc::clone(&counted))).await,
-            _ => serving(ip, move |stream| http2(stream, does, Arc::clone(&counted))).await,
+            Protocol::Http => serving(ip, move |stream| http1(stream, does, Arc::clone(&told))).await,
+            _ => serving(ip, move |stream| http2(stream, does, Arc::clone(&told))).await,
         };
-        Self { address, hits }
+        Self { address, seen }
     }
 
     /// Requests that it got.
     pub(crate) fn hits(&self) -> usize {
-        self.hits.load(Ordering::Relaxed)
+        self.seen.lock().unwrap().len()
+    }
+
+    /// What they were, head and body.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
     }
 }
 
@@ -78,7 +85,7 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-async fn http1(mut stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
+async fn http1(mut stream: TcpStream, does: Does, seen: Seen) {
     let mut served = 0;
     while let Some(head) = head(&mut stream).await {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -89,9 +96,9 @@ async fn http1(mut stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
         if stream.read_exact(&mut body).await.is_err() {
             return;
         }
-        hits.fetch_add(1, Ordering::Relaxed);
         served += 1;
         let echo = [head.as_bytes(), &body].concat();
+        seen.lock().unwrap().push(String::from_utf8_lossy(&echo).into_owned());
         match does {
             Does::Answer(status) => answer1(&mut stream, status, "", &echo).await,
             Does::AnswerLate(status, pause) => {
@@ -118,7 +125,7 @@ async fn answer1(stream: &mut TcpStream, status: u16, fields: &str, body: &[u8])
     let _gone = stream.write_all(&[head.as_bytes(), body].concat()).await;
 }
 
-async fn http2(stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
+async fn http2(stream: TcpStream, does: Does, seen: Seen) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let mut served = 0;
     while let Some(Ok((request, respond))) = connection.accept().await {
@@ -128,8 +135,8 @@ async fn http2(stream: TcpStream, does: Does, hits: Arc<AtomicUsize>) {
             Does::CloseAfterAnswer if served > 1 => return,
             _ => {}
         }
-        let hits = Arc::clone(&hits);
-        task::spawn("stream", stream2(request, respond, does, hits)).detach();
+        let seen = Arc::clone(&seen);
+        task::spawn("stream", stream2(request, respond, does, seen)).detach();
     }
 }
 
@@ -137,7 +144,7 @@ async fn stream2(
     request: http::Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,
     does: Does,
-    hits: Arc<AtomicUsize>,
+    seen: Seen,
 ) {
     let (parts, mut incoming) = request.into_parts();
     let mut echo = Vec::new();
@@ -151,7 +158,7 @@ async fn stream2(
             break;
         }
     }
-    hits.fetch_add(1, Ordering::Relaxed);
+    seen.lock().unwrap().push(String::from_utf8_lossy(&echo).into_owned());
     let status = match does {
         Does::Answer(status) => status,
         Does::AnswerLate(status, pause) => {

@@ -17,6 +17,7 @@ mod gateway;
 mod hardening;
 mod hbone;
 mod inbound;
+mod mirrors;
 mod outbound;
 mod resilience;
 mod retries;

@@ -7,6 +7,7 @@ use leno_telemetry::export::Exporter;
 use leno_telemetry::faults::Faults;
 use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
+use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
 use leno_telemetry::upstreams::Upstreams;
 use leno_telemetry::{Registry, process, reference};
@@ -29,6 +30,7 @@ fn the_page_is_up_to_date() {
     istio::build(&registry, "proxy", "0.1.0");
     process::register(&registry);
     let _retries = Retries::new(&registry);
+    let _mirrors = Mirrors::new(&registry);
     let _faults = Faults::new(&registry);
     let _upstreams = Upstreams::new(&registry, Arc::default());
     let _traces = Exporter::new(&registry);

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leno_model::name::Host;
 use leno_model::route::{
-    Backend, FixedResponse, Forward, HeaderEdits, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
+    Backend, FixedResponse, Forward, HeaderEdits, Mirror, PathRewrite, Redirect, RedirectPort, Rewrite,
+    Target,
 };
 
-use super::read::{answer_status, host, port, some_text, write_duration, write_pair};
+use super::read::{answer_status, host, port, share, some_text, write_duration, write_pair};
 use super::text::{header_value, marker, pattern, target_text, written_header};
 use super::{Interner, Within, each, fault, interned, origin, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
-use crate::proto::units::{backend, path_rewrite, redirect};
+use crate::proto::units::{backend, mirror, path_rewrite, redirect};
 
 pub(super) fn write_forward(forward: &Forward) -> units::Forward {
     units::Forward {
@@ -25,6 +27,7 @@ pub(super) fn write_forward(forward: &Forward) -> units::Forward {
         repeatable: forward.repeatable,
         hedge_after: forward.hedge_after.map(write_duration),
         fault: forward.fault.as_ref().map(fault::write),
+        mirrors: forward.mirrors.iter().map(write_mirror).collect(),
     }
 }
 
@@ -42,16 +45,15 @@ pub(super) fn read_forward(from: units::Forward, texts: &mut Interner) -> Result
         repeatable: from.repeatable,
         hedge_after: from.hedge_after.map(Duration::from_nanos),
         fault: from.fault.map(fault::read).transpose().within("fault")?,
+        mirrors: each("mirrors", from.mirrors, |mirror| read_mirror(mirror, texts))?,
     })
 }
 
 fn write_backend(backend: &Backend) -> units::Backend {
     let target = match &backend.target {
-        Target::Service { host, port, subset } => backend::Target::Service(units::ServiceTarget {
-            host: host.to_string(),
-            port: port.map_or(0, u32::from),
-            subset: subset.as_ref().map(ToString::to_string),
-        }),
+        Target::Service { host, port, subset } => {
+            backend::Target::Service(write_service(host, *port, subset.as_ref()))
+        }
         Target::Invalid { reason } => backend::Target::Invalid(reason.to_string()),
     };
     units::Backend {
@@ -65,17 +67,7 @@ fn write_backend(backend: &Backend) -> units::Backend {
 
 fn read_backend(from: units::Backend, texts: &mut Interner) -> Result<Backend, Malformed> {
     let target = match from.target.within("target")? {
-        backend::Target::Service(service) => Target::Service {
-            host: host(&service.host).within("service.host")?,
-            port: match service.port {
-                0 => None,
-                number => Some(port(number).within("service.port")?),
-            },
-            subset: match service.subset {
-                Some(name) => Some(some_text(&name, texts).within("service.subset")?),
-                None => None,
-            },
-        },
+        backend::Target::Service(service) => read_service(service, texts).within("service")?,
         backend::Target::Invalid(reason) => Target::Invalid { reason: interned(&reason, texts) },
     };
     Ok(Backend {
@@ -84,6 +76,48 @@ fn read_backend(from: units::Backend, texts: &mut Interner) -> Result<Backend, M
         request_headers: read_edits(from.request_headers, texts).within("request_headers")?,
         response_headers: read_edits(from.response_headers, texts).within("response_headers")?,
         origin: origin::required(from.origin, texts)?,
+    })
+}
+
+fn write_mirror(mirror: &Mirror) -> units::Mirror {
+    let target = match &mirror.target {
+        Target::Service { host, port, subset } => {
+            mirror::Target::Service(write_service(host, *port, subset.as_ref()))
+        }
+        Target::Invalid { reason } => mirror::Target::Invalid(reason.to_string()),
+    };
+    let origin = Some(origin::write(&mirror.origin));
+    units::Mirror { target: Some(target), share: mirror.share, origin }
+}
+
+fn read_mirror(from: units::Mirror, texts: &mut Interner) -> Result<Mirror, Malformed> {
+    let target = match from.target.within("target")? {
+        mirror::Target::Service(service) => read_service(service, texts).within("service")?,
+        mirror::Target::Invalid(reason) => Target::Invalid { reason: interned(&reason, texts) },
+    };
+    let origin = origin::required(from.origin, texts)?;
+    Ok(Mirror { target, share: share(from.share).within("share")?, origin })
+}
+
+fn write_service(host: &Host, port: Option<u16>, subset: Option<&Arc<str>>) -> units::ServiceTarget {
+    units::ServiceTarget {
+        host: host.to_string(),
+        port: port.map_or(0, u32::from),
+        subset: subset.map(ToString::to_string),
+    }
+}
+
+fn read_service(from: units::ServiceTarget, texts: &mut Interner) -> Result<Target, Malformed> {
+    Ok(Target::Service {
+        host: host(&from.host).within("host")?,
+        port: match from.port {
+            0 => None,
+            number => Some(port(number).within("port")?),
+        },
+        subset: match from.subset {
+            Some(name) => Some(some_text(&name, texts).within("subset")?),
+            None => None,
+        },
     })
 }
 

@@ -16,8 +16,8 @@ use leno_model::policy::{
 };
 use leno_model::retry::{self, RepeatRule, RetryPolicy};
 use leno_model::route::{
-    Action, Backend, FixedResponse, Forward, HeaderEdits, HeaderMatch, Match, MatchOrder, PathRewrite,
-    QueryMatch, Redirect, RedirectPort, Rewrite, RouteTable, Rule, Scope, Target,
+    Action, Backend, FixedResponse, Forward, HeaderEdits, HeaderMatch, Match, MatchOrder, Mirror,
+    PathRewrite, QueryMatch, Redirect, RedirectPort, Rewrite, RouteTable, Rule, Scope, Target,
 };
 use leno_model::secret::{SecretBytes, TlsSecret};
 use leno_model::service::{Address, Endpoint, Locality, Protocol, ServicePort, TargetPort, Transport};
@@ -300,6 +300,11 @@ fn action() -> BoxedStrategy<Action> {
             .prop_map(|(host, port, subset)| Target::Service { host, port, subset }),
         1 => text().prop_map(|reason| Target::Invalid { reason }),
     ];
+    let mirror = (target.clone(), 0..=WHOLE, origin()).prop_map(|(target, share, origin)| Mirror {
+        target,
+        share,
+        origin,
+    });
     let backend = (target, any::<u32>(), edits(), edits(), origin()).prop_map(
         |(target, weight, request_headers, response_headers, origin)| Backend {
             target,
@@ -310,7 +315,7 @@ fn action() -> BoxedStrategy<Action> {
         },
     );
     let timeouts = (of(duration()), of(duration()), of(duration()));
-    let again = (of(retry_policy()), any::<bool>(), of(fault_injection()));
+    let again = (of(retry_policy()), any::<bool>(), of(fault_injection()), vec(mirror, 0..3));
     let forward = (vec(backend, 0..3), of(target_text()), of(path_rewrite()), timeouts, again);
     let redirect_port = prop_oneof![
         Just(RedirectPort::Derived),
@@ -321,7 +326,7 @@ fn action() -> BoxedStrategy<Action> {
     let status = prop_oneof![Just(301), Just(302), Just(303), Just(307), Just(308)];
     let redirect = (of(target_text()), of(target_text()), redirect_port, of(path_rewrite()), status);
     prop_oneof![
-        3 => forward.prop_map(|(backends, authority, path, timeouts, (retry, repeatable, fault))| {
+        3 => forward.prop_map(|(backends, authority, path, timeouts, (retry, repeatable, fault, mirrors))| {
             let rewrite = Rewrite { authority, path };
             let (timeout, per_try_timeout, hedge_after) = timeouts;
             Action::Forward(Forward {
@@ -333,6 +338,7 @@ fn action() -> BoxedStrategy<Action> {
                 repeatable,
                 hedge_after,
                 fault,
+                mirrors,
             })
         }),
         1 => redirect.prop_map(|(scheme, host, port, path, status)| {

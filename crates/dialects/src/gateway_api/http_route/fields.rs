@@ -71,10 +71,25 @@ const FILTER: &[Field] = &[
         ],
     ),
     Field::object("urlRewrite", &[Field::text("hostname"), Field::object("path", PATH_MODIFIER)]),
-    Field::any("requestMirror"),
+    Field::object("requestMirror", MIRROR),
     Field::any("cors"),
     Field::any("extensionRef"),
     Field::any("externalAuth"),
+];
+
+const MIRROR: &[Field] = &[
+    Field::object(
+        "backendRef",
+        &[
+            Field::text("group"),
+            Field::text("kind"),
+            Field::text("name"),
+            Field::text("namespace"),
+            Field::integer("port"),
+        ],
+    ),
+    Field::integer("percent"),
+    Field::object("fraction", &[Field::integer("numerator"), Field::integer("denominator")]),
 ];
 
 const HEADER_MODIFIER: &[Field] = &[

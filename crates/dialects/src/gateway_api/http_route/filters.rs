@@ -15,11 +15,13 @@ use crate::yaml::{Fields, Value};
 
 /// What filters say together.
 #[derive(Default)]
-pub(super) struct Filters {
+pub(super) struct Filters<'a> {
     pub(super) request: HeaderEdits,
     pub(super) response: HeaderEdits,
     pub(super) redirect: Option<Redirect>,
     pub(super) rewrite: Option<Rewrite>,
+    /// What the filters of type RequestMirror say.
+    pub(super) mirrors: Vec<Value<'a>>,
     /// Where a prefix that a match covered is replaced, which needs a prefix match.
     pub(super) needs_prefix: bool,
     /// Whether requests must fail.
@@ -38,7 +40,7 @@ const TYPES: &[(&str, &str)] = &[
 ];
 
 /// Reads a list of filters.
-pub(super) fn read(items: &[Value<'_>]) -> Filters {
+pub(super) fn read<'a>(items: &[Value<'a>]) -> Filters<'a> {
     let mut filters = Filters::default();
     let mut seen: Vec<&str> = Vec::new();
     for item in items {
@@ -81,17 +83,15 @@ fn kind(fields: &Fields<'_>) -> Option<(&'static str, &'static str)> {
     Some((name, field))
 }
 
-impl Filters {
-    fn take(&mut self, (kind, field): (&str, &str), item: &Value<'_>, fields: &Fields<'_>) {
+impl<'a> Filters<'a> {
+    fn take(&mut self, (kind, field): (&str, &str), item: &Value<'a>, fields: &Fields<'a>) {
         let Some(value) = fields.required(field) else { return };
         match kind {
             "RequestHeaderModifier" => self.request = headers(&value).unwrap_or_default(),
             "ResponseHeaderModifier" => self.response = headers(&value).unwrap_or_default(),
             "RequestRedirect" => self.redirect = self.redirect(&value),
             "URLRewrite" => self.rewrite = self.rewrite(&value),
-            "RequestMirror" => {
-                item.report_with(codes::LEFT_OUT, "requests are not mirrored yet", "remove the filter");
-            }
+            "RequestMirror" => self.mirrors.push(value),
             "CORS" => {
                 let message = "Leno adds no CORS headers yet, so browsers refuse cross-origin answers";
                 item.report_with(codes::LEFT_OUT, message, "answer preflight requests in the application");

@@ -11,7 +11,7 @@ use leno_model::route::{
     Action, Backend, FixedResponse, Forward, PathRewrite, Redirect, RedirectPort, Rewrite, Target,
 };
 
-use super::{fault, headers};
+use super::{fault, headers, mirror};
 use crate::codes;
 use crate::envelope::Context;
 use crate::http::{is_authority, is_path};
@@ -34,6 +34,7 @@ pub(super) fn read(
     let (retry, per_try_timeout) = fields.object("retries").map(retries).unwrap_or_default();
     let fault_value = fields.value("fault");
     let fault = fault_value.as_ref().and_then(fault::read);
+    let mirrors = mirror::read(fields, context);
     let redirect_value = fields.value("redirect");
     let response_value = fields.value("directResponse");
     if let Some(delegate) = fields.value("delegate") {
@@ -52,6 +53,10 @@ pub(super) fn read(
             "stands beside an answer of the proxy's own",
             "inject faults where requests are sent on",
         );
+    }
+    if !mirrors.is_empty() && (redirect_value.is_some() || response_value.is_some()) {
+        let message = format_args!("{}: only requests that are sent on are mirrored", fields.path());
+        fields.report_with(codes::INEFFECTIVE, message, "remove the mirror");
     }
     if let Some(value) = redirect_value {
         return redirect(&value).map(Action::Redirect);
@@ -76,6 +81,7 @@ pub(super) fn read(
         repeatable: false,
         hedge_after: None,
         fault,
+        mirrors,
     }))
 }
 
@@ -139,7 +145,8 @@ fn backend(item: &Value<'_>, context: &Context<'_>) -> Option<Backend> {
     })
 }
 
-fn target(destination: &Value<'_>, context: &Context<'_>) -> Option<Target> {
+/// A `destination`, of a route or of a mirror.
+pub(super) fn target(destination: &Value<'_>, context: &Context<'_>) -> Option<Target> {
     let fields = destination.fields()?;
     let host = fields.required("host").and_then(|host| {
         let read = service_host(&host, context)?;

@@ -3,7 +3,6 @@
 use crate::table::{Field, Shape};
 
 const CORS: &str = "Leno adds no CORS headers yet, so browsers refuse cross-origin answers";
-const MIRROR: &str = "requests are not mirrored yet";
 const LOCALITY: &str = "endpoints are not preferred by where they run, so a retry may go to any";
 const NOT_HTTP: &str = "traffic that is not HTTP goes to the service that was dialled";
 
@@ -28,11 +27,11 @@ const HTTP: &[Field] = &[
     Field::object("retries", RETRIES),
     Field::object("headers", HEADERS),
     Field::object("fault", FAULTS),
-    Field::object("mirror", DESTINATION).not_in_effect(MIRROR),
-    Field::list("mirrors", &Shape::Object(MIRRORS)).not_in_effect(MIRROR),
-    Field::object("mirrorPercentage", PERCENT).not_in_effect(MIRROR),
-    Field::integer("mirrorPercent").not_in_effect(MIRROR),
-    Field::integer("mirror_percent").not_in_effect(MIRROR),
+    Field::object("mirror", DESTINATION),
+    Field::list("mirrors", &Shape::Object(MIRRORS)),
+    Field::object("mirrorPercentage", PERCENT),
+    Field::integer("mirrorPercent").deprecated("mirrorPercentage.value"),
+    Field::integer("mirror_percent").deprecated("mirrorPercentage.value"),
     Field::object("corsPolicy", CORS_POLICY).not_in_effect(CORS),
 ];
 
