@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use leno_model::destination::{Balancer, Warmup};
 use leno_model::failure::Failure;
 
+use crate::destination::table::Table;
 use crate::destination::{Candidate, Cluster, Pick};
 use crate::explain::{EndpointOutcome, Event, Explain};
-use crate::limits::DRAWS;
+use crate::limits::{DRAWS, PROBES};
 use crate::rng::{below, mix};
 
 impl Cluster {
@@ -29,8 +30,27 @@ impl Cluster {
         tried: &[Arc<str>],
         explain: &mut impl Explain,
     ) -> Result<Pick<'_>, Failure> {
+        self.pick_for(None, now, draw, tried, explain)
+    }
+
+    /// The same for a request with a key (see [`Cluster::affinity`]), which leads to an endpoint where the destination
+    /// says so. Where that one may not be used, all proxies go on in the same order.
+    ///
+    /// # Errors
+    /// As for [`Cluster::pick`].
+    pub fn pick_for(
+        &self,
+        key: Option<u64>,
+        now: Instant,
+        draw: u64,
+        tried: &[Arc<str>],
+        explain: &mut impl Explain,
+    ) -> Result<Pick<'_>, Failure> {
         let gate = Gate::new(self, now);
-        let choice = self.choose(&gate, draw, tried);
+        let choice = match &self.table {
+            Some(table) => self.by_table(table, &gate, key.unwrap_or(draw), tried),
+            None => self.choose(&gate, draw, tried),
+        };
         self.tell(&gate, choice.as_ref(), tried, explain);
         match choice.and_then(|choice| self.ready().get(choice.picked)) {
             Some(candidate) => self.pick_of(candidate),
@@ -64,14 +84,14 @@ impl Cluster {
     }
 
     fn choose(&self, gate: &Gate<'_>, draw: u64, tried: &[Arc<str>]) -> Option<Choice> {
-        let choice = match self.policy().balancer.unwrap_or_default() {
+        let choice = match self.policy().balancer.as_ref().unwrap_or(&Balancer::PeakEwma) {
             Balancer::PeakEwma => self.better_of_two(gate, draw),
             // Another try takes no turn, or the next request would have the turn of the endpoint that failed this one.
             Balancer::RoundRobin if tried.is_empty() => {
                 let turn = |_| self.slots.at_turn(self.turn.fetch_add(1, Ordering::Relaxed));
                 gate.pass(draw, None, turn).map(Choice::alone)
             }
-            Balancer::RoundRobin | Balancer::Random => {
+            Balancer::RoundRobin | Balancer::Random | Balancer::Hash(_) => {
                 gate.pass(draw, None, |draw| self.slots.drawn(draw)).map(Choice::alone)
             }
         }?;
@@ -84,6 +104,15 @@ impl Cluster {
         let is_other = |index: &usize| !self.was_tried(*index, tried) && gate.ejected(*index).is_none();
         let other = (start..count).chain(0..start).find(is_other);
         Some(other.map_or(choice, Choice::alone))
+    }
+
+    /// The first in the key's order that may be used, if possible one that has not failed the request.
+    fn by_table(&self, table: &Table, gate: &Gate<'_>, key: u64, tried: &[Arc<str>]) -> Option<Choice> {
+        let count = self.ready().len();
+        let order = || table.order(key).take(PROBES.saturating_add(8 * count)).chain(0..count);
+        let is_free = |index: &usize| gate.ejected(*index).is_none();
+        let other = order().find(|index| is_free(index) && !self.was_tried(*index, tried));
+        other.or_else(|| order().find(is_free)).map(Choice::alone)
     }
 
     /// Two drawn at random, the cheaper of them picked.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use leno_model::destination::{ExternalTls, TlsMode, TrafficPolicy};
+use leno_model::destination::{Balancer, ExternalTls, TlsMode, TrafficPolicy};
 use leno_model::failure::Failure;
 use leno_model::service::{Address, Endpoint, Transport};
 use leno_model::spiffe::SpiffeId;
@@ -21,8 +21,10 @@ use crate::retry::Purse;
 use crate::retry::budget::{Budget, Limits};
 use crate::state::{EndpointState, InFlight, Reading, StateTable};
 use slots::Slots;
+use table::Table;
 
 pub(crate) mod slots;
+pub(crate) mod table;
 
 /// How an endpoint is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Cluster {
     detector: Option<Arc<Detector>>,
     /// The ready ones' turns and shares.
     pub(crate) slots: Slots,
+    /// Where keys lead among the ready ones.
+    pub(crate) table: Option<Table>,
     pub(crate) turn: AtomicU64,
 }
 
@@ -139,8 +143,14 @@ impl Cluster {
                 waiting.push(candidate);
             }
         }
-        let weights = candidates.iter().filter_map(|candidate| unit.endpoints.get(candidate.position));
-        let slots = Slots::new(weights.map(|endpoint| endpoint.weight));
+        let ready = || candidates.iter().filter_map(|candidate| unit.endpoints.get(candidate.position));
+        let slots = Slots::new(ready().map(|endpoint| endpoint.weight));
+        let table = match &policy.balancer {
+            Some(Balancer::Hash(hash)) => {
+                Some(Table::new(hash.table, ready().map(|endpoint| (&*endpoint.uid, endpoint.weight))))
+            }
+            _ => None,
+        };
         let ready = candidates.len();
         let ejections = states.ejections(&host.host, port);
         let detector = policy.outlier.clone().map(|settings| {
@@ -167,6 +177,7 @@ impl Cluster {
             ejections,
             detector,
             slots,
+            table,
             turn,
         })
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use leno_model::failure::Failure;
 use leno_model::fault::AbortStatus;
+use leno_model::hash::HashKey;
 use leno_model::policy::{ConditionKey, PolicyAction};
 use leno_model::retry::Conditions;
 use leno_model::route::Target;
@@ -79,6 +80,15 @@ pub enum Event {
         total: u64,
         /// Whether it was drawn.
         drawn: bool,
+    },
+    /// A request's key, where the destination sends requests of one key to one endpoint.
+    Key {
+        /// What the key is.
+        key: HashKey,
+        /// Whether the request has one.
+        found: bool,
+        /// Whether its client is given one.
+        given: bool,
     },
     /// Whether a mirror gets a copy was drawn.
     Mirror {

@@ -6,6 +6,7 @@
 //! it allocates only where a result needs new text: a rewritten path, a redirect's location, a decoded path that
 //! differs from the one sent.
 
+pub mod affinity;
 pub mod authorize;
 pub mod balance;
 pub mod breaker;

@@ -24,6 +24,8 @@ use crate::retry::Settings;
 use crate::rng::below;
 use candidate::Candidate;
 
+pub(crate) use candidate::query;
+
 /// What routing may read besides the request: who asks, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteSource<'a> {

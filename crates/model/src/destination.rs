@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hash::ConsistentHash;
 use crate::labels::Labels;
 use crate::outlier::OutlierDetection;
 use crate::pool::ConnectionPool;
@@ -10,7 +11,7 @@ use crate::retry::RetryBudget;
 use crate::span::Origin;
 
 /// How an endpoint is chosen among those that may be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Balancer {
     /// The better of two drawn at random, by moving average of latency times requests under way (P2C peak-EWMA).
     #[default]
@@ -19,6 +20,8 @@ pub enum Balancer {
     RoundRobin,
     /// Drawn at random, by weight.
     Random,
+    /// The one that the request's key leads to.
+    Hash(Arc<ConsistentHash>),
 }
 
 /// How the share of an endpoint that has just come grows.
@@ -92,7 +95,7 @@ impl TrafficPolicy {
         let balancing = if self.balancer.is_some() || self.warmup.is_some() { self } else { base };
         let pool = if self.pool.is_some() { &Self::default() } else { base };
         Self {
-            balancer: balancing.balancer,
+            balancer: balancing.balancer.clone(),
             tls: self.tls.clone().or_else(|| base.tls.clone()),
             connect_timeout: self.connect_timeout.or(pool.connect_timeout),
             retry_budget: self.retry_budget.or(base.retry_budget),

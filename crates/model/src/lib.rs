@@ -12,6 +12,7 @@ pub mod destination;
 pub mod failure;
 pub mod fault;
 pub mod gateway;
+pub mod hash;
 pub mod labels;
 pub mod name;
 pub mod outlier;

@@ -25,6 +25,8 @@ pub struct ConnectionPool {
     pub http_idle: Option<Duration>,
     /// How a silent connection's peer is probed.
     pub keepalive: Option<Keepalive>,
+    /// How the peer of a silent HTTP/2 connection is asked whether it is there.
+    pub ping: Option<Ping>,
     /// What is spoken, where the port's protocol shall not decide.
     pub upgrade: Option<Upgrade>,
 }
@@ -38,6 +40,15 @@ pub struct Keepalive {
     pub interval: Option<Duration>,
     /// Probes without an answer before the peer counts as gone.
     pub probes: Option<u32>,
+}
+
+/// HTTP/2's PING.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ping {
+    /// Silence before one is sent.
+    pub interval: Duration,
+    /// Silence after it before the peer counts as gone; `None` is the proxy's choice.
+    pub timeout: Option<Duration>,
 }
 
 /// What is spoken to a destination's HTTP ports.

@@ -199,8 +199,9 @@ pub struct RetryPolicy {
     pub headers: Vec<Arc<str>>,
     /// The first pause is random and shorter than this; every further one may be twice as long, up to ten times this.
     pub backoff: Duration,
-    /// Whether endpoints that have failed the request are tried again only when there is no other.
-    pub skip_previous: bool,
+    /// Whether endpoints that have failed the request are tried again only when there is no other. Where nothing is
+    /// said they are, unless the request's key leads to its endpoint.
+    pub skip_previous: Option<bool>,
 }
 
 impl RetryPolicy {
@@ -211,7 +212,7 @@ impl RetryPolicy {
         statuses: Vec::new(),
         headers: Vec::new(),
         backoff: BACKOFF,
-        skip_previous: true,
+        skip_previous: None,
     };
 }
 

@@ -3,6 +3,7 @@
 //! Silence decides nothing: after a short wait the destination is dialled as well, and whoever speaks first decides
 //! (a server that speaks first is not HTTP). A port that is declared HTTP never falls back to opaque bytes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,14 +139,20 @@ pub(crate) async fn mesh_tls(io: Box<dyn Io>, patience: Duration) -> Option<(Box
 }
 
 /// What a connection speaks of which nothing is declared.
-pub(crate) async fn any(core: &Core, local: &Arc<Local>, to: &To<'_>, io: Box<dyn Io>) -> Detected {
+pub(crate) async fn any(
+    core: &Core,
+    local: &Arc<Local>,
+    to: &To<'_>,
+    client: Option<SocketAddr>,
+    io: Box<dyn Io>,
+) -> Detected {
     let mut peeked = Peeked::new(io);
     match tokio::time::timeout(DETECT_SILENCE, peeked.read()).await {
         Ok(true) => return decided(peeked),
         Ok(false) => return Detected::Gone,
         Err(_silent) => {}
     }
-    let (chosen, mut upstream) = match reach(core, local, to).await {
+    let (chosen, mut upstream) = match reach(core, local, to, client).await {
         Ok(reached) => reached,
         Err(failure) => return Detected::Failed(failure),
     };
@@ -179,8 +186,13 @@ fn decided(peeked: Peeked) -> Detected {
     }
 }
 
-async fn reach(core: &Core, local: &Arc<Local>, to: &To<'_>) -> Result<(Box<Chosen>, Dialled), Failure> {
-    let chosen = upstream::choose(core, to, Spoken::Opaque, &[])?;
+async fn reach(
+    core: &Core,
+    local: &Arc<Local>,
+    to: &To<'_>,
+    client: Option<SocketAddr>,
+) -> Result<(Box<Chosen>, Dialled), Failure> {
+    let chosen = upstream::choose(core, to, Spoken::Opaque, upstream::opaque_key(to, client), &[])?;
     let upstream = opaque::dial_chosen(core, local, &chosen).await?;
     Ok((Box::new(chosen), upstream))
 }

@@ -47,7 +47,10 @@ pub(crate) async fn deny(core: &Core, path: &InboundPath, caller: Caller, failur
 /// Relays a connection of the own workload.
 pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dyn Io>) {
     let view = core.view();
-    let chosen = path.opaque_to(&view).and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, &[]));
+    let chosen = path.opaque_to(&view).and_then(|to| {
+        let key = upstream::opaque_key(&to, path.ends.remote);
+        upstream::choose(&core, &to, Spoken::Opaque, key, &[])
+    });
     drop(view);
     let chosen = match chosen {
         Ok(chosen) => chosen,
@@ -145,7 +148,7 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, caller: Caller) 
     if let Err(failure) = path.check(&core).await {
         return deny(&core, path, caller, failure).await;
     }
-    let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, &[]) {
+    let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, None, &[]) {
         Ok(chosen) => chosen,
         Err(failure) => {
             return refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);

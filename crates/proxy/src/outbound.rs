@@ -150,7 +150,7 @@ pub(crate) async fn serve_known(
 async fn undeclared(core: Rc<Core>, path: OutboundPath, io: Box<dyn Io>) {
     let view = core.view();
     let detected = match path.opaque_to(&view) {
-        Ok(to) => detect::any(&core, &path.local, &to, io).await,
+        Ok(to) => detect::any(&core, &path.local, &to, path.ends.remote, io).await,
         Err(failure) => Detected::Failed(failure),
     };
     drop(view);

@@ -134,7 +134,7 @@ static REFUSED: RetryPolicy = RetryPolicy {
     statuses: Vec::new(),
     headers: Vec::new(),
     backoff: BACKOFF,
-    skip_previous: false,
+    skip_previous: Some(false),
 };
 
 static NO_EDITS: HeaderEdits = HeaderEdits { remove: Vec::new(), set: Vec::new(), add: Vec::new() };

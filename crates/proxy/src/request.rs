@@ -36,6 +36,7 @@ use crate::path::{Decision, Path, Plan};
 use crate::places::Busy;
 use crate::record::Record;
 use crate::refused::Refused;
+use crate::upstream;
 use body::Body;
 use tries::Tries;
 
@@ -159,6 +160,7 @@ impl Forwarding<'_> {
             terms: &terms,
             is_grpc_timed: grpc.is_some(),
             came: came.as_ref(),
+            affinity: upstream::affinity(self.core, &self.plan.to, &head, self.path),
             body: Body::new(body, head.connect(), terms.attempts > 0, &self.core.shared.budget),
             began: Instant::now(),
             count: 0,

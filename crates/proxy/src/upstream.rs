@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_engine::affinity::Affinity;
 use leno_engine::breaker::Taken;
 use leno_engine::destination::{Cluster, Connect, Pick};
 use leno_engine::explain::Silent;
 use leno_engine::state::InFlight;
+use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
@@ -20,6 +22,7 @@ use crate::core::Core;
 use crate::dial::{Dialled, Proxy, Purpose, Way, dial_with};
 use crate::limits::CONNECT;
 use crate::local::Local;
+use crate::path::Path;
 use crate::pool::Key;
 
 /// What is spoken on the connection.
@@ -105,18 +108,35 @@ impl Picked {
     }
 }
 
-/// Chooses an endpoint. `tried` are those that have failed this request already.
+/// What binds a request to an endpoint of its destination.
+pub(crate) fn affinity(core: &Core, to: &To<'_>, head: &RequestHead, path: &Path) -> Affinity {
+    match to {
+        To::Cluster { cluster, only: None } if cluster.by_key().is_some() => {
+            cluster.affinity(head, path.ends().remote, core.draw(), &mut Silent)
+        }
+        _ => Affinity::default(),
+    }
+}
+
+/// The same for an opaque connection.
+pub(crate) fn opaque_key(to: &To<'_>, client: Option<SocketAddr>) -> Option<u64> {
+    let To::Cluster { cluster, .. } = to else { return None };
+    cluster.opaque_key(client.map(|client| client.ip()))
+}
+
+/// Chooses an endpoint: the one that the key leads to, where it counts. `tried` are those that have failed this request already.
 pub(crate) fn choose(
     core: &Core,
     to: &To<'_>,
     spoken: Spoken,
+    key: Option<u64>,
     tried: &[Arc<str>],
 ) -> Result<Chosen, Failure> {
     match to {
         To::Cluster { cluster, only } => {
             let pick = match only {
                 Some(uid) => cluster.pick_by_uid(uid, &mut Silent)?,
-                None => cluster.pick(Instant::now(), core.draw(), tried, &mut Silent)?,
+                None => cluster.pick_for(key, Instant::now(), core.draw(), tried, &mut Silent)?,
             };
             from_pick(core, cluster, &pick, spoken)
         }

@@ -16,6 +16,7 @@ mod answer;
 mod destination;
 mod fault;
 mod gateway;
+mod hash;
 mod host;
 mod mesh;
 mod origin;

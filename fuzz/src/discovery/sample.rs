@@ -2,8 +2,8 @@
 
 use leno_wire::proto::units::{
     self, BundleUnit, Clause, Clauses, EndpointUnit, GatewayUnit, HostUnit, MeshSettings, WorkloadUnit,
-    address, answer, backend, match_condition, path_match, path_rewrite, redirect, rule, scope, service_port,
-    text_match, tls_mode, transport, value,
+    address, answer, backend, consistent_hash, fault_abort, match_condition, mirror, path_match,
+    path_rewrite, redirect, rule, scope, service_port, text_match, tls_mode, transport, value,
 };
 use leno_wire::{Key, Kind};
 use prost::Message;
@@ -117,7 +117,10 @@ fn host() -> HostUnit {
         routes: vec![units::PortRoutes { port: 0, table: Some(table()) }],
         destination: Some(units::Destination {
             policy: Some(policy.clone()),
-            ports: vec![units::PortPolicy { port: 80, policy: Some(policy) }],
+            ports: vec![
+                units::PortPolicy { port: 80, policy: Some(policy) },
+                units::PortPolicy { port: 90, policy: Some(by_key()) },
+            ],
             subsets: vec![units::Subset {
                 name: "v1".into(),
                 labels: vec![pair("version", "v1")],
@@ -130,22 +133,31 @@ fn host() -> HostUnit {
     }
 }
 
+fn by_key() -> units::TrafficPolicy {
+    let cookie = units::HashCookie {
+        name: "user".into(),
+        ttl: Some(60_000_000_000),
+        path: Some("/".into()),
+        attributes: vec![pair("SameSite", "Lax")],
+    };
+    units::TrafficPolicy {
+        hash: Some(units::ConsistentHash {
+            key: Some(consistent_hash::Key::Cookie(cookie)),
+            table: Some(consistent_hash::Table::MaglevSize(7)),
+        }),
+        pool: Some(units::ConnectionPool {
+            ping: Some(units::Ping { interval: 1_000_000_000, timeout: None }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
 fn exact(text: &str) -> units::TextMatch {
     units::TextMatch { kind: Some(text_match::Kind::Exact(text.into())) }
 }
 
-fn table() -> units::RouteTable {
-    use match_condition::Kind as On;
-    let matched = |kinds: Vec<On>| units::Match {
-        conditions: kinds.into_iter().map(|kind| units::MatchCondition { kind: Some(kind) }).collect(),
-    };
-    let prefix = units::PathMatch { kind: Some(path_match::Kind::Prefix("/a".into())) };
-    let header = units::HeaderMatch { name: "x-v".into(), value: Some(exact("1")), invert: true };
-    let query = units::QueryMatch {
-        name: "q".into(),
-        value: Some(units::TextMatch { kind: Some(text_match::Kind::Regex("a+".into())) }),
-    };
-    let scopes = units::Scopes { any: vec![units::Scope { kind: Some(scope::Kind::Mesh(true)) }] };
+fn forward() -> units::Forward {
     let backend = units::Backend {
         target: Some(backend::Target::Service(units::ServiceTarget {
             host: HOST.into(),
@@ -163,7 +175,7 @@ fn table() -> units::RouteTable {
         ..Default::default()
     };
     let rewrite = units::PathRewrite { kind: Some(path_rewrite::Kind::Matched("/b".into())) };
-    let forward = units::Forward {
+    units::Forward {
         backends: vec![backend, invalid],
         authority: Some("b.example".into()),
         path: Some(rewrite),
@@ -174,10 +186,37 @@ fn table() -> units::RouteTable {
             statuses: vec![503],
             headers: vec!["x-again".into()],
             backoff: 25_000_000,
-            skip_previous: true,
+            skip_previous: Some(true),
         }),
+        fault: Some(units::FaultInjection {
+            delay: Some(units::FaultDelay { share: 1, time: 1_000_000 }),
+            abort: Some(units::FaultAbort { share: 1_000_000, status: Some(fault_abort::Status::Grpc(14)) }),
+        }),
+        mirrors: vec![units::Mirror {
+            target: Some(mirror::Target::Service(units::ServiceTarget {
+                host: HOST.into(),
+                port: 0,
+                subset: None,
+            })),
+            share: 500_000,
+            origin: origin(),
+        }],
         ..Default::default()
+    }
+}
+
+fn table() -> units::RouteTable {
+    use match_condition::Kind as On;
+    let matched = |kinds: Vec<On>| units::Match {
+        conditions: kinds.into_iter().map(|kind| units::MatchCondition { kind: Some(kind) }).collect(),
     };
+    let prefix = units::PathMatch { kind: Some(path_match::Kind::Prefix("/a".into())) };
+    let header = units::HeaderMatch { name: "x-v".into(), value: Some(exact("1")), invert: true };
+    let query = units::QueryMatch {
+        name: "q".into(),
+        value: Some(units::TextMatch { kind: Some(text_match::Kind::Regex("a+".into())) }),
+    };
+    let scopes = units::Scopes { any: vec![units::Scope { kind: Some(scope::Kind::Mesh(true)) }] };
     let rule = |matches, action| units::Rule {
         origin: origin(),
         matches,
@@ -201,7 +240,7 @@ fn table() -> units::RouteTable {
         rules: vec![
             rule(
                 vec![matched(vec![On::Path(prefix), On::Method(exact("GET"))])],
-                rule::Action::Forward(forward),
+                rule::Action::Forward(forward()),
             ),
             rule(
                 vec![matched(vec![On::Header(header), On::Query(query), On::Scopes(scopes)])],

@@ -235,7 +235,7 @@ fn traffic(out: &mut String, depth: usize, name: &str, policy: &TrafficPolicy) {
             pool,
             outlier,
         } = policy;
-        let balancer = balancer.map(|balancer| format!(" {balancer:?}")).unwrap_or_default();
+        let balancer = balancer.as_ref().map(|balancer| format!(" {balancer:?}")).unwrap_or_default();
         let tls = tls.as_ref().map(|tls| format!(" {tls:?}")).unwrap_or_default();
         let connect = connect_timeout.map(|time| format!(" connect {time:?}")).unwrap_or_default();
         let budget = retry_budget.map(|budget| format!(" {budget:?}")).unwrap_or_default();

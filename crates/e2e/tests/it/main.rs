@@ -30,6 +30,7 @@ mod reload;
 mod rotation;
 mod several;
 mod spans;
+mod shaping;
 mod steady;
 mod stopped;
 mod storm;

@@ -16,7 +16,7 @@ use crate::testing::mesh::{endpoint, host, unit};
 
 fn cluster(balancer: Balancer, endpoints: Vec<Endpoint>) -> (Cluster, Instant) {
     let now = Instant::now();
-    let policy = TrafficPolicy { balancer: Some(balancer), ..TrafficPolicy::default() };
+    let policy = TrafficPolicy { balancer: Some(balancer.clone()), ..TrafficPolicy::default() };
     let states = StateTable::new(now, 5);
     (Cluster::compile(Arc::new(host(policy)), unit(endpoints), 80, None, &states).unwrap(), now)
 }
@@ -35,7 +35,7 @@ fn counts(picks: impl Iterator<Item = String>) -> BTreeMap<String, u32> {
 }
 
 fn idle_picks(balancer: Balancer, endpoints: Vec<Endpoint>, rounds: u32) -> BTreeMap<String, u32> {
-    let (cluster, now) = cluster(balancer, endpoints);
+    let (cluster, now) = cluster(balancer.clone(), endpoints);
     let mut rng = Rng::new(11);
     counts((0..rounds).map(|_| {
         let pick = cluster.pick(now, rng.draw(), &[], &mut Silent).unwrap();
@@ -59,7 +59,7 @@ fn random_gives_shares_by_weight() {
 fn endpoints_that_are_not_ready_get_nothing() {
     for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
         let waiting = Endpoint { ready: false, ..endpoint(1) };
-        let shares = idle_picks(balancer, vec![waiting, endpoint(2), endpoint(3)], 300);
+        let shares = idle_picks(balancer.clone(), vec![waiting, endpoint(2), endpoint(3)], 300);
         assert_eq!(shares.keys().collect::<Vec<_>>(), ["2", "3"], "{balancer:?}");
     }
 }
@@ -72,7 +72,7 @@ fn served(
     rounds: u32,
 ) -> BTreeMap<String, u32> {
     let numbers = 1..=u8::try_from(latencies.len()).unwrap();
-    let (cluster, start) = cluster(balancer, numbers.map(endpoint).collect());
+    let (cluster, start) = cluster(balancer.clone(), numbers.map(endpoint).collect());
     let mut rng = Rng::new(3);
     let mut under_way = Vec::new();
     counts((0..rounds).map(|round| {
@@ -116,7 +116,7 @@ fn an_endpoint_that_fails_at_once_attracts_nothing() {
 #[test]
 fn what_was_tried_is_picked_again_only_when_nothing_else_is_left() {
     for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
-        let (cluster, now) = cluster(balancer, (1..=4).map(endpoint).collect());
+        let (cluster, now) = cluster(balancer.clone(), (1..=4).map(endpoint).collect());
         let mut rng = Rng::new(9);
         for _ in 0..200 {
             let mut tried: Vec<Arc<str>> = Vec::new();
@@ -133,7 +133,7 @@ fn what_was_tried_is_picked_again_only_when_nothing_else_is_left() {
 #[test]
 fn retries_of_one_endpoint_spread_over_the_others() {
     for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
-        let (cluster, now) = cluster(balancer, (1..=5).map(endpoint).collect());
+        let (cluster, now) = cluster(balancer.clone(), (1..=5).map(endpoint).collect());
         let mut rng = Rng::new(4);
         let tried = [endpoint(1).uid];
         let shares =
@@ -172,8 +172,8 @@ proptest! {
             Endpoint { ready: *ready, ..weighted(number, *weight) }
         });
         let ready = endpoints().filter(|endpoint| endpoint.ready).count();
-        let (silent, now) = cluster(balancer, endpoints().collect());
-        let (told, _) = cluster(balancer, endpoints().collect());
+        let (silent, now) = cluster(balancer.clone(), endpoints().collect());
+        let (told, _) = cluster(balancer.clone(), endpoints().collect());
         for draw in draws {
             let pick = silent.pick(now, draw, &tried, &mut Silent).map(|pick| &*pick.endpoint.uid);
             let mut transcript = Transcript::default();
@@ -258,7 +258,7 @@ const ALL: [Balancer; 3] = [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::
 fn an_ejected_endpoint_gets_nothing_and_comes_back_by_itself() {
     for balancer in ALL {
         let outlier = Some(OutlierDetection { most_percent: 100, ..OutlierDetection::default() });
-        let policy = TrafficPolicy { balancer: Some(balancer), outlier, ..TrafficPolicy::default() };
+        let policy = TrafficPolicy { balancer: Some(balancer.clone()), outlier, ..TrafficPolicy::default() };
         let (cluster, now) = cluster_with(policy, (1..=3).map(endpoint).collect());
         let fail = |number: u8| {
             let pick = cluster.pick_by_uid(&endpoint(number).uid, &mut Silent).unwrap();
@@ -317,7 +317,7 @@ fn ejections_survive_a_change_of_configuration() {
 fn a_new_endpoint_gets_its_share_slowly() {
     let warmup = Some(Warmup { duration: Duration::from_secs(100), minimum: 100_000, aggression: 1000 });
     for balancer in ALL {
-        let policy = TrafficPolicy { balancer: Some(balancer), warmup, ..TrafficPolicy::default() };
+        let policy = TrafficPolicy { balancer: Some(balancer.clone()), warmup, ..TrafficPolicy::default() };
         let host = Arc::new(host(policy));
         let start = Instant::now();
         let states = StateTable::new(start, 5);

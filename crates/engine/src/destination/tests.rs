@@ -135,7 +135,7 @@ fn a_port_is_named_or_the_only_one_or_the_one_dialled() {
 fn a_restored_cluster_picks_as_the_exported_one() {
     let now = Instant::now();
     for balancer in [Balancer::PeakEwma, Balancer::RoundRobin, Balancer::Random] {
-        let policy = || TrafficPolicy { balancer: Some(balancer), ..TrafficPolicy::default() };
+        let policy = || TrafficPolicy { balancer: Some(balancer.clone()), ..TrafficPolicy::default() };
         let endpoints = || (1..=5).map(endpoint).collect();
         let served = cluster(policy(), endpoints(), 80, None).unwrap();
         let mut rng = Rng::new(2);

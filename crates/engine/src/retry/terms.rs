@@ -53,8 +53,8 @@ pub struct Terms<'r> {
     pub on: Conditions,
     /// The first pause's bound.
     pub backoff: Duration,
-    /// Whether other endpoints come first.
-    pub skip_previous: bool,
+    /// Whether other endpoints come first; `None` unless the request's key leads to its endpoint.
+    pub skip_previous: Option<bool>,
     /// Whether it may be sent again though it may have taken effect.
     pub repeatable: Repeatable,
     /// Time for the whole exchange.

@@ -11,7 +11,7 @@ use super::RouteSource;
 use crate::explain::Unmet;
 use crate::text::{Path, Text};
 
-mod query;
+pub(crate) mod query;
 
 /// A match and the rule it belongs to.
 #[derive(Clone, Debug)]

@@ -156,7 +156,7 @@ impl Server {
             let view = self.core.view();
             let to = outbound::external(&view, RESOLVER);
             let To::External { egress: Some(_), .. } = &to else { return Err(Failure::NoDestination) };
-            upstream::choose(&self.core, &to, Spoken::Opaque, &[])?.way
+            upstream::choose(&self.core, &to, Spoken::Opaque, None, &[])?.way
         };
         let mut upstream = dial(&self.core, &self.local, &way, CONNECT).await?;
         let broken = |_broken| Failure::UpstreamClosed;

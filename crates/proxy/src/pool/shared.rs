@@ -91,6 +91,15 @@ pub(super) fn of<K: Clone + Eq + Hash>(table: &RefCell<Table<K, Rc<Shared>>>, ke
     new
 }
 
+/// How a connection is spoken on: as all are, unless the destination wants its silent ones probed.
+fn probing(config: &Rc<Config>, circuit: Option<&Circuit>) -> Rc<Config> {
+    let Some(ping) = circuit.and_then(|circuit| circuit.pool.ping) else { return Rc::clone(config) };
+    let mut config = Config::clone(config);
+    config.h2.ping_interval = Some(ping.interval);
+    config.h2.ping_timeout = ping.timeout.unwrap_or(config.h2.ping_timeout);
+    Rc::new(config)
+}
+
 impl Shared {
     /// A connection with room for one more stream: a kept one, else a new one by `dial`. Where connections are limited, it
     /// waits until it may have one.
@@ -137,7 +146,7 @@ impl Shared {
         let fail = |failure| self.failed.set(Some((Instant::now(), failure)));
         let Dialled { io, local, until, proof } = dial().await.inspect_err(|failure| fail(*failure))?;
         let (io, until) = within(circuit, place, io, until, wall);
-        let begun = h2::ClientConnection::handshake(io, Rc::clone(config)).await;
+        let begun = h2::ClientConnection::handshake(io, probing(config, circuit)).await;
         let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
         task::spawn_local("upstream-http2", driver).detach();
         let made = Streams {

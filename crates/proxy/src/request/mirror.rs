@@ -70,7 +70,8 @@ impl Forwarding<'_> {
             return None;
         };
         let protocol = spoken(mirror.protocol, head);
-        let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), &[]);
+        let key = upstream::affinity(core, &mirror.to, head, path).key;
+        let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), key, &[]);
         let chosen = Box::new(chosen.map_err(not_sent).ok()?);
         let limit = self.plan.settings.timeout.map_or(MIRROR_TIME, |timeout| timeout.min(MIRROR_TIME));
         let mut head = head.clone();

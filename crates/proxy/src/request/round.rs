@@ -105,7 +105,7 @@ impl Tries<'_> {
         let (core, plan) = (self.on.core, self.on.plan);
         self.count += 1;
         let spoken = Spoken::Http(self.protocol(head));
-        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, &self.failed)?);
+        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, self.affinity.key, &self.failed)?);
         self.on.path.chosen(core, &chosen, record);
         record.upstream(chosen.target, None, || plan.to.to_string());
         let total = if self.count == 1 { self.terms.timeout } else { self.left() };
@@ -213,8 +213,14 @@ impl Tries<'_> {
         let permit = retry::hedge(self.terms, self.count, complete, self.purse(), Instant::now()).ok()?;
         let mut failed = self.failed.clone();
         failed.extend(first.uid().cloned());
-        let second =
-            upstream::choose(self.on.core, &self.on.plan.to, Spoken::Http(protocol), &failed).ok()?;
+        let second = upstream::choose(
+            self.on.core,
+            &self.on.plan.to,
+            Spoken::Http(protocol),
+            self.affinity.key,
+            &failed,
+        )
+        .ok()?;
         self.permit = permit;
         self.count += 1;
         self.on.core.shared.retries.hedged.inc();

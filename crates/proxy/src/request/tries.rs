@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_engine::affinity::Affinity;
 use leno_engine::explain::Silent;
 use leno_engine::retry::budget::Permit;
 use leno_engine::retry::{self, Mark, Purse, Reason, Terms, Tried, Verdict};
@@ -35,6 +36,8 @@ pub(super) struct Tries<'t> {
     /// The request as it came, where it goes on otherwise.
     pub(super) came: Option<&'t RequestHead>,
     pub(super) body: Body,
+    /// What binds it to an endpoint.
+    pub(super) affinity: Affinity,
     pub(super) began: Instant,
     /// Tries so far.
     pub(super) count: u32,
@@ -63,7 +66,7 @@ impl Tries<'_> {
         loop {
             let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
             let pause = match round {
-                Round::Answer(begun, mut chosen) => match self.judge_answer(record, head, &begun) {
+                Round::Answer(mut begun, mut chosen) => match self.judge_answer(record, head, &begun) {
                     Some(pause) => {
                         self.leave(&chosen, &begun);
                         pause
@@ -73,6 +76,9 @@ impl Tries<'_> {
                         record.upstream_local(begun.sent.lease.local());
                         let seen = self.came.unwrap_or(head);
                         let in_flight = chosen.in_flight.take();
+                        if let Some(cookie) = &self.affinity.set_cookie {
+                            let _managed = begun.head.fields_mut().append("set-cookie", cookie.as_bytes());
+                        }
                         return self.on.answer(record, seen, begun, in_flight, reply, deadline).await;
                     }
                 },
@@ -90,7 +96,7 @@ impl Tries<'_> {
                     let Some(pause) = self.judge(record, head, end) else {
                         return self.fail(record, reply, failure, end.is_unprocessed());
                     };
-                    self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
+                    self.pass_over(&chosen);
                     pause
                 }
                 // Who left can't be told, who broke the protocol is.
@@ -185,7 +191,15 @@ impl Tries<'_> {
         let now = Instant::now();
         let latency = now.saturating_duration_since(begun.sent.at);
         learn(chosen.in_flight.as_ref(), &begun.head, now, latency);
-        self.failed.extend(chosen.uid().cloned().filter(|_| self.terms.skip_previous));
+        self.pass_over(chosen);
+    }
+
+    /// Lets other endpoints come first from now on, where that is wanted.
+    fn pass_over(&mut self, chosen: &Chosen) {
+        let is_bound = matches!(&self.on.plan.to, To::Cluster { cluster, .. } if cluster.by_key().is_some());
+        if self.terms.skip_previous.unwrap_or(!is_bound) {
+            self.failed.extend(chosen.uid().cloned());
+        }
     }
 
     /// Answers from the failure table. A proxy of the mesh is told where nothing was processed.

@@ -8,10 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod affinity;
 mod app;
 mod apps;
 mod ask;
 mod changes;
+mod counting;
 mod faults;
 mod gateway;
 mod hardening;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use leno_model::destination::{Balancer, TrafficPolicy};
 use leno_model::outlier::OutlierDetection;
-use leno_model::pool::{ConnectionPool, Upgrade};
+use leno_model::pool::{ConnectionPool, Ping, Upgrade};
 use leno_model::service::{Protocol, Transport};
 use leno_runtime::task;
 use leno_wire::Unit;
@@ -338,4 +338,24 @@ async fn echo_http2(stream: TcpStream) {
     while let Some(Ok((_request, mut respond))) = connection.accept().await {
         let _gone = respond.send_response(http::Response::new(()), true);
     }
+}
+
+/// A peer that answers no PING is given up, and its requests with it.
+#[tokio::test]
+async fn a_silent_http2_peer_is_found_by_pings() {
+    let world = World::new();
+    let frozen = serving([127, 0, 0, 1], |stream| async move {
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        let _request = connection.accept().await;
+        // Whoever doesn't look at the connection answers nothing.
+        std::future::pending().await
+    })
+    .await;
+    let ping = Ping { interval: Duration::from_millis(50), timeout: Some(Duration::from_millis(50)) };
+    let policy = TrafficPolicy {
+        pool: Some(ConnectionPool { ping: Some(ping), ..ConnectionPool::default() }),
+        ..TrafficPolicy::default()
+    };
+    let proxy = world.web(service_of(Protocol::Http2, policy, &[frozen]), 1).await;
+    assert_eq!(status_of(proxy, "POST").await, 503);
 }

@@ -7,7 +7,7 @@ use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMod
 
 use super::read::{labels, port, some_text, write_duration, write_labels};
 use super::text::marker;
-use super::{Interner, Within, each, interned, origin, resilience, retry};
+use super::{Interner, Within, each, hash, interned, origin, resilience, retry};
 use crate::malformed::Malformed;
 use crate::proto::units;
 use crate::proto::units::tls_mode;
@@ -70,14 +70,19 @@ fn read_ports(
 /// Nothing where nothing is set: most destinations have no settings.
 fn write_policy(policy: &TrafficPolicy) -> Option<units::TrafficPolicy> {
     (*policy != TrafficPolicy::default()).then(|| units::TrafficPolicy {
-        balancer: policy.balancer.map(|balancer| {
-            match balancer {
+        balancer: policy.balancer.as_ref().and_then(|balancer| {
+            let known = match balancer {
                 Balancer::PeakEwma => units::Balancer::PeakEwma,
                 Balancer::RoundRobin => units::Balancer::RoundRobin,
                 Balancer::Random => units::Balancer::Random,
-            }
-            .into()
+                Balancer::Hash(_) => return None,
+            };
+            Some(known.into())
         }),
+        hash: match &policy.balancer {
+            Some(Balancer::Hash(settings)) => Some(hash::write(settings)),
+            _ => None,
+        },
         tls: policy.tls.as_ref().map(write_tls),
         connect_timeout: policy.connect_timeout.map(write_duration),
         retry_budget: policy.retry_budget.as_ref().map(retry::write_budget),
@@ -89,12 +94,17 @@ fn write_policy(policy: &TrafficPolicy) -> Option<units::TrafficPolicy> {
 }
 
 fn read_policy(from: units::TrafficPolicy, texts: &mut Interner) -> Result<TrafficPolicy, Malformed> {
-    let balancer = match from.balancer.map(units::Balancer::try_from) {
-        None => None,
-        Some(Ok(units::Balancer::PeakEwma)) => Some(Balancer::PeakEwma),
-        Some(Ok(units::Balancer::RoundRobin)) => Some(Balancer::RoundRobin),
-        Some(Ok(units::Balancer::Random)) => Some(Balancer::Random),
-        Some(Ok(units::Balancer::Unspecified) | Err(_)) => return Err(Malformed::missing("balancer")),
+    let by_key = from.hash.map(|from| hash::read(from, texts)).transpose().within("hash")?;
+    let balancer = match (from.balancer.map(units::Balancer::try_from), by_key) {
+        (None, None) => None,
+        (None, Some(settings)) => Some(Balancer::Hash(settings.into())),
+        (Some(_), Some(_)) => return Err(Malformed::new("stands beside a balancer").in_field("hash")),
+        (Some(Ok(units::Balancer::PeakEwma)), None) => Some(Balancer::PeakEwma),
+        (Some(Ok(units::Balancer::RoundRobin)), None) => Some(Balancer::RoundRobin),
+        (Some(Ok(units::Balancer::Random)), None) => Some(Balancer::Random),
+        (Some(Ok(units::Balancer::Unspecified) | Err(_)), None) => {
+            return Err(Malformed::missing("balancer"));
+        }
     };
     Ok(TrafficPolicy {
         balancer,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leno_model::destination::Warmup;
 use leno_model::outlier::OutlierDetection;
-use leno_model::pool::{ConnectionPool, Keepalive, Upgrade};
+use leno_model::pool::{ConnectionPool, Keepalive, Ping, Upgrade};
 
 use super::each;
 use super::read::{status, write_duration};
@@ -42,6 +42,10 @@ pub(super) fn write_pool(pool: &ConnectionPool) -> units::ConnectionPool {
             interval: keepalive.interval.map(write_duration),
             probes: keepalive.probes,
         }),
+        ping: pool.ping.map(|ping| units::Ping {
+            interval: write_duration(ping.interval),
+            timeout: ping.timeout.map(write_duration),
+        }),
         upgrade: pool.upgrade.map(|upgrade| {
             match upgrade {
                 Upgrade::Never => units::Upgrade::Never,
@@ -74,6 +78,10 @@ pub(super) fn read_pool(from: &units::ConnectionPool) -> Result<ConnectionPool, 
             idle: keepalive.idle.map(Duration::from_nanos),
             interval: keepalive.interval.map(Duration::from_nanos),
             probes: keepalive.probes,
+        }),
+        ping: from.ping.as_ref().map(|ping| Ping {
+            interval: Duration::from_nanos(ping.interval),
+            timeout: ping.timeout.map(Duration::from_nanos),
         }),
         upgrade,
     })

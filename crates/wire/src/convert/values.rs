@@ -360,7 +360,7 @@ fn fault_injection() -> BoxedStrategy<FaultInjection> {
 
 fn retry_policy() -> BoxedStrategy<RetryPolicy> {
     let on = vec(proptest::sample::select(retry::Condition::ALL.to_vec()), 0..4);
-    (any::<u32>(), on, vec(any::<u16>(), 0..3), vec(word(), 0..3), duration(), any::<bool>())
+    (any::<u32>(), on, vec(any::<u16>(), 0..3), vec(word(), 0..3), duration(), of(any::<bool>()))
         .prop_map(|(attempts, on, statuses, headers, backoff, skip_previous)| RetryPolicy {
             attempts,
             on: on.into_iter().collect(),

@@ -3,9 +3,7 @@
 use crate::istio::selector::SELECTOR;
 use crate::table::{Field, Shape};
 
-const HASH: &str = "requests with the same key may go to different endpoints";
 const LOCALITY: &str = "endpoints are not preferred by where they run";
-const IDLE: &str = "dead peers are found by TCP keep-alive, not by pings";
 
 pub(super) const SPEC: &[Field] = &[
     Field::text("host"),
@@ -57,7 +55,7 @@ const LOAD_BALANCER: Field = Field::object(
             "simple",
             &["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"],
         ),
-        Field::object("consistentHash", CONSISTENT_HASH).not_in_effect(HASH),
+        Field::object("consistentHash", CONSISTENT_HASH),
         Field::object("localityLbSetting", LOCALITY_LB).not_in_effect(LOCALITY),
         Field::object("zoneAwareLbSetting", ZONE_AWARE).not_in_effect(LOCALITY),
         Field::object(
@@ -87,7 +85,7 @@ const CONSISTENT_HASH: &[Field] = &[
     Field::text("httpQueryParameterName"),
     Field::object("ringHash", &[Field::integer("minimumRingSize")]),
     Field::object("maglev", &[Field::integer("tableSize")]),
-    Field::integer("minimumRingSize"),
+    Field::integer("minimumRingSize").deprecated("ringHash.minimumRingSize"),
 ];
 
 const FAILOVER: Field = Field::list("failover", &Shape::Object(&[Field::text("from"), Field::text("to")]));
@@ -133,8 +131,7 @@ const CONNECTION_POOL: Field = Field::object(
                 Field::duration("idleTimeout"),
                 Field::choice("h2UpgradePolicy", &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"]),
                 Field::boolean("useClientProtocol"),
-                Field::object("http2KeepAlive", &[Field::duration("interval"), Field::duration("timeout")])
-                    .not_in_effect(IDLE),
+                Field::object("http2KeepAlive", &[Field::duration("interval"), Field::duration("timeout")]),
             ],
         ),
     ],

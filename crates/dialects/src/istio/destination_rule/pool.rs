@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leno_model::destination::TrafficPolicy;
-use leno_model::pool::{ConnectionPool, Keepalive, Upgrade};
+use leno_model::pool::{ConnectionPool, Keepalive, Ping, Upgrade};
 
 use super::at_least_a_millisecond;
 use crate::yaml::Fields;
@@ -26,6 +26,7 @@ pub(super) fn read(fields: Fields<'_>, policy: &mut TrafficPolicy) {
         pool.requests_per_connection = limit(&http, "maxRequestsPerConnection");
         pool.streams = limit(&http, "maxConcurrentStreams");
         pool.http_idle = http.duration("idleTimeout");
+        pool.ping = http.object("http2KeepAlive").and_then(ping);
         let as_client = http.boolean("useClientProtocol").unwrap_or_default();
         pool.upgrade = match http.choice("h2UpgradePolicy") {
             _ if as_client => Some(Upgrade::AsClient),
@@ -47,6 +48,14 @@ fn limit(fields: &Fields<'_>, name: &str) -> Option<u32> {
 
 fn time(fields: &Fields<'_>, name: &str) -> Option<Duration> {
     fields.value(name).and_then(|value| at_least_a_millisecond(&value))
+}
+
+/// Without an interval nobody is asked.
+fn ping(fields: Fields<'_>) -> Option<Ping> {
+    let interval = fields.required("interval").and_then(|value| at_least_a_millisecond(&value));
+    let timeout = time(&fields, "timeout");
+    fields.finish();
+    Some(Ping { interval: interval?, timeout })
 }
 
 fn keepalive(fields: Fields<'_>) -> Keepalive {

@@ -95,7 +95,7 @@ fn retries(fields: Fields<'_>) -> (Option<RetryPolicy>, Option<Duration>) {
         Some(read) => read.unwrap_or_default(),
     };
     let backoff = fields.duration("backoff").filter(|pause| !pause.is_zero());
-    let skip_previous = fields.boolean("retryIgnorePreviousHosts").unwrap_or(true);
+    let skip_previous = fields.boolean("retryIgnorePreviousHosts");
     fields.finish();
     let policy = RetryPolicy {
         attempts: attempts.unwrap_or_default(),

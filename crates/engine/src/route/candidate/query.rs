@@ -6,7 +6,7 @@ use crate::percent;
 
 /// The percent-decoded value of the first parameter of that name; a parameter without `=` has an empty one.
 /// `+` stays as it is.
-pub(super) fn value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
+pub(crate) fn value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, [u8]>> {
     query.split('&').find_map(|parameter| {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let matches =

@@ -1,8 +1,9 @@
 //! Arbitrary settings of destinations.
 
 use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMode, TrafficPolicy, Warmup};
+use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable};
 use leno_model::outlier::OutlierDetection;
-use leno_model::pool::{ConnectionPool, Keepalive, Upgrade};
+use leno_model::pool::{ConnectionPool, Keepalive, Ping, Upgrade};
 use leno_model::retry::RetryBudget;
 use proptest::collection::vec;
 use proptest::option::of;
@@ -11,7 +12,12 @@ use proptest::prelude::*;
 use super::{duration, labels, origin, port, text, word};
 
 fn traffic_policy() -> BoxedStrategy<TrafficPolicy> {
-    let balancer = prop_oneof![Just(Balancer::PeakEwma), Just(Balancer::RoundRobin), Just(Balancer::Random)];
+    let balancer = prop_oneof![
+        Just(Balancer::PeakEwma),
+        Just(Balancer::RoundRobin),
+        Just(Balancer::Random),
+        consistent_hash().prop_map(|settings| Balancer::Hash(settings.into())),
+    ];
     let external = (of((word(), word())), of(word()), vec(word(), 0..3), of(text()), any::<bool>()).prop_map(
         |(client, roots, subject_alt_names, sni, insecure_skip_verify)| ExternalTls {
             client,
@@ -40,14 +46,31 @@ fn traffic_policy() -> BoxedStrategy<TrafficPolicy> {
         .boxed()
 }
 
+fn consistent_hash() -> BoxedStrategy<ConsistentHash> {
+    let cookie = (word(), of(duration()), of(word()), vec((word(), word()), 0..3))
+        .prop_map(|(name, ttl, path, attributes)| CookieKey { name, ttl, path, attributes });
+    let key = prop_oneof![
+        word().prop_map(HashKey::Header),
+        cookie.prop_map(HashKey::Cookie),
+        Just(HashKey::SourceIp),
+        word().prop_map(HashKey::Query),
+    ];
+    let table = prop_oneof![
+        any::<u32>().prop_map(|minimum| HashTable::Ring { minimum }),
+        (0..HashTable::MAGLEV_END).prop_map(|size| HashTable::Maglev { size }),
+    ];
+    (key, table).prop_map(|(key, table)| ConsistentHash { key, table }).boxed()
+}
+
 fn connection_pool() -> BoxedStrategy<ConnectionPool> {
     let limits = proptest::array::uniform5(of(any::<u32>()));
     let times = proptest::array::uniform3(of(duration()));
     let keepalive = (of(duration()), of(duration()), of(any::<u32>()))
         .prop_map(|(idle, interval, probes)| Keepalive { idle, interval, probes });
     let upgrade = prop_oneof![Just(Upgrade::Never), Just(Upgrade::Http2), Just(Upgrade::AsClient)];
-    (limits, times, of(keepalive), of(upgrade))
-        .prop_map(|(limits, times, keepalive, upgrade)| {
+    let ping = (duration(), of(duration())).prop_map(|(interval, timeout)| Ping { interval, timeout });
+    (limits, times, of(keepalive), of(ping), of(upgrade))
+        .prop_map(|(limits, times, keepalive, ping, upgrade)| {
             let [connections, pending, requests, requests_per_connection, streams] = limits;
             let [lifetime, opaque_idle, http_idle] = times;
             ConnectionPool {
@@ -60,6 +83,7 @@ fn connection_pool() -> BoxedStrategy<ConnectionPool> {
                 opaque_idle,
                 http_idle,
                 keepalive,
+                ping,
                 upgrade,
             }
         })
