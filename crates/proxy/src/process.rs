@@ -163,11 +163,9 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let (lifecycle, first) = Lifecycle::new("configuration");
     let waiting = lifecycle.readiness().pending("certificate");
     let trust = Arc::new(Trust::new(Arc::clone(&start.local.identities), waiting));
-    let registry = Registry::new();
+    let registry = registry();
     let open = |(target, format)| AccessLog::open(target, format, &registry);
     let access = start.access.map(open).transpose().map_err(ProcessError::AccessLog)?;
-    istio::build(&registry, "proxy", env!("CARGO_PKG_VERSION"));
-    leno_telemetry::process::register(&registry);
     let began = Instant::now();
     let budget = Budget::new(leno_http::limits::BUFFERED_BYTES);
     let connections = connections(files);
@@ -230,6 +228,14 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         access.finish(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+/// The metrics' registry, with what it tells of the process.
+fn registry() -> Registry {
+    let registry = Registry::new();
+    istio::build(&registry, "proxy", env!("CARGO_PKG_VERSION"));
+    leno_telemetry::process::register(&registry);
+    registry
 }
 
 /// Connections that may be open at once: each may need a descriptor for its upstream as well.

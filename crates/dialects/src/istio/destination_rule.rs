@@ -132,7 +132,7 @@ fn retry_budget(fields: Fields<'_>) -> RetryBudget {
 fn balancing(fields: Fields<'_>) -> (Option<Balancer>, Option<Warmup>) {
     fields.at_most_one(&["simple", "consistentHash"]);
     let by_key = fields.object("consistentHash").and_then(hash::read);
-    let balancer = balancer(&fields).or(by_key.map(|settings| Balancer::Hash(settings.into())));
+    let balancer = balancer(&fields).or_else(|| by_key.map(|settings| Balancer::Hash(settings.into())));
     let older = fields.value("warmupDurationSecs").and_then(|duration| at_least_a_millisecond(&duration));
     let older = older.map(|duration| Warmup { duration, minimum: 100_000, aggression: 1000 });
     let warmup = fields.object("warmup").and_then(warmup).or(older);

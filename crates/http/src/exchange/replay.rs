@@ -181,6 +181,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::REPLAY_STEP;
 
     fn body(text: &'static str) -> Incoming {
         Incoming::whole(Bytes::from_static(text.as_bytes()))

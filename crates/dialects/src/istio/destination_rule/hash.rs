@@ -144,5 +144,6 @@ fn places(value: &Value<'_>) -> Option<u32> {
 }
 
 fn is_prime(number: u32) -> bool {
-    number >= 2 && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
+    number >= 2
+        && (2..).take_while(|factor| factor * factor <= number).all(|factor| !number.is_multiple_of(factor))
 }
