@@ -7,7 +7,7 @@ use std::time::Duration;
 use leno_http::limits::REPLAY_BYTES;
 use leno_model::name::Host;
 use leno_model::retry::{Condition, RetryPolicy};
-use leno_model::route::Forward;
+use leno_model::route::{Forward, Target};
 use leno_model::service::{Address, Protocol, Transport};
 use leno_model::unit::{Answer, EndpointUnit, HostUnit, Question};
 use leno_proxy::listener::{Kind, Socket};
@@ -120,8 +120,9 @@ async fn what_is_settled_below_is_one_request_and_settled() {
     let back: Host = "back.default.svc.cluster.local".parse().unwrap();
     let bad = App::new(Protocol::Http, Does::Answer(503)).await;
     let world = World::new();
-    let [Unit::Host(unit), Unit::Endpoints(endpoints)] = routed(Protocol::Http, &[bad.address], retrying())
-    else {
+    let mut below = retrying();
+    below.backends[0].target = Target::Service { host: back.clone(), port: Some(80), subset: None };
+    let [Unit::Host(unit), Unit::Endpoints(endpoints)] = routed(Protocol::Http, &[bad.address], below) else {
         panic!("a host and its endpoints");
     };
     let unit = HostUnit { host: back.clone(), name: "back".into(), ..HostUnit::clone(&unit) };
