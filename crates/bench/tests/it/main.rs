@@ -1,12 +1,15 @@
 //! The harness itself: one quick round, whose figures mean nothing.
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, sync::Mutex};
 
 use leno_testkit::{
     programs,
     skip::{or_skip, skip},
 };
 use serde_json::Value;
+
+/// Runs of the harness share one folder, as they share the machine.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Whether network namespaces may be made here; the harness says so itself otherwise.
 fn is_root() -> bool {
@@ -27,6 +30,7 @@ fn a_quick_round_gives_every_figure() {
     }
     let Some(sample) = or_skip(programs::own("leno-sample", "leno-sample")) else { return };
     assert!(sample.ends_with("leno-sample"));
+    let _alone = ONE_AT_A_TIME.lock();
     let (mut command, output) = bench(
         "bench-quick.json",
         &["--contestants=direct,relays", "--only=latency,throughput,memory,transfer"],
@@ -65,6 +69,7 @@ fn a_request_costs_no_more_instructions_than_it_did() {
     if or_skip(programs::VALGRIND.find()).is_none() {
         return;
     }
+    let _alone = ONE_AT_A_TIME.lock();
     let (mut command, output) =
         bench("bench-instructions.json", &["--contestants=leno", "--only=instructions"]);
     let ran = command.output().unwrap();
