@@ -28,7 +28,7 @@ to clients) and read by the peer once more.
 Whether Envoy waits for more is told by a request behind each input that all know. Where it seems to differ it is asked again,
 with more patience.
 
-That it finds what it is for is shown by `cargo xtask fuzz --planted differential`; [PLANTED.md](PLANTED.md) has the result.
+`cargo xtask fuzz --planted differential` puts bugs back on purpose and fails where it overlooks one.
 ";
 
 /// The page, with what a run has counted.

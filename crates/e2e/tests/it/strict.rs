@@ -148,9 +148,13 @@ fn wrong_identities_get_nothing(pair: &mut Pair) {
         [("curl without a certificate", &shown[..1]), ("curl with the right one", &shown[..])]
     {
         for port in [port, pair.mesh] {
-            assert_eq!(curl(arguments, "https", port), None, "{what}");
+            let arguments = [&["--http1.1"], arguments].concat();
+            assert_eq!(curl(&arguments, "https", port), None, "{what} at {port}");
         }
     }
+    // By HTTP/2 it is HBONE, which knows CONNECT alone.
+    assert_eq!(curl(&shown[..1], "https", pair.mesh), None, "HTTP/2 without a certificate");
+    assert_eq!(curl(&shown, "https", pair.mesh).as_deref(), Some("400"), "a GET by HBONE");
     assert_eq!(curl(&[], "http", pair.mesh), None, "plaintext at the mesh's port");
 }
 

@@ -50,6 +50,11 @@ spec:
     health: {tcp: 5433}
     USER
   mode: isolated
+  tracing:
+    endpoint: http://127.0.0.1:4317
+    protocol: grpc
+    sampling: 10
+    propagation: [w3c]
 ";
 
 /// The field, what is written in place of what, and the line that is named.
@@ -137,6 +142,12 @@ const CASES: &[(&str, &str, &str, u32)] = &[
     ("name", "  - name: db\n    service", "  - name: d b\n    service", 34),
     ("name", "  - name: db\n    service", "  - name: web-v1\n    service", 34),
     ("mode", "mode: isolated", "mode: none", 39),
+    ("tracing", "  tracing:\n    endpoint: http://127.0.0.1:4317\n", "  tracing:\n", 41),
+    ("endpoint", "http://127.0.0.1:4317", "collector", 41),
+    ("protocol", "protocol: grpc", "protocol: thrift", 42),
+    ("sampling", "sampling: 10", "sampling: all", 43),
+    ("sampling", "sampling: 10", "sampling: 101", 43),
+    ("propagation", "[w3c]", "[jaeger]", 44),
     ("(the text)", "[web, --serve]", "[web, --serve", 22),
     ("(the text)", "    port: 80", "\tport: 80", 8),
     ("(the text)", "spec:", "--- # a second mesh\napiVersion: leno.dev/v1alpha1\nkind: LocalMesh\nspec:", 7),
