@@ -119,14 +119,16 @@ impl Incoming {
     }
 
     /// To be called instead of [`Self::poll_frame`] while the frame before can't be written on. Resolves when that has
-    /// lasted too long for what the process may buffer; the message is then to be cut off.
+    /// lasted too long for what the process may buffer, and for a copy once it is given up; the message is then to be
+    /// cut off.
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         match &mut self.0 {
-            Source::Ended | Source::Whole(_) | Source::Following(_) => Poll::Pending,
+            Source::Ended | Source::Whole(_) => Poll::Pending,
             Source::H1(source) => source.poll_stalled(cx),
             Source::H2(source) => source.poll_stalled(cx),
             Source::Replay(reader) => reader.poll_stalled(cx),
             Source::Copied(original) => original.poll_stalled(cx),
+            Source::Following(follower) => follower.poll_stalled(cx),
         }
     }
 

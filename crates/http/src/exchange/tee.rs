@@ -149,6 +149,16 @@ impl Follower {
         kept.frames.is_empty() && kept.trailers.is_none() && matches!(kept.end, Some(End::Complete))
     }
 
+    /// Ready once the copy is given up, whatever it still keeps.
+    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let mut kept = self.0.borrow_mut();
+        if let Some(End::Aborted(failure)) = kept.end {
+            return Poll::Ready(failure);
+        }
+        kept.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
         let mut kept = self.0.borrow_mut();
         if let Some(data) = kept.frames.pop_front() {
@@ -245,6 +255,16 @@ mod tests {
             assert_eq!(read(copies.pop().unwrap()).await, Err(Failure::Overload));
             assert_eq!(budget.map_or(0, |budget| budget.used()), 0);
         }
+    }
+
+    /// Also where what it has can't be written on, so that nobody asks for the next frame.
+    #[tokio::test]
+    async fn a_copy_that_is_stuck_is_told() {
+        let (original, mut copies) = body(COPY_BYTES).copied(1, None);
+        let mut copy = copies.pop().unwrap();
+        let (stuck, length) =
+            tokio::join!(std::future::poll_fn(|cx| copy.poll_stalled(cx)), async { read(original).await });
+        assert_eq!((stuck, length.unwrap().len()), (Failure::Overload, COPY_BYTES));
     }
 
     #[tokio::test]
