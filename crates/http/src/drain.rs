@@ -5,8 +5,6 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 
 /// Asks one connection to end gracefully. Cheap to clone; stays on its core.
-///
-/// [`LEAVE_TIME`]: crate::limits::LEAVE_TIME
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Rc<State>);
 
@@ -17,8 +15,9 @@ struct State {
 }
 
 impl Drain {
-    /// Begins: an HTTP/1 connection closes once it has been idle for [`crate::limits::LEAVE_TIME`], and answers from now on say
-    /// `Connection: close`; HTTP/2 sends GOAWAY twice, around a round trip (RFC 9113 §6.8). Exchanges under way go on.
+    /// Begins: an HTTP/1 connection closes once it has been idle for [`LEAVE_TIME`](crate::limits::LEAVE_TIME), and
+    /// answers from now on say `Connection: close`; HTTP/2 sends GOAWAY twice, around a round trip (RFC 9113 §6.8).
+    /// Exchanges under way go on.
     pub fn begin(&self) {
         if !self.0.begun.replace(true)
             && let Some(waker) = self.0.waker.borrow_mut().take()

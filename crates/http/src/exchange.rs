@@ -209,14 +209,6 @@ impl Reply {
         }
     }
 
-    /// Lets this be the connection's last exchange: HTTP/1 answers say `Connection: close`, HTTP/2 sends GOAWAY.
-    pub fn close_after(&mut self) {
-        match &mut self.0 {
-            ReplyTo::H1(reply) => reply.close_after(),
-            ReplyTo::H2(reply) => reply.close_after(),
-        }
-    }
-
     /// Waits until the client has given up on the answer. An HTTP/1 client that closes its sending direction counts as
     /// gone, as with Envoy. Cancelling loses nothing.
     pub async fn closed(&mut self) -> Failure {

@@ -20,7 +20,7 @@ mod tests;
 use http::uri::{Authority, PathAndQuery};
 
 use bytes::is_name_byte;
-pub(crate) use bytes::{is_target_byte, is_token_byte, token_len};
+pub(crate) use bytes::{HIGH, is_target_byte, is_token_byte, token_len};
 pub use fields::Fields;
 pub(crate) use fields::Repr;
 pub(crate) use fields::{check_name, check_value};

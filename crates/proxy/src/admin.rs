@@ -44,10 +44,8 @@ impl Door {
     /// Where it is; `None` for a socket without a name.
     pub(crate) fn address(&self) -> Option<Address> {
         match self {
-            Self::Operator(listener) => {
-                listener.local_addr().ok()?.as_pathname().map(|path| Address::Unix(path.to_owned()))
-            }
-            Self::Metrics(listener) => listener.local_addr().ok().map(Address::Tcp),
+            Self::Operator(listener) => Address::unix(listener),
+            Self::Metrics(listener) => Address::tcp(listener),
         }
     }
 }

@@ -55,8 +55,7 @@ impl Doors {
                 let _gone = vault.ready().await;
             }
             let Some(door) = door else { return std::future::pending().await };
-            let path = door.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
-            let listed = path.map(|path| self.shared.sockets.list(Address::Unix(path), &door));
+            let listed = Address::unix(&door).map(|address| self.shared.sockets.list(address, &door));
             let _listed = listed.transpose()?;
             takeover::serve(door, &self.shared.sockets).await
         };

@@ -32,7 +32,7 @@ use crate::path::{Decided, Decision, Path};
 use crate::refused::Refused;
 use crate::request::{fault, hints};
 use crate::resolve;
-use crate::upstream::To;
+use crate::upstream::{self, To};
 
 /// Longer than any question takes.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -256,7 +256,7 @@ pub(crate) async fn explain(
                 hints::mark_try(&path, &plan.to, &mut head, 1, left, grpc.is_some());
                 explanation.request = Some(Sent::new(&head));
             });
-            let key = key(&plan.to, &head, &path, draw, &mut transcript);
+            let key = upstream::affinity(&plan.to, &head, &path, || draw, &mut transcript).key;
             if let Err(failure) = sent.and_then(|()| explanation.choose(&plan.to, key, draw, &mut transcript))
             {
                 explanation.fails(failure);
@@ -275,16 +275,6 @@ pub(crate) async fn explain(
     }
     explanation.considered = transcript.events.into_iter().map(Step::from).collect();
     Ok(explanation)
-}
-
-/// What binds the request to an endpoint.
-fn key(to: &To<'_>, head: &RequestHead, path: &Path, draw: u64, transcript: &mut Transcript) -> Option<u64> {
-    match to {
-        To::Cluster { cluster, only: None } => {
-            cluster.affinity(head, path.ends().remote, draw, transcript).key
-        }
-        _ => None,
-    }
 }
 
 fn head(question: &Question) -> Result<RequestHead, Invalid> {

@@ -14,7 +14,8 @@ use leno_model::failure::Failure;
 use crate::core::Core;
 use crate::local::Local;
 
-const REQUEST_ID: Known = Known::new("x-request-id");
+/// What tells a request from all others, in every log and span of it.
+pub(crate) const REQUEST_ID: Known = Known::new("x-request-id");
 
 /// Proxies in front of a gateway whose word about the client is believed: none, until configuration says otherwise.
 const TRUSTED_HOPS: usize = 0;

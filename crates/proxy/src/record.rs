@@ -16,6 +16,7 @@ use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
 use leno_telemetry::span as telemetry;
 
 use crate::limits::LOGGED_BYTES;
+use crate::prepare::REQUEST_ID;
 use crate::traces::Span;
 
 /// A request under way.
@@ -130,7 +131,7 @@ impl Record {
     /// The head is what upstream will see, with its request id.
     pub(crate) fn prepared(&mut self, head: &RequestHead) {
         if let Some(line) = &mut self.line {
-            line.request_id = head.fields().get("x-request-id").map(cut);
+            line.request_id = head.fields().get(REQUEST_ID.as_str()).map(cut);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The path of a request, top to bottom: record, prepare, decide, inject faults, edit, mirror, choose, send, relay, tell.
 //!
-//! [`tries`] sends it until an answer counts, in rounds ([`round`]) of one try or two ([`attempt`], [`hedge`]); [`answer`] relays the answer and [`tunnel`] what
-//! follows an upgrade. [`hints`] is what requests and answers carry about tries and time.
+//! [`tries`] sends it until an answer counts, in rounds ([`round`]) of one try or two ([`attempt`], [`hedge`]);
+//! [`answer`] relays the answer and [`tunnel`] what follows an upgrade. [`hints`] is what requests and answers carry
+//! about tries and time.
 
 mod answer;
 mod attempt;
@@ -48,9 +49,6 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
         Record::begin(&path.handle(&core), core.shared.access.as_ref(), &head, path.ends(), || {
             local.clock.wall()
         });
-    if core.shared.lifecycle.drain().is_begun() {
-        reply.close_after();
-    }
     if let Err(failure) = path.prepare(&core, &mut head) {
         return refuse_head(&mut record, reply, &head, failure);
     }
@@ -160,7 +158,7 @@ impl Forwarding<'_> {
             terms: &terms,
             is_grpc_timed: grpc.is_some(),
             came: came.as_ref(),
-            affinity: upstream::affinity(self.core, &self.plan.to, &head, self.path),
+            affinity: upstream::affinity(&self.plan.to, &head, self.path, || self.core.draw(), &mut Silent),
             body: Body::new(body, head.connect(), terms.attempts > 0, &self.core.shared.budget),
             began: Instant::now(),
             count: 0,

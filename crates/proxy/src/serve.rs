@@ -61,19 +61,21 @@ pub(crate) async fn exchanges(
     // Registered once per connection: that takes a lock which all cores share.
     let (mut begun, mut forced) = (pin!(drain.begun()), pin!(drain.forced()));
     loop {
-        if !handle.is_begun() && drain.is_begun() {
-            handle.begin();
-        }
         // Waiting for an end is for those who wait for a request.
         let exchange = tokio::select! {
             biased;
             exchange = connection.accept() => exchange,
-            () = &mut begun, if !handle.is_begun() => continue,
+            () = &mut begun, if !handle.is_begun() => {
+                handle.begin();
+                continue;
+            }
             () = &mut forced => return None,
         };
-        match exchange {
-            Some(exchange) => each(exchange).await,
-            None => return connection.turned_away(),
+        let Some(exchange) = exchange else { return connection.turned_away() };
+        if drain.is_begun() {
+            // It came first; its answer is the one to tell the client.
+            handle.begin();
         }
+        each(exchange).await;
     }
 }

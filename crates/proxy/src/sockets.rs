@@ -29,11 +29,18 @@ impl Address {
     /// `None` for a socket without a name.
     pub(crate) fn of(socket: &Socket) -> Option<Self> {
         match socket {
-            Socket::Tcp(listener) => listener.local_addr().ok().map(Self::Tcp),
-            Socket::Unix(listener) => {
-                listener.local_addr().ok()?.as_pathname().map(|path| Self::Unix(path.to_owned()))
-            }
+            Socket::Tcp(listener) => Self::tcp(listener),
+            Socket::Unix(listener) => Self::unix(listener),
         }
+    }
+
+    pub(crate) fn tcp(listener: &TcpListener) -> Option<Self> {
+        listener.local_addr().ok().map(Self::Tcp)
+    }
+
+    /// `None` for a socket without a name.
+    pub(crate) fn unix(listener: &UnixListener) -> Option<Self> {
+        listener.local_addr().ok()?.as_pathname().map(|path| Self::Unix(path.to_owned()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use leno_engine::affinity::Affinity;
 use leno_engine::breaker::Taken;
 use leno_engine::destination::{Cluster, Connect, Pick};
-use leno_engine::explain::Silent;
+use leno_engine::explain::{Explain, Silent};
 use leno_engine::state::InFlight;
 use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
@@ -108,11 +108,17 @@ impl Picked {
     }
 }
 
-/// What binds a request to an endpoint of its destination.
-pub(crate) fn affinity(core: &Core, to: &To<'_>, head: &RequestHead, path: &Path) -> Affinity {
+/// What binds a request to an endpoint of its destination. Without a key nothing is drawn.
+pub(crate) fn affinity(
+    to: &To<'_>,
+    head: &RequestHead,
+    path: &Path,
+    draw: impl FnOnce() -> u64,
+    explain: &mut impl Explain,
+) -> Affinity {
     match to {
         To::Cluster { cluster, only: None } if cluster.by_key().is_some() => {
-            cluster.affinity(head, path.ends().remote, core.draw(), &mut Silent)
+            cluster.affinity(head, path.ends().remote, draw(), explain)
         }
         _ => Affinity::default(),
     }
@@ -124,7 +130,8 @@ pub(crate) fn opaque_key(to: &To<'_>, client: Option<SocketAddr>) -> Option<u64>
     cluster.opaque_key(client.map(|client| client.ip()))
 }
 
-/// Chooses an endpoint: the one that the key leads to, where it counts. `tried` are those that have failed this request already.
+/// Chooses an endpoint: the one that the key leads to, where it counts. `tried` are those that have failed this request
+/// already.
 pub(crate) fn choose(
     core: &Core,
     to: &To<'_>,

@@ -82,10 +82,6 @@ impl Reply {
         self.break_off(failure);
     }
 
-    pub(crate) fn close_after(&mut self) {
-        self.conn.borrow_mut().persistent = false;
-    }
-
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let mut conn = self.conn.borrow_mut();
         match conn.writing {

@@ -203,7 +203,6 @@ impl ServerConnection {
                 let connect = head.connect.clone();
                 let body = Incoming::new(recv, end.clone(), self.window.received());
                 let body = exchange::Incoming::h2(body);
-                let drain = self.drain.clone();
                 let queue = Rc::clone(&self.queue);
                 let reply = exchange::Reply::h2(Reply {
                     respond: Some(respond),
@@ -212,7 +211,6 @@ impl ServerConnection {
                     queue,
                     held: Some(held),
                     end,
-                    drain,
                 });
                 Some(Exchange { head, body, reply })
             }
@@ -275,7 +273,6 @@ pub(crate) struct Reply {
     /// The head of the request, until its answer takes it over.
     held: Option<Held>,
     end: End,
-    drain: Drain,
 }
 
 impl Reply {
@@ -316,10 +313,6 @@ impl Reply {
         if let Some(mut respond) = self.respond.take() {
             respond.send_reset(reason_for(failure));
         }
-    }
-
-    pub(crate) fn close_after(&mut self) {
-        self.drain.begin();
     }
 
     pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {

@@ -66,7 +66,8 @@ pub(crate) fn token_len(bytes: &[u8]) -> usize {
     seen + rest.iter().position(|b| !is_token_byte(*b)).unwrap_or(rest.len())
 }
 
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+/// The high bit of each of eight bytes.
+pub(crate) const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The high bits of those bytes that are ASCII letters, digits or dashes. No sum carries into the next byte, since all
 /// summands are below 0x80.

@@ -69,18 +69,7 @@ impl Fields {
     /// If the name or the value is not well-formed or the field [is managed](is_managed); then nothing changes.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         check_settable(name)?;
-        check_value(value)?;
-        match &mut self.0 {
-            Repr::Spans(spans) => {
-                spans.remove(name);
-                spans.push(name, value, Kind::Verbatim);
-                Ok(())
-            }
-            Repr::Map(map) => {
-                map.insert(to_name(name)?, to_value(value)?);
-                Ok(())
-            }
-        }
+        self.replace(name, value, || to_name(name))
     }
 
     /// As [`Self::set`], for a name that is known to be well-formed.
@@ -88,15 +77,24 @@ impl Fields {
     /// # Errors
     /// If the value is not well-formed; then nothing changes.
     pub fn put(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
-        check_value(value)?;
         let name = name.as_str();
+        self.replace(name, value, || Ok(HeaderName::from_static(name)))
+    }
+
+    fn replace(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        in_map: impl FnOnce() -> Result<HeaderName, InvalidField>,
+    ) -> Result<(), InvalidField> {
+        check_value(value)?;
         match &mut self.0 {
             Repr::Spans(spans) => {
                 spans.remove(name);
                 spans.push(name, value, Kind::Verbatim);
             }
             Repr::Map(map) => {
-                map.insert(HeaderName::from_static(name), to_value(value)?);
+                map.insert(in_map()?, to_value(value)?);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use leno_http::head::{Known, RequestHead, ResponseHead};
 use crate::core::Core;
 use crate::dial::Way;
 use crate::path::Path;
+use crate::prepare::REQUEST_ID;
 use crate::upstream::To;
 
 /// Says which try of a request this is.
@@ -24,8 +25,6 @@ const GRPC: Known = Known::new(GRPC_TIMEOUT);
 const MARK: Known = Known::new(Mark::HEADER);
 
 const PRIVATE: &[u8] = b"x-envoy-";
-
-const REQUEST_ID: &str = "x-request-id";
 
 /// Takes a request's wishes off it. `waited` is for how long it was held up.
 pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Option<Box<Wishes>> {
@@ -113,11 +112,11 @@ pub(super) fn mark(head: &mut ResponseHead, mark: Mark) {
 
 /// Remembers that a request was retried in vain.
 pub(super) fn settle(core: &Core, request: &RequestHead) {
-    if let Some(id) = request.fields().get(REQUEST_ID) {
+    if let Some(id) = request.fields().get(REQUEST_ID.as_str()) {
         core.shared.states.settled().note(id);
     }
 }
 
 fn is_settled(core: &Core, request: &RequestHead) -> bool {
-    request.fields().get(REQUEST_ID).is_some_and(|id| core.shared.states.settled().holds(id))
+    request.fields().get(REQUEST_ID.as_str()).is_some_and(|id| core.shared.states.settled().holds(id))
 }

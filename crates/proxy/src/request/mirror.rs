@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_engine::explain::Silent;
 use leno_engine::state::Outcome;
 use leno_http::exchange::{Frame, Incoming};
 use leno_http::head::{Connect, RequestHead};
@@ -70,7 +71,7 @@ impl Forwarding<'_> {
             return None;
         };
         let protocol = spoken(mirror.protocol, head);
-        let key = upstream::affinity(core, &mirror.to, head, path).key;
+        let key = upstream::affinity(&mirror.to, head, path, || core.draw(), &mut Silent).key;
         let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), key, &[]);
         let chosen = Box::new(chosen.map_err(not_sent).ok()?);
         let limit = self.plan.settings.timeout.map_or(MIRROR_TIME, |timeout| timeout.min(MIRROR_TIME));

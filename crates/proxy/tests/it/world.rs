@@ -448,6 +448,17 @@ pub(crate) fn service(protocol: Protocol, transport: Transport, target: SocketAd
 }
 
 impl World {
+    /// Starts the proxy beside a workload that listens at a port of its own, and returns where the port is served.
+    pub(crate) async fn direct(&self, unit: WorkloadUnit, port: u16) -> SocketAddr {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let subject = Subject::Workload(unit.name.clone());
+        self.tell([Unit::Workload(unit.into())]);
+        self.start(subject, "app", vec![(Kind::Direct { port: Some(port) }, Socket::Tcp(listener))]);
+        self.settled(1).await;
+        address
+    }
+
     /// Starts the proxy beside the caller `default/web-0`, and returns where the service's port leads.
     pub(crate) async fn web(&self, service: [Unit; 2], proxies: usize) -> SocketAddr {
         self.tell(service);

@@ -1,7 +1,7 @@
 //! One field line (RFC 9112 §5): name, colon, value, CRLF.
 
 use super::{Refusal, Stop};
-use crate::head::token_len;
+use crate::head::{HIGH, token_len};
 
 /// Ranges of a field line in the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,6 @@ pub(super) fn line_end(bytes: &[u8], start: usize) -> Result<usize, Stop> {
 }
 
 const ONES: u64 = u64::from_ne_bytes([1; 8]);
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The position of the first control character (below 0x20, or DEL) from `start` on, eight bytes at a time.
 fn next_control(bytes: &[u8], start: usize) -> Option<usize> {

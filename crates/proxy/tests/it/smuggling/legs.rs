@@ -8,8 +8,7 @@ use leno_model::policy::MtlsMode;
 use leno_model::pool::{ConnectionPool, Upgrade};
 use leno_model::service::{Protocol, Transport};
 use leno_model::unit::ListenerUnit;
-use leno_proxy::listener::{Kind, Socket};
-use leno_wire::{Subject, Unit};
+use leno_wire::Unit;
 
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, service, workload};
@@ -108,11 +107,5 @@ async fn inbound(world: &World, spoken: Version, app: SocketAddr) -> SocketAddr 
     let protocol = if spoken == Http1 { Protocol::Http } else { Protocol::Http2 };
     let mut unit = workload(&[(app.port(), protocol)], Vec::new());
     unit.mtls.mode = MtlsMode::Permissive;
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let subject = Subject::Workload(unit.name.clone());
-    world.tell([Unit::Workload(unit.into())]);
-    world.start(subject, "app", vec![(Kind::Direct { port: Some(app.port()) }, Socket::Tcp(listener))]);
-    world.settled(1).await;
-    address
+    world.direct(unit, app.port()).await
 }
