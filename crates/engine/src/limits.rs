@@ -32,9 +32,6 @@ pub const MAX_REWRITE_PROGRAM_BYTES: usize = 2 * leno_model::text::MAX_PROGRAM_B
 /// Service ports and subsets whose limits are counted across changes of configuration, at most.
 pub const MAX_BREAKERS: usize = 16_384;
 
-/// Points of the ring that leads keys to endpoints, at most: 4 MiB, and shares that are even to a fraction of a percent.
-pub const MOST_POINTS: u64 = 1 << 18;
-
 /// Places of a table that are looked at for a key whose endpoint may not be used, besides eight for each endpoint.
 pub const PROBES: usize = 64;
 

@@ -57,4 +57,13 @@ pub enum HashTable {
 impl HashTable {
     /// Maglev tables are smaller than this, as in Envoy.
     pub const MAGLEV_END: u32 = 5_000_011;
+
+    /// Points of a ring, at most: 4 MiB, and shares that are even to a fraction of a percent.
+    pub const MOST_POINTS: u32 = 1 << 18;
+}
+
+/// What may stand in the parts of `set-cookie` (RFC 6265 §4.1.1).
+#[must_use]
+pub const fn is_cookie_byte(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e) && byte != b';'
 }

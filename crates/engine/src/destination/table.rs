@@ -5,7 +5,7 @@
 
 use leno_model::hash::HashTable;
 
-use crate::limits::{MOST_POINTS, PROBES};
+use crate::limits::PROBES;
 use crate::rng::mix;
 
 /// A table.
@@ -57,13 +57,15 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
 /// same while a few endpoints come and go, so that the points of the others stay where they are.
 fn ring(endpoints: &[(u64, u64)], minimum: u64) -> Vec<(u64, u32)> {
     let total = endpoints.iter().map(|(_, weight)| *weight).sum::<u64>().max(1);
-    let most = MOST_POINTS.checked_div(total).unwrap_or_default();
-    let each = minimum.min(MOST_POINTS).div_ceil(total).next_power_of_two().min(most);
+    let most = u64::from(HashTable::MOST_POINTS);
+    let each = minimum
+        .min(most)
+        .div_ceil(total)
+        .next_power_of_two()
+        .min(most.checked_div(total).unwrap_or_default());
     let count = |weight: u64| match each {
         // More weight than points.
-        0 => u64::try_from(u128::from(weight) * u128::from(MOST_POINTS) / u128::from(total))
-            .unwrap_or(0)
-            .max(1),
+        0 => u64::try_from(u128::from(weight) * u128::from(most) / u128::from(total)).unwrap_or(0).max(1),
         each => weight * each,
     };
     let mut points = Vec::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable};
+use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable, is_cookie_byte};
 
 use super::read::{some_text, write_duration, write_pair};
 use super::text::{marker, matched_header};
@@ -71,9 +71,4 @@ fn read_cookie(from: units::HashCookie, texts: &mut Interner) -> Result<CookieKe
     })?;
     let name = part("name", &from.name)?;
     Ok(CookieKey { name, ttl: from.ttl.map(Duration::from_nanos), path, attributes })
-}
-
-/// What may stand in a part of `set-cookie` (RFC 6265 §4.1.1).
-const fn is_cookie_byte(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e) && byte != b';'
 }

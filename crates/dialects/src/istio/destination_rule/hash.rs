@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable};
+use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable, is_cookie_byte};
 
 use crate::codes;
 use crate::http::is_header_name;
@@ -13,9 +13,6 @@ const RING: u32 = 1024;
 
 /// Places of a Maglev table where nothing else is said.
 const MAGLEV: u32 = 65_537;
-
-/// The most points that a ring is given.
-const MOST_POINTS: u32 = 1 << 18;
 
 const KEYS: [&str; 4] = ["httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"];
 
@@ -88,7 +85,7 @@ fn attribute(item: &Value<'_>) -> Option<(Arc<str>, Arc<str>)> {
 /// A part of the header `set-cookie` (RFC 6265 §4.1.1).
 fn part(value: &Value<'_>) -> Option<Arc<str>> {
     let text = value.text()?;
-    if text.len() > 1024 || !text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b';') {
+    if text.len() > 1024 || !text.bytes().all(is_cookie_byte) {
         value.invalid("can't be a part of a cookie", "use visible characters without semicolons");
         return None;
     }
@@ -115,18 +112,19 @@ fn table(fields: &Fields<'_>) -> Option<HashTable> {
 }
 
 fn points(value: &Value<'_>) -> Option<u32> {
+    const MOST: u32 = HashTable::MOST_POINTS;
     let minimum = value.integer(0, i64::MAX)?;
     match u32::try_from(minimum) {
         Ok(0) => Some(RING),
-        Ok(minimum @ ..=MOST_POINTS) => Some(minimum),
+        Ok(minimum @ ..=MOST) => Some(minimum),
         _ => {
-            let message = format_args!("a ring is given {MOST_POINTS} points at most");
+            let message = format_args!("a ring is given {MOST} points at most");
             value.report_with(
                 codes::APPROXIMATED,
                 message,
                 "shares are even to a fraction of a percent with those",
             );
-            Some(MOST_POINTS)
+            Some(MOST)
         }
     }
 }
