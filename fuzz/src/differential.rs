@@ -20,7 +20,7 @@ pub mod peers;
 use std::fmt;
 
 use generate::Asked;
-use known::{Peer, Side};
+use known::Peer;
 use message::{Message, Reading};
 
 /// A difference that nothing explains.
@@ -69,10 +69,10 @@ impl Tally {
 
     /// Compares two readings of one input. Of what comes behind a message that only one takes, nothing is compared: for
     /// the other, the connection is over.
-    pub fn compare(&mut self, side: Side, peer: Peer, input: &[u8], ours: &Reading, theirs: &Reading) {
+    pub fn compare(&mut self, peer: Peer, input: &[u8], ours: &Reading, theirs: &Reading) {
         let mut pairs = ours.messages.iter().zip(&theirs.messages);
         if let Some((own, other)) = pairs.find(|(own, other)| !own.means(other)) {
-            return self.differ(side, peer, input, ours, theirs, &Difference::Meaning(own, other));
+            return self.differ(peer, input, ours, theirs, &Difference::Meaning(own, other));
         }
         let both = ours.messages.len().min(theirs.messages.len());
         self.alike += both as u64;
@@ -81,37 +81,36 @@ impl Tally {
         }
         match (ours.messages.get(both), theirs.messages.get(both)) {
             (Some(own), None) => {
-                self.differ(side, peer, input, ours, theirs, &Difference::OnlyWeTake(own));
+                self.differ(peer, input, ours, theirs, &Difference::OnlyWeTake(own));
             }
             (None, Some(other)) => {
-                self.differ(side, peer, input, ours, theirs, &Difference::OnlyTheyTake(other));
+                self.differ(peer, input, ours, theirs, &Difference::OnlyTheyTake(other));
             }
             _ => {}
         }
     }
 
     /// Compares what we sent on with what another reads there: exactly that message, and nothing beside it.
-    pub fn compare_sent(&mut self, side: Side, peer: Peer, sent: &[u8], own: &Message, theirs: &Reading) {
+    pub fn compare_sent(&mut self, peer: Peer, sent: &[u8], own: &Message, theirs: &Reading) {
         let ours = Reading { messages: vec![own.clone()], ..Reading::default() };
         match theirs.messages.as_slice() {
             [other] if own.means(other) => self.sent_on += 1,
-            [other] => self.differ(side, peer, sent, &ours, theirs, &Difference::SentMeaning(own, other)),
+            [other] => self.differ(peer, sent, &ours, theirs, &Difference::SentMeaning(own, other)),
             [] if theirs.is_over_after(0) => {}
-            [] => self.differ(side, peer, sent, &ours, theirs, &Difference::SentRefused(own)),
-            [..] => self.differ(side, peer, sent, &ours, theirs, &Difference::SentSeveral),
+            [] => self.differ(peer, sent, &ours, theirs, &Difference::SentRefused(own)),
+            [..] => self.differ(peer, sent, &ours, theirs, &Difference::SentSeveral),
         }
     }
 
     fn differ(
         &mut self,
-        side: Side,
         peer: Peer,
         input: &[u8],
         ours: &Reading,
         theirs: &Reading,
         difference: &Difference<'_>,
     ) {
-        if let Some(known) = known::explain(side, peer, input, ours, difference) {
+        if let Some(known) = known::explain(peer, input, ours, difference) {
             *self.known.entry(known.name).or_default() += 1;
             return;
         }
@@ -157,18 +156,18 @@ impl Difference<'_> {
 /// Lets hyper read one input of clients, and what we send on of it.
 pub fn requests_by_hyper(input: &[u8], tally: &mut Tally) {
     let (ours, sent) = leno::requests(input);
-    tally.compare(Side::Requests, Peer::Hyper, input, &ours, &hyper::requests(input));
+    tally.compare(Peer::Hyper, input, &ours, &hyper::requests(input));
     for (message, bytes) in ours.messages.iter().zip(&sent) {
-        tally.compare_sent(Side::Requests, Peer::Hyper, bytes, message, &hyper::requests(bytes));
+        tally.compare_sent(Peer::Hyper, bytes, message, &hyper::requests(bytes));
     }
 }
 
 /// Lets hyper read one input of servers, and what we send on of it.
 pub fn responses_by_hyper(input: &[u8], asked: Asked, tally: &mut Tally) {
     let (ours, sent) = leno::response(input, asked);
-    tally.compare(Side::Responses, Peer::Hyper, input, &ours, &hyper::response(input, asked));
+    tally.compare(Peer::Hyper, input, &ours, &hyper::response(input, asked));
     if let (Some(message), Some(bytes)) = (ours.messages.first(), sent) {
-        tally.compare_sent(Side::Responses, Peer::Hyper, &bytes, message, &hyper::response(&bytes, asked));
+        tally.compare_sent(Peer::Hyper, &bytes, message, &hyper::response(&bytes, asked));
     }
 }
 

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
+    load::Version,
     process::Process,
     world::{CLIENT_PROXY, World},
 };
@@ -78,9 +79,12 @@ impl Name {
         }
     }
 
-    /// Whether its [`Contestant::single`] sends on by HTTP/2 what came by HTTP/2.
-    pub(crate) fn passes_http2_on(self) -> bool {
-        matches!(self, Self::Relays | Self::Leno)
+    /// What its [`Contestant::single`] sends on by the version that it came by.
+    pub(crate) fn versions(self) -> &'static [Version] {
+        match self {
+            Self::Relays | Self::Leno => &[Version::Http1, Version::Http2],
+            Self::Direct | Self::Envoy | Self::Nginx | Self::Haproxy => &[Version::Http1],
+        }
     }
 
     pub(crate) fn text(self) -> &'static str {

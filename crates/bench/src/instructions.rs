@@ -1,9 +1,8 @@
 //! User instructions per request, counted by callgrind: the difference between 2N and N requests, divided by N.
 //!
-//! One proxy with plaintext on both legs, one connection, requests in turn, by HTTP/1.1 and by HTTP/2 where the contestant
-//! passes that on. Start, first request and end cancel out.
-//! Machine and load hardly matter, so one run of each is enough; what a proxy does on its own every few seconds
-//! stays in the difference.
+//! One proxy with plaintext on both legs, one connection, requests in turn, by HTTP/1.1 and by HTTP/2 where the
+//! contestant passes that on. Start, first request and end cancel out. Machine and load hardly matter, so one run of
+//! each is enough; what a proxy does on its own every few seconds stays in the difference.
 
 use std::{path::Path, process::Command};
 
@@ -13,7 +12,7 @@ use leno_testkit::programs::VALGRIND;
 use crate::{
     contestant::Name,
     limits,
-    load::{Load, Version},
+    load::Load,
     options::Options,
     output,
     process::{Process, inside},
@@ -31,23 +30,22 @@ pub(crate) fn count(world: &World, options: &Options, present: &[Name], report: 
         }
     };
     let requests = options.counted_requests();
-    for name in present {
-        let versions = [(Version::Http1, "http1"), (Version::Http2, "http2")];
-        for (version, text) in versions.into_iter().take(if name.passes_http2_on() { 2 } else { 1 }) {
-            output::line(&format!("instructions: {}, {text}", name.text()));
-            let counted = |requests| one(world, *name, &valgrind, Load::Count { requests, version });
-            let difference = || -> Result<Option<f64>> {
-                let Some(once) = counted(requests)? else { return Ok(None) };
-                let Some(twice) = counted(requests * 2)? else { return Ok(None) };
-                Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
-            };
-            match difference() {
-                Ok(Some(per_request)) => {
-                    report.of(*name).add(format!("instructions.{text}.user_per_request"), per_request);
-                }
-                Ok(None) => {}
-                Err(failure) => report.failed(*name, &failure.context("counting instructions")),
+    let each = present.iter().flat_map(|name| name.versions().iter().map(move |version| (*name, *version)));
+    for (name, version) in each {
+        let text = version.text();
+        output::line(&format!("instructions: {}, {text}", name.text()));
+        let counted = |requests| one(world, name, &valgrind, Load::Count { requests, version });
+        let difference = || -> Result<Option<f64>> {
+            let Some(once) = counted(requests)? else { return Ok(None) };
+            let Some(twice) = counted(requests * 2)? else { return Ok(None) };
+            Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
+        };
+        match difference() {
+            Ok(Some(per_request)) => {
+                report.of(name).add(format!("instructions.{text}.user_per_request"), per_request);
             }
+            Ok(None) => {}
+            Err(failure) => report.failed(name, &failure.context("counting instructions")),
         }
     }
 }

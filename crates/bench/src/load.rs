@@ -32,6 +32,16 @@ pub(crate) enum Version {
     Http2,
 }
 
+impl Version {
+    /// As figures are named.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+        }
+    }
+}
+
 /// What came back. Every request was answered well.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Outcome {

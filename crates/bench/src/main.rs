@@ -1,8 +1,8 @@
 //! `leno-bench`: Leno beside bare relays, Envoy, nginx and HAProxy, over TCP between two network namespaces.
 //!
-//! `run` is the harness, and `soak` one mesh for a long time; the other commands are its tools, each a process of its own. Invariants: every contestant
-//! has the same client, server, cable and work; every process that is started ends with this one; every run is
-//! bounded in time; what is reported is a ratio to a peer of the same run, with its spread.
+//! `run` is the harness, and `soak` one mesh for a long time; the other commands are its tools, each a process of its
+//! own. Invariants: every contestant has the same client, server, cable and work; every process that is started ends
+//! with this one; every run is bounded in time; what is reported is a ratio to a peer of the same run, with its spread.
 
 mod certificates;
 mod contestant;

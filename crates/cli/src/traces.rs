@@ -66,8 +66,12 @@ impl Tracing {
                 (None, None) => return Ok(None),
             },
         };
-        let endpoint = Endpoint::parse(&text, protocol)
-            .with_context(|| format!("{text:?} is no address of a collector (--trace-endpoint or OTEL_EXPORTER_OTLP_ENDPOINT); write http://HOST:PORT"))?;
+        let endpoint = Endpoint::parse(&text, protocol).with_context(|| {
+            format!(
+                "{text:?} is no address of a collector (--trace-endpoint or OTEL_EXPORTER_OTLP_ENDPOINT); \
+                     write http://HOST:PORT"
+            )
+        })?;
         let headers = export("HEADERS").map_or_else(|| Ok(Vec::new()), |list| headers(&list))?;
         let roots = export("CERTIFICATE").map(Into::into);
         let attributes =

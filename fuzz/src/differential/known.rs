@@ -16,15 +16,6 @@ pub enum Peer {
     Envoy,
 }
 
-/// What is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What a client sends.
-    Requests,
-    /// What a server sends.
-    Responses,
-}
-
 /// A difference that is meant.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
@@ -211,13 +202,11 @@ pub const KNOWN: &[Known] = &[
 /// The reason for a difference, where there is one.
 #[must_use]
 pub fn explain(
-    side: Side,
     peer: Peer,
     input: &[u8],
     ours: &Reading,
     difference: &Difference<'_>,
 ) -> Option<&'static Known> {
-    let _ = side;
     let holds = |known: &&Known| match (known.kind, difference) {
         (Kind::Stricter(rules), Difference::OnlyTheyTake(_)) => rules.contains(&ours.refused()),
         (Kind::Laxer(holds), Difference::OnlyWeTake(own) | Difference::SentRefused(own)) => holds(own, input),

@@ -12,24 +12,28 @@ use crate::error::Problem;
 
 /// Checks that every published port can be opened, but for those that are open already.
 pub(super) fn check(mesh: &LocalMesh, open: &BTreeSet<SocketAddr>) -> Result<(), Problem> {
-    for service in &mesh.spec.services {
-        let wanted = service.all_ports().into_iter().filter_map(|port| Some(port.publish?.0));
-        for address in wanted.filter(|address| !open.contains(address)) {
-            let Err(source) = TcpListener::bind(address) else { continue };
-            let service = service.name.clone();
-            return Err(match source.kind() {
-                io::ErrorKind::AddrInUse => Problem::PortTaken { address, service, holder: holder(address) },
-                _ => Problem::PortRefused { address, service, source },
-            });
-        }
+    for (service, address) in published(mesh).filter(|(_, address)| !open.contains(address)) {
+        let Err(source) = TcpListener::bind(address) else { continue };
+        let service = service.to_owned();
+        return Err(match source.kind() {
+            io::ErrorKind::AddrInUse => Problem::PortTaken { address, service, holder: holder(address) },
+            _ => Problem::PortRefused { address, service, source },
+        });
     }
     Ok(())
 }
 
 /// What a mesh publishes.
 pub(super) fn of(mesh: &LocalMesh) -> BTreeSet<SocketAddr> {
-    let ports = mesh.spec.services.iter().flat_map(|service| service.all_ports());
-    ports.filter_map(|port| Some(port.publish?.0)).collect()
+    published(mesh).map(|(_, address)| address).collect()
+}
+
+/// Names of services, and where they are published.
+fn published(mesh: &LocalMesh) -> impl Iterator<Item = (&str, SocketAddr)> {
+    mesh.spec.services.iter().flat_map(|service| {
+        let ports = service.all_ports().into_iter();
+        ports.filter_map(|port| Some((service.name.as_str(), port.publish?.0)))
+    })
 }
 
 /// Who has a port: a mesh of this user, else one of their processes, else somebody whose processes can't be seen.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::wire::{self, As};
 use super::{Envoy, PATIENCE, all_joined, joined};
 use crate::differential::generate::Asked;
-use crate::differential::known::{Peer, Side};
+use crate::differential::known::Peer;
 use crate::differential::message::Reading;
 use crate::differential::{Tally, leno};
 
@@ -34,16 +34,14 @@ impl AnswersThere {
         let (ours, sent) = leno::response(input, asked);
         let ours = all_joined(ours);
         let theirs = read(envoy, number, input, asked).await?;
-        tally.compare(Side::Responses, Peer::Envoy, input, &ours, &theirs);
+        tally.compare(Peer::Envoy, input, &ours, &theirs);
         if let (Some(own), Some(sent)) = (ours.messages.first(), sent) {
             let theirs = read(envoy, number, &sent, asked).await?;
-            tally.compare_sent(Side::Responses, Peer::Envoy, &sent, own, &theirs);
+            tally.compare_sent(Peer::Envoy, &sent, own, &theirs);
         }
         Ok(())
     }
-}
 
-impl AnswersThere {
     /// What Envoy makes of an answer to GET.
     ///
     /// # Errors

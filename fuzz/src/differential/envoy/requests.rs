@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::wire::{self, As};
 use super::{Envoy, LAST, MOMENT, PATIENCE, all_joined, joined};
-use crate::differential::known::{Peer, Side};
+use crate::differential::known::Peer;
 use crate::differential::message::{Message, Reading};
 use crate::differential::{Tally, leno};
 
@@ -31,12 +31,12 @@ impl RequestsThere {
         let mut theirs = read(envoy, &bytes, &ours, MOMENT).await?;
         let ours = all_joined(ours);
         let mut found = Tally::default();
-        found.compare(Side::Requests, Peer::Envoy, &bytes, &ours, &theirs);
+        found.compare(Peer::Envoy, &bytes, &ours, &theirs);
         if !found.findings.is_empty() {
             // It may have been slow.
             theirs = read(envoy, &bytes, &ours, PATIENCE).await?;
             found = Tally::default();
-            found.compare(Side::Requests, Peer::Envoy, &bytes, &ours, &theirs);
+            found.compare(Peer::Envoy, &bytes, &ours, &theirs);
         }
         tally.add(found);
         let own = ours.messages.into_iter().zip(sent);
@@ -81,7 +81,7 @@ impl RequestsThere {
             if theirs.messages.last().is_some_and(|last| last.target == "/last-of-all") {
                 theirs.messages.pop();
             }
-            tally.compare_sent(Side::Requests, Peer::Envoy, &bytes, own, &theirs);
+            tally.compare_sent(Peer::Envoy, &bytes, own, &theirs);
         }
         Ok(())
     }
