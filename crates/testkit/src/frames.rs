@@ -2,8 +2,6 @@
 //!
 //! Fields are written as literals without indexing and without Huffman's code, so that neither side's tables change.
 
-use crate::smuggling::Field;
-
 /// The client's preface with empty settings.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -122,7 +120,7 @@ fn digits(bytes: &[u8]) -> Option<u16> {
 
 /// Fields as a block (RFC 7541 §6.2.2), exactly as they are.
 #[must_use]
-pub fn block(fields: &[Field]) -> Vec<u8> {
+pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use leno_testkit::frames::{END_HEADERS, END_STREAM, PREFACE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, timeout};
 
 use super::clients::runtime;
-use super::frames::{self, END_HEADERS, END_STREAM, PREFACE};
+use super::frames;
 
 /// What a flood did.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,22 +2,22 @@
 
 use std::io::Write as _;
 
+use leno_testkit::frames::{self, Frame};
+
 use super::http1::answer;
 use super::proxy::{Proxy, read_until};
 use crate::wrong::page::{Row, Table, text, words};
 
-const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What opens HTTP/2, without the settings that belong behind it.
+const OPENING: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A frame (RFC 9113 §4.1).
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes()[..], payload].concat()
+    Frame { kind, flags, stream, payload: payload.to_vec() }.bytes()
 }
 
-/// Fields without compression (RFC 7541 §6.2.2).
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+    frames::block(&fields)
 }
 
 fn headers(fields: &[(&str, &str)]) -> Vec<u8> {
@@ -92,7 +92,7 @@ pub(super) fn table(proxy: &mut Proxy) -> Table {
     let mut rows = Vec::new();
     for (what, shown, sent) in cases {
         let is_preface = sent.starts_with(b"PRI");
-        let sent = if is_preface { sent } else { [PREFACE.as_bytes(), &sent].concat() };
+        let sent = if is_preface { sent } else { [OPENING.as_bytes(), &sent].concat() };
         let mut stream = proxy.connect();
         stream.write_all(&sent).unwrap();
         let (got, is_closed) = read_until(&mut stream, |got| !is_preface && verdict(got).is_some());
@@ -114,40 +114,16 @@ pub(super) fn table(proxy: &mut Proxy) -> Table {
 
 /// The first frame that ends something.
 fn verdict(mut got: &[u8]) -> Option<String> {
-    while let Some((head, rest)) = got.split_first_chunk::<9>() {
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let payload = rest.get(..length)?;
-        let code = |at: usize| {
-            payload.get(at..at + 4).map(|code| name(u32::from_be_bytes(code.try_into().unwrap())))
-        };
-        match head[3] {
-            1 => return Some("HEADERS (an answer)".to_owned()),
-            3 => return Some(format!("RST_STREAM {}", code(0)?)),
-            7 if code(4)? != "NO_ERROR" => return Some(format!("GOAWAY {}", code(4)?)),
+    while let Some((frame, used)) = Frame::read(got) {
+        match frame.kind {
+            frames::HEADERS => return Some("HEADERS (an answer)".to_owned()),
+            frames::RST_STREAM => return Some(format!("RST_STREAM {}", frame.error()?)),
+            frames::GOAWAY if frame.error()? != "NO_ERROR" => {
+                return Some(format!("GOAWAY {}", frame.error()?));
+            }
             _ => {}
         }
-        got = &rest[length..];
+        got = &got[used..];
     }
     None
-}
-
-/// RFC 9113 §7.
-fn name(code: u32) -> &'static str {
-    const NAMES: [&str; 14] = [
-        "NO_ERROR",
-        "PROTOCOL_ERROR",
-        "INTERNAL_ERROR",
-        "FLOW_CONTROL_ERROR",
-        "SETTINGS_TIMEOUT",
-        "STREAM_CLOSED",
-        "FRAME_SIZE_ERROR",
-        "REFUSED_STREAM",
-        "CANCEL",
-        "COMPRESSION_ERROR",
-        "CONNECT_ERROR",
-        "ENHANCE_YOUR_CALM",
-        "INADEQUATE_SECURITY",
-        "HTTP_1_1_REQUIRED",
-    ];
-    NAMES.get(code as usize).copied().unwrap_or("unknown")
 }
