@@ -168,8 +168,12 @@ pub const DNS_FORWARD: Duration = Duration::from_secs(4);
 /// How long a DNS connection over TCP may idle (RFC 7766 §6.2.3 suggests a few seconds).
 pub const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
 
-/// How often idle questions are looked for and a changed configuration is given into the supervisor's keeping.
-pub const STATE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often idle questions are looked for.
+pub const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two times that a changed configuration is given into the supervisor's keeping. Encoding the
+/// state of one sidecar, below 1 MiB, takes a few milliseconds.
+pub const STATE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often connections are looked at on which somebody may wait in vain for a peer's proxy. Most answers come sooner.
 pub const VIGIL_TICK: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use leno_engine::state::StateTable;
 use leno_http::budget::Budget;
-use leno_identity::rotation::{Settings, Validity};
+use leno_identity::rotation::Settings;
 use leno_identity::{Bundle, Svid};
 use leno_model::spiffe::TrustDomain;
 use leno_runtime::cores::{self, Cores, RuntimeError};
@@ -208,7 +208,10 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         vault.clone(),
     )?;
     task::spawn("updates", updates::apply(Arc::clone(&shared), Arc::clone(&trust), updates, first)).detach();
-    task::spawn("tend", updates::tend(Arc::clone(&shared), vault.clone())).detach();
+    task::spawn("tend", updates::tend(Arc::clone(&shared))).detach();
+    if let Some(vault) = &vault {
+        task::spawn("keep", updates::keep(Arc::clone(&shared), Arc::clone(vault))).detach();
+    }
     let waits = start.succession.is_succession();
     let serving = Serving { bind: start.bind, seed: start.seed, waits };
     let mut cores = start_cores(&shared, start.listeners, &start.local, start.cores, serving)?;
@@ -252,6 +255,10 @@ async fn open_vault(
         Some(stream) => {
             let (vault, blobs, orders) =
                 Vault::open(stream).await.map_err(setup("the supervisor's stream"))?;
+            if !blobs.is_empty() {
+                let kept: Vec<&String> = blobs.keys().collect();
+                tracing::info!(?kept, "an earlier process is continued from the supervisor's keeping");
+            }
             Ok((Some(Arc::new(vault)), blobs, Some(orders)))
         }
         None => Ok((None, Blobs::new(), None)),
@@ -273,9 +280,7 @@ fn start_identity(
             Ok(None)
         }
         Identity::Issued { remote, settings } => {
-            let held: Option<Validity> = blobs
-                .get(renew::SVID_BLOB)
-                .and_then(|blob| renew::restore(blob, trust_domain, trust, local.wall()));
+            let held = renew::restore(blobs, trust_domain, trust, local.wall());
             let renewal = Renewal {
                 remote,
                 settings,

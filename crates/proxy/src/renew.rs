@@ -15,10 +15,13 @@ use leno_wire::client::Discovery;
 use leno_wire::transport::Remote;
 
 use crate::trust::Trust;
-use crate::vault::Vault;
+use crate::vault::{Blobs, Vault};
 
 /// The blob that holds certificate chain and key.
-pub(crate) const SVID_BLOB: &str = "svid";
+const SVID_BLOB: &str = "svid";
+
+/// The blob that holds the root which the chain leads to.
+const ROOT_BLOB: &str = "root";
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,28 @@ pub(crate) struct Renewal {
 struct Issued {
     svid: Svid,
     root: Bundle,
+    /// Chain and key, as they are kept.
     blob: Vec<u8>,
+}
+
+impl Issued {
+    /// Reads the control plane's answer: the leaf first, the root last, each in PEM.
+    fn read(chain: &[String], key: &KeyPair, trust_domain: &TrustDomain) -> Result<Self, RenewError> {
+        let (root, own) = chain.split_last().ok_or_else(|| {
+            CertificateError::Refused("the control plane's answer has no certificate in it".to_owned())
+        })?;
+        let root = Bundle::from_pem(trust_domain.clone(), root.as_bytes(), 0, "the issued chain")?;
+        let key = key.to_pem();
+        let chain = own.concat();
+        let svid = Svid::from_pem(chain.as_bytes(), key.as_bytes(), "the issued certificate")?;
+        let blob = format!("{chain}{}", &*key).into_bytes();
+        Ok(Self { svid, root, blob })
+    }
+
+    /// The root goes first: without one no certificate is of use.
+    fn kept(&self) -> [(&'static str, Vec<u8>); 2] {
+        [(ROOT_BLOB, self.root.to_pem().into_bytes()), (SVID_BLOB, self.blob.clone())]
+    }
 }
 
 impl Renewal {
@@ -122,28 +146,21 @@ impl Renewal {
         let key = KeyPair::generate()?;
         let request = SigningRequest::make_pem(&key)?;
         let chain = certificate::request(&self.remote, &request, lifetime).await?;
-        let (root, own) = chain.split_last().ok_or_else(|| {
-            CertificateError::Refused("the control plane's answer has no certificate in it".to_owned())
-        })?;
-        let root = Bundle::from_pem(self.trust_domain.clone(), root.as_bytes(), 0, "the issued chain")?;
-        let key = key.to_pem();
-        let chain = own.concat();
-        let svid = Svid::from_pem(chain.as_bytes(), key.as_bytes(), "the issued certificate")?;
-        let blob = format!("{chain}{}{}", &*key, root.to_pem()).into_bytes();
-        Ok(Issued { svid, root, blob })
+        Issued::read(&chain, &key, &self.trust_domain)
     }
 
     async fn install(&self, issued: Issued) {
-        let until = issued.svid.not_after();
+        let (until, kept) = (issued.svid.not_after(), issued.kept());
         if let Err(error) = self.trust.certificate(issued.svid, Some(issued.root)) {
             tracing::error!(%error, "the new certificate cannot be used");
             return;
         }
         tracing::info!(seconds = seconds_until(until, self.clock.wall()), "a new certificate is in use");
-        if let Some(vault) = &self.vault
-            && let Err(error) = vault.put(SVID_BLOB, &issued.blob).await
-        {
-            tracing::warn!(%error, "the supervisor did not take the certificate into its keeping");
+        let Some(vault) = &self.vault else { return };
+        for (name, blob) in kept {
+            if let Err(error) = vault.put(name, &blob).await {
+                tracing::warn!(%error, name, "the supervisor did not take the certificate into its keeping");
+            }
         }
     }
 }
@@ -164,31 +181,74 @@ fn seconds_until(time: SystemTime, now: SystemTime) -> u64 {
     time.duration_since(now).unwrap_or_default().as_secs()
 }
 
-/// Reads what an earlier process left, if it is still good for anything.
+/// Takes up what an earlier process left, if it is still good for anything.
 pub(crate) fn restore(
-    blob: &[u8],
+    blobs: &Blobs,
     trust_domain: &TrustDomain,
     trust: &Trust,
     now: SystemTime,
 ) -> Option<Validity> {
-    let svid = Svid::from_pem(blob, blob, "the certificate kept by the supervisor").ok()?;
+    let (svid, root) = (blobs.get(SVID_BLOB)?, blobs.get(ROOT_BLOB)?);
+    take_up(svid, root, trust_domain, trust, now).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the certificate in the supervisor's keeping cannot be used");
+        None
+    })
+}
+
+fn take_up(
+    svid: &[u8],
+    root: &[u8],
+    trust_domain: &TrustDomain,
+    trust: &Trust,
+    now: SystemTime,
+) -> Result<Option<Validity>, leno_identity::Error> {
+    const SOURCE: &str = "the supervisor's keeping";
+    let svid = Svid::from_pem(svid, svid, SOURCE)?;
     if svid.expired(now) {
-        return None;
+        return Ok(None);
     }
-    let root = Bundle::from_pem(trust_domain.clone(), blob, 0, "the certificate kept by the supervisor").ok();
+    let root = Bundle::from_pem(trust_domain.clone(), root, 0, SOURCE)?;
     let validity = Validity::from(&svid);
-    trust.certificate(svid, root).ok()?;
-    Some(validity)
+    trust.certificate(svid, Some(root))?;
+    Ok(Some(validity))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Failures;
+    use leno_identity::Identities;
+    use leno_identity::ca::{self, BuiltIn, Order};
+    use leno_identity::tls::Options;
+    use leno_runtime::readiness::Readiness;
+
+    use super::*;
 
     #[test]
     fn a_long_outage_is_told_ever_more_seldom() {
         let mut failures = Failures::default();
         let told: Vec<u32> = (0..1000).filter_map(|_| failures.worth_telling()).collect();
         assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    }
+
+    /// Of a process that starts while the control plane is away, before it has any configuration.
+    #[test]
+    fn what_is_kept_is_an_identity_by_itself() {
+        let domain: TrustDomain = "mesh.test".parse().unwrap();
+        let now = SystemTime::now();
+        let authority = BuiltIn::ephemeral(domain.clone(), ca::Settings::default(), now).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = SigningRequest::verify(&SigningRequest::make(&key).unwrap()).unwrap();
+        let id = "spiffe://mesh.test/ns/default/sa/web".parse().unwrap();
+        let signed = authority.sign(&Order { id, request, lifetime: Duration::from_secs(60) }, now).unwrap();
+        let own = Svid::new(signed.chain, key.clone()).unwrap().credential().chain_pem();
+        let issued = Issued::read(&[own, authority.trusted().to_pem()], &key, &domain).unwrap();
+        let blobs: Blobs = issued.kept().map(|(name, blob)| (name.to_owned(), blob)).into();
+        let restored = |now| {
+            let identities = Arc::new(Identities::new(Options::default()));
+            let trust = Trust::new(Arc::clone(&identities), Readiness::new("certificate").1);
+            let validity = restore(&blobs, &domain, &trust, now);
+            (validity, identities.current().is_some())
+        };
+        assert_eq!(restored(now), (Some(Validity::from(&issued.svid)), true));
+        assert_eq!(restored(now + Duration::from_secs(120)), (None, false), "it has ended");
     }
 }

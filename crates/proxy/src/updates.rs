@@ -8,7 +8,7 @@ use leno_runtime::readiness::Pending;
 use leno_wire::client::Updates;
 
 use crate::core::Shared;
-use crate::limits::{STATE_INTERVAL, SUBSCRIPTION_IDLE};
+use crate::limits::{IDLE_INTERVAL, STATE_INTERVAL, SUBSCRIPTION_IDLE};
 use crate::trust::Trust;
 use crate::vault::Vault;
 use crate::view::Answered;
@@ -40,29 +40,32 @@ pub(crate) async fn apply(shared: Arc<Shared>, trust: Arc<Trust>, mut updates: U
     drop(first);
 }
 
-/// Gives idle questions back to the control plane, and the configuration into the supervisor's keeping when it changed.
-pub(crate) async fn tend(shared: Arc<Shared>, vault: Option<Arc<Vault>>) {
-    let mut kept = None;
-    let mut ticks = tokio::time::interval(STATE_INTERVAL);
+/// Gives idle questions back to the control plane, for ever.
+pub(crate) async fn tend(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(IDLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         for question in idle(&shared, SUBSCRIPTION_IDLE) {
             shared.discovery.forget(question).await;
         }
-        let changes = *shared.changed.borrow();
-        let Some(vault) = vault.as_ref().filter(|_| kept != Some(changes) && changes > 0) else { continue };
-        let Some(state) = shared.discovery.state().await else { return };
-        match vault.put(STATE_BLOB, &state.encode()).await {
-            Ok(()) => kept = Some(changes),
-            Err(error) => {
-                tracing::warn!(%error, "the supervisor did not take the configuration into its keeping");
-                if error.kind() == std::io::ErrorKind::InvalidInput {
-                    // The same will be too large again.
-                    kept = Some(changes);
-                }
-            }
+    }
+}
+
+/// Gives the configuration into the supervisor's keeping whenever it has changed: at once, then at most once in
+/// [`STATE_INTERVAL`]. What is not kept yet is missing to a process that starts while the control plane is away.
+pub(crate) async fn keep(shared: Arc<Shared>, vault: Arc<Vault>) {
+    let (mut changes, mut kept) = (shared.changed.subscribe(), 0);
+    loop {
+        match changes.wait_for(|count| *count != kept).await {
+            Ok(count) => kept = *count,
+            Err(_closed) => return,
         }
+        let Some(state) = shared.discovery.state().await else { return };
+        if let Err(error) = vault.put(STATE_BLOB, &state.encode()).await {
+            tracing::warn!(%error, "the supervisor did not take the configuration into its keeping");
+        }
+        tokio::time::sleep(STATE_INTERVAL).await;
     }
 }
 
