@@ -29,7 +29,6 @@ use leno_telemetry::retries::Retries;
 use leno_telemetry::upstreams::Upstreams;
 use leno_wire::Subject;
 use leno_wire::client::{self, Config as DiscoveryConfig};
-use leno_wire::state::State;
 use leno_wire::transport::{Endpoint, Remote};
 use tokio::sync::watch;
 
@@ -158,7 +157,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         endpoint: start.control,
         subject: start.subject,
         version: env!("CARGO_PKG_VERSION").into(),
-        restored: blobs.get(updates::STATE_BLOB).and_then(|blob| State::decode(blob).ok()),
+        restored: updates::restore(&blobs),
     });
     let (lifecycle, first) = Lifecycle::new("configuration");
     let waiting = lifecycle.readiness().pending("certificate");

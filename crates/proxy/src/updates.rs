@@ -6,15 +6,26 @@ use std::time::Duration;
 use leno_model::unit::Question;
 use leno_runtime::readiness::Pending;
 use leno_wire::client::Updates;
+use leno_wire::state::State;
 
 use crate::core::Shared;
 use crate::limits::{IDLE_INTERVAL, STATE_INTERVAL, SUBSCRIPTION_IDLE};
 use crate::trust::Trust;
-use crate::vault::Vault;
+use crate::vault::{Blobs, Vault};
 use crate::view::Answered;
 
 /// The blob that holds the configuration.
-pub(crate) const STATE_BLOB: &str = "state";
+const STATE_BLOB: &str = "state";
+
+/// The configuration that an earlier process left.
+pub(crate) fn restore(blobs: &Blobs) -> Option<State> {
+    let state = State::decode(blobs.get(STATE_BLOB)?);
+    state
+        .inspect_err(
+            |error| tracing::warn!(%error, "the configuration in the supervisor's keeping cannot be used"),
+        )
+        .ok()
+}
 
 /// Applies updates until discovery ends. `first` is released by the first one that tells the proxy what it is.
 pub(crate) async fn apply(shared: Arc<Shared>, trust: Arc<Trust>, mut updates: Updates, first: Pending) {
@@ -33,8 +44,9 @@ pub(crate) async fn apply(shared: Arc<Shared>, trust: Arc<Trust>, mut updates: U
         }
         // Every core takes the newest view for its next decision, so this is when it is in effect.
         shared.view.store(view);
-        shared.changed.send_modify(|count| *count += 1);
+        // Who hears of the change may ask discovery for its state, which has acknowledged updates only.
         ack.applied();
+        shared.changed.send_modify(|count| *count += 1);
         tracing::debug!(snapshot, "an update is in effect");
     }
     drop(first);

@@ -70,7 +70,8 @@ impl Discovery {
         let _ended = self.commands.send(Command::Forget(question)).await;
     }
 
-    /// Everything that is in effect, to be kept over a restart; `None` when discovery has ended.
+    /// Everything that is in effect, to be kept over a restart: with every update that was acknowledged before the call.
+    /// `None` when discovery has ended.
     pub async fn state(&self) -> Option<State> {
         let (reply, state) = oneshot::channel();
         self.commands.send(Command::State(reply)).await.ok()?;

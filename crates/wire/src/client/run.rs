@@ -99,15 +99,18 @@ impl Runner {
     async fn run(mut self, mut inbox: mpsc::Receiver<Command>) {
         loop {
             let deadline = self.machine.deadline().map(Instant::from_std);
+            // Outcomes first: whoever asks for the state has it with every update acknowledged before. Commands last:
+            // however many the proxy has, the control plane is listened to.
             let event = tokio::select! {
-                command = inbox.recv() => match command {
-                    Some(command) => self.command(command),
-                    None => return,
-                },
+                biased;
                 outcome = outcome(&mut self.outcome) => Some(outcome),
                 () = sleep_until(deadline) => Some(Event::Tick),
                 progress = progress(&mut self.stream, &mut self.machine) => self.progress(progress),
                 () = self.updates.closed() => return,
+                command = inbox.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
             };
             let now = Instant::now().into_std();
             let actions = event.map_or_else(Vec::new, |event| self.machine.handle(event, now));

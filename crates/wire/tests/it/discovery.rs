@@ -171,6 +171,19 @@ async fn a_proxy_starts_from_its_last_state_without_a_control_plane() {
 }
 
 #[tokio::test]
+async fn the_state_has_every_update_that_was_acknowledged() {
+    let control = Control::start(Way::Unix, Mesh::of(1, &[("a", 1)])).await;
+    let mut proxy = Proxy::start(control.endpoint(), None);
+    proxy.take().await;
+    proxy.ask(name("a")).await;
+    for generation in 2..20 {
+        control.set(Mesh::of(generation.into(), &[("a", generation)]));
+        assert_eq!(proxy.take().await.snapshot, u64::from(generation));
+        assert_eq!(soon(proxy.discovery.state()).await.unwrap().snapshot, u64::from(generation));
+    }
+}
+
+#[tokio::test]
 async fn a_slow_proxy_skips_what_it_could_not_take() {
     let control = Control::start(Way::UnixTls, Mesh::of(1, &[("a", 1)])).await;
     let mut proxy = Proxy::start(control.endpoint(), None);
