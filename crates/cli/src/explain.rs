@@ -160,8 +160,9 @@ fn one(
         writeln!(out, "  to {destination}")?;
     }
     if let Some(endpoint) = &explanation.endpoint {
-        let identity = endpoint.identity.as_deref().unwrap_or("no identity: plaintext");
-        writeln!(out, "  endpoint {} at {} ({identity})", endpoint.uid, endpoint.target)?;
+        let identity = endpoint.identity.as_deref().unwrap_or("no identity");
+        let (uid, transport) = (&endpoint.uid, &endpoint.transport);
+        writeln!(out, "  endpoint {uid} at {} by {transport} ({identity})", endpoint.target)?;
     }
     if let Some(failure) = &explanation.failure {
         let flag = explanation.flag.as_deref().unwrap_or("-");

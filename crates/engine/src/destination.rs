@@ -54,6 +54,20 @@ pub enum Connect<'c> {
     External(&'c ExternalTls),
 }
 
+impl Connect<'_> {
+    /// The transport's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Plain => "plaintext",
+            Self::Native { .. } => "leno/1",
+            Self::Hbone { .. } => "HBONE",
+            Self::IstioMtls { .. } => "Istio's mutual TLS",
+            Self::External(_) => "TLS",
+        }
+    }
+}
+
 /// The endpoints for one service port and subset.
 #[derive(Debug)]
 pub struct Cluster {

@@ -9,6 +9,7 @@ use leno_http::exchange::{Incoming, Reply};
 use leno_http::head::ResponseHead;
 use leno_http::io::Io;
 use leno_model::failure::Failure;
+use leno_telemetry::tunnels::Direction;
 use leno_wire::open::{Refusal, Verdict};
 use tokio::io::AsyncWriteExt;
 
@@ -19,7 +20,17 @@ pub(crate) enum Caller {
     /// By `leno/1`, for opaque bytes: the first byte tells.
     Native(Box<dyn Io>),
     /// By HBONE: the answer to its CONNECT tells.
-    Stream(Box<(Incoming, Reply)>),
+    Stream(Box<Stream>),
+}
+
+/// A CONNECT that waits for its answer.
+pub(crate) struct Stream {
+    /// What the peer sends.
+    pub(crate) body: Incoming,
+    /// Where the answer goes.
+    pub(crate) reply: Reply,
+    /// Counts the answer.
+    pub(crate) counts: Direction,
 }
 
 impl Caller {
@@ -33,7 +44,8 @@ impl Caller {
                 Ok(io)
             }
             Self::Stream(stream) => {
-                let (body, reply) = *stream;
+                let Stream { body, reply, counts } = *stream;
+                counts.granted.inc();
                 let mut tunnel = reply.head(ResponseHead::new(StatusCode::OK)).into_tunnel(body);
                 tunnel.flush().await?;
                 Ok(Box::new(tunnel))
@@ -52,7 +64,26 @@ impl Caller {
                 let _gone = io.write_all(&[verdict.byte()]).await;
                 let _gone = io.shutdown().await;
             }
-            Self::Stream(stream) => stream.1.local(failure, false),
+            Self::Stream(stream) => {
+                stream.counts.failed(failure.row().details);
+                stream.reply.local(failure, false);
+            }
+        }
+    }
+
+    /// Does something for it, and gives up when it is known to wait no longer: a peer that resets its streams as fast as it
+    /// opens them gets nothing done by that.
+    pub(crate) async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        match self {
+            Self::Stream(stream) => tokio::select! {
+                biased;
+                failure = stream.reply.closed() => Err(failure),
+                result = work => result,
+            },
+            Self::Untold(_) | Self::Native(_) => work.await,
         }
     }
 }

@@ -23,6 +23,7 @@ use leno_telemetry::istio::{HttpHandle, HttpMetrics, TcpHandle, TcpMetrics};
 use leno_telemetry::load::Load;
 use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
+use leno_telemetry::tunnels::Tunnels;
 use leno_telemetry::{Registry, Shard};
 use leno_wire::client::Discovery;
 use tokio::sync::{Semaphore, watch};
@@ -55,6 +56,8 @@ pub struct Shared {
     pub(crate) faults: Faults,
     /// Counts of copies of requests.
     pub(crate) mirrors: Mirrors,
+    /// Counts of HBONE.
+    pub(crate) tunnels: Tunnels,
     /// Those who wait for connections.
     pub(crate) gates: Arc<Gates>,
     /// Bytes that may be buffered.

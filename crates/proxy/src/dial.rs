@@ -151,10 +151,18 @@ pub(crate) async fn dial_with(
             result => result,
         }
     };
-    match tokio::time::timeout(limit, attempts).await {
+    let dialled = match tokio::time::timeout(limit, attempts).await {
         Ok(result) => result,
         Err(_elapsed) => Err(Failure::ConnectTimeout),
+    };
+    if let Way::Hbone { .. } = way {
+        let counts = &core.shared.tunnels.outbound;
+        match &dialled {
+            Ok(_) => counts.granted.inc(),
+            Err(failure) => counts.failed(failure.row().details),
+        }
     }
+    dialled
 }
 
 /// What a socket is made with.

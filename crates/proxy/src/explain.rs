@@ -145,6 +145,8 @@ pub struct Endpoint {
     pub target: SocketAddr,
     /// Who is expected there.
     pub identity: Option<String>,
+    /// What carries the request there.
+    pub transport: String,
 }
 
 /// Something that was considered.
@@ -368,6 +370,7 @@ impl Explanation {
             uid: pick.endpoint.uid.to_string(),
             target: pick.target,
             identity: pick.endpoint.identity.as_ref().map(ToString::to_string),
+            transport: pick.connect.name().to_owned(),
         });
         Ok(())
     }

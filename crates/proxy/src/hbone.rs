@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use leno_http::exchange::Exchange;
 use leno_http::h2;
-use leno_http::head::Connect;
+use leno_http::head::{Connect, RequestHead};
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
 use leno_model::failure::Failure;
@@ -20,9 +20,10 @@ use leno_model::request::RequestView as _;
 use leno_runtime::task;
 use leno_wire::open::Source;
 
-use crate::caller::Caller;
+use crate::caller::{self, Caller};
 use crate::core::Core;
 use crate::inbound;
+use crate::limits::{TUNNEL_CONNECTION_WINDOW, TUNNEL_GROWN_WINDOW, TUNNEL_PING, TUNNEL_WINDOW};
 use crate::local::Local;
 use crate::places;
 use crate::proof::Proof;
@@ -55,51 +56,80 @@ pub(crate) async fn serve<F>(
 ) where
     F: Future<Output = ()> + 'static,
 {
-    let h2 = h2::Settings { peer_is_proxy: true, ..h2::Settings::default() };
+    let counts = &core.shared.tunnels.inbound;
+    counts.connections.inc();
+    let h2 = h2::Settings {
+        peer_is_proxy: true,
+        stream_window: TUNNEL_WINDOW,
+        connection_window: TUNNEL_CONNECTION_WINDOW,
+        grown_window: TUNNEL_GROWN_WINDOW,
+        ping_interval: Some(TUNNEL_PING),
+        ..h2::Settings::default()
+    };
     let config = Config { h2, budget: Some(core.shared.budget.clone()), ..Config::default() };
     let mut connection = Connection::new(Protocol::Http2, io, Rc::new(config));
-    let each = async |exchange| match asked(local, proof, exchange) {
-        Ok(stream) => {
+    let each = async |exchange| match asked(core, local, proof, exchange) {
+        Ok((stream, place)) => {
             let (busy, serving) = (places::busy(), one(core, stream));
-            // Bounded by the connection's limit of concurrent streams.
             let serving = async move {
                 serving.await;
-                drop(busy);
+                drop((busy, place));
             };
             task::spawn_local("hbone-stream", serving).detach();
         }
-        Err(refused) => inbound::turn_away(core, local, remote, None, refused),
+        Err(refused) => {
+            counts.failed(refused.failure.row().details);
+            inbound::turn_away(core, local, remote, None, refused);
+        }
     };
     if let Some((failure, rule)) = serve::exchanges(core, &mut connection, each).await {
         inbound::turn_away(core, local, remote, None, Refused::because(failure, rule));
     }
 }
 
-/// What a request asks for. One that is no CONNECT to an address, or comes after a certificate has ended, is answered
-/// here.
-fn asked(local: &Local, proof: &Proof, exchange: Exchange) -> Result<Stream, Refused> {
+/// What a request asks for, and its place. One that is no CONNECT to an address, or that comes after a certificate has
+/// ended or where there is no place, is answered here.
+fn asked(
+    core: &Core,
+    local: &Local,
+    proof: &Proof,
+    exchange: Exchange,
+) -> Result<(Stream, places::Tunnel), Refused> {
     let Exchange { head, body, reply } = exchange;
-    let wall = local.wall();
-    let usable = local.identities.usable(wall).map(drop);
-    let current = if wall > proof.peer.not_after { Err(Failure::NoPeerIdentity) } else { usable };
-    if let Err(failure) = current {
-        reply.local(failure, false);
-        return Err(failure.into());
-    }
-    let address = match head.connect() {
-        Connect::Connect => {
-            head.authority().parse().map_err(|_name| "the authority is not an IP address and port")
-        }
-        _ => Err("not a CONNECT"),
-    };
-    match address {
-        Ok(address) => {
+    match admit(core, local, proof, &head) {
+        Ok((address, place)) => {
             let source = baggage::read(head.fields());
-            Ok(Stream { address, source, caller: Caller::Stream(Box::new((body, reply))) })
+            let counts = core.shared.tunnels.inbound.clone();
+            let caller = Caller::Stream(Box::new(caller::Stream { body, reply, counts }));
+            Ok((Stream { address, source, caller }, place))
         }
-        Err(rule) => {
-            reply.local_because(Failure::BadRequest, false, rule);
-            Err(Refused::because(Failure::BadRequest, rule))
+        Err(refused) => {
+            match refused.why() {
+                Some(why) => reply.local_because(refused.failure, false, why),
+                None => reply.local(refused.failure, false),
+            }
+            Err(refused)
         }
     }
+}
+
+fn admit(
+    core: &Core,
+    local: &Local,
+    proof: &Proof,
+    head: &RequestHead,
+) -> Result<(SocketAddr, places::Tunnel), Refused> {
+    let wall = local.wall();
+    local.identities.usable(wall)?;
+    if wall > proof.peer.not_after {
+        return Err(Failure::NoPeerIdentity.into());
+    }
+    if *head.connect() != Connect::Connect {
+        return Err(Refused::because(Failure::BadRequest, "not a CONNECT"));
+    }
+    let address = head.authority().parse::<SocketAddr>().map_err(|_name| {
+        Refused::because(Failure::BadRequest, "the authority is not an IP address and port")
+    })?;
+    let place = core.places.tunnel().ok_or(Failure::Overload)?;
+    Ok((address, place))
 }

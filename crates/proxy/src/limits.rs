@@ -59,6 +59,23 @@ pub const STREAMS_PER_CONNECTION: usize = leno_http::limits::H2_UPSTREAM_STREAMS
 /// handshake for every 32 costs next to nothing.
 pub const TUNNELS_PER_CONNECTION: usize = 32;
 
+/// Receive window of one HBONE stream. It takes the place of the kernel's window of a TCP connection, which grows to a
+/// few MiB where the way is long: at a round trip of 10 ms this still carries 50 MB/s. What it lets a slow reader hold is
+/// counted on the budget.
+pub const TUNNEL_WINDOW: u32 = 512 * 1024;
+
+/// Receive window of an HBONE connection that carries little, as a peer opened it: four streams whose readers are slow
+/// before the others wait for them.
+pub const TUNNEL_CONNECTION_WINDOW: u32 = 4 * TUNNEL_WINDOW;
+
+/// Receive window of one that carries more, reserved from the budget, and of those that this proxy opens: the windows of
+/// all [`TUNNELS_PER_CONNECTION`].
+pub const TUNNEL_GROWN_WINDOW: u32 = 32 * TUNNEL_WINDOW;
+
+/// Quiet time after which the peer of an HBONE connection is probed: its streams may be silent for good reason, and
+/// nobody else would find out that it is gone. As ztunnel does.
+pub const TUNNEL_PING: Duration = Duration::from_secs(10);
+
 /// First bytes looked at for detection: a ClientHello with ML-KEM is some 1,800 bytes, with many extensions more.
 pub const DETECT_BYTES: usize = 16 * 1024;
 

@@ -144,17 +144,20 @@ fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, fa
 }
 
 /// Relays a connection to the own workload.
-pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, caller: Caller) {
+pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut caller: Caller) {
     if let Err(failure) = path.check(&core).await {
         return deny(&core, path, caller, failure).await;
     }
     let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, None, &[]) {
         Ok(chosen) => chosen,
         Err(failure) => {
-            return refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);
+            refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);
+            return caller.refuse(failure).await;
         }
     };
-    match chosen.dial(&core, &path.local).await {
+    // In a box, or every open connection would hold the room that dialling needs, twice.
+    let dialling = Box::pin(chosen.dial(&core, &path.local));
+    match caller.meanwhile(dialling).await {
         Ok(upstream) => {
             let Ok(client) = caller.accept().await else { return };
             joined_inbound(core, path, client, upstream).await;
@@ -195,7 +198,7 @@ pub(crate) struct Leaving {
 pub(crate) async fn leaving(
     core: Rc<Core>,
     local: &Arc<Local>,
-    caller: Caller,
+    mut caller: Caller,
     proof: Rc<Proof>,
     leaving: Leaving,
     judge: impl Fn(&View, &SpiffeId) -> Result<(), Failure>,
@@ -209,7 +212,8 @@ pub(crate) async fn leaving(
         service: &service,
         security: Security::MutualTls,
     };
-    match dial(&core, local, &Way::Plain(address), CONNECT).await {
+    let dialling = Box::pin(dial(&core, local, &Way::Plain(address), CONNECT));
+    match caller.meanwhile(dialling).await {
         Ok(upstream) => {
             let Ok(io) = caller.accept().await else { return };
             let ends = Ends { remote, local: Some(address), server_name: None };

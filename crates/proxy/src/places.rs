@@ -29,6 +29,7 @@ pub(crate) struct Places {
     most: usize,
     taken: RefCell<HashMap<u64, Rc<State>>>,
     silent: Cell<usize>,
+    tunnels: Cell<usize>,
     next: Cell<u64>,
     freed: Notify,
     load: Load,
@@ -54,6 +55,9 @@ pub(crate) struct Place {
     state: Rc<State>,
     _open: Held,
 }
+
+/// A tunnel's place, until this is dropped.
+pub(crate) struct Tunnel(Rc<Places>);
 
 /// Something that a connection has under way, until this is dropped.
 pub(crate) struct Busy(Option<Rc<State>>);
@@ -92,6 +96,7 @@ impl Places {
             most: most.max(1),
             taken: RefCell::default(),
             silent: Cell::new(0),
+            tunnels: Cell::new(0),
             next: Cell::new(0),
             freed: Notify::new(),
             load,
@@ -116,6 +121,16 @@ impl Places {
             let _either = tokio::time::timeout(ACCEPT_PAUSE, self.freed.notified()).await;
         }
         self.give()
+    }
+
+    /// A place for a tunnel, if there is one: as many as for connections, which they are to the application. Nobody's is
+    /// taken away for it, since the peer can be told.
+    pub(crate) fn tunnel(self: &Rc<Self>) -> Option<Tunnel> {
+        let tunnels = self.tunnels.get();
+        (tunnels < self.most).then(|| {
+            self.tunnels.set(tunnels + 1);
+            Tunnel(Rc::clone(self))
+        })
     }
 
     fn give(self: &Rc<Self>) -> Place {
@@ -166,6 +181,12 @@ impl Places {
         if self.taken.borrow_mut().remove(&state.id).is_some() && !state.begun.get() {
             self.silent.set(self.silent.get().saturating_sub(1));
         }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
     }
 }
 

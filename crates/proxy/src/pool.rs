@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leno_http::client::{Config, Connection};
-use leno_http::h1;
 use leno_http::io::Io;
 use leno_http::limits::H2_PING_INTERVAL;
 use leno_http::server::Protocol;
+use leno_http::{h1, h2};
 use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::Address;
@@ -31,7 +31,10 @@ use tokio::sync::Notify;
 
 use crate::circuit::{Circuit, Place};
 use crate::dial::{Dialled, SocketSettings};
-use crate::limits::{POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION, TUNNELS_PER_CONNECTION};
+use crate::limits::{
+    POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION, TUNNEL_GROWN_WINDOW, TUNNEL_PING, TUNNEL_WINDOW,
+    TUNNELS_PER_CONNECTION,
+};
 use crate::proof::Proof;
 use crate::table::Table;
 use shared::{Shared, Terms};
@@ -43,6 +46,8 @@ pub(crate) struct Key {
     pub(crate) epoch: u64,
     /// Who must be at the other end.
     pub(crate) peer: Option<SpiffeId>,
+    /// Whether it is a tunnel: then the application itself may be at its end.
+    pub(crate) tunnel: bool,
     /// The endpoint's uid, where it is one of the mesh.
     pub(crate) endpoint: Option<Arc<str>>,
     /// The workload's address and port.
@@ -87,6 +92,8 @@ pub(crate) struct Wanted<'w> {
 pub(crate) struct Pool {
     config: Rc<Config>,
     mesh_config: Rc<Config>,
+    /// Of connections for HBONE.
+    tunnel_config: Rc<Config>,
     /// Counts connections.
     open: Gauge,
     single: RefCell<Table<Key, Rc<Bucket>>>,
@@ -196,9 +203,18 @@ impl Pool {
         // Proxies bear being asked whether they are there, and nobody else would notice for streams that are silent.
         let mut mesh_config = config.clone();
         mesh_config.h2.ping_interval = Some(H2_PING_INTERVAL);
+        let mut tunnel_config = config.clone();
+        tunnel_config.h2 = h2::Settings {
+            stream_window: TUNNEL_WINDOW,
+            connection_window: TUNNEL_GROWN_WINDOW,
+            grown_window: TUNNEL_GROWN_WINDOW,
+            ping_interval: Some(TUNNEL_PING),
+            ..config.h2
+        };
         Rc::new(Self {
             config: Rc::new(config),
             mesh_config: Rc::new(mesh_config),
+            tunnel_config: Rc::new(tunnel_config),
             open,
             single: RefCell::default(),
             shared: RefCell::default(),
@@ -216,7 +232,7 @@ impl Pool {
             Protocol::Http1 => self.single(wanted, dial).await,
             Protocol::Http2 => {
                 let Wanted { key, wall, circuit, .. } = wanted;
-                let config = if key.peer.is_some() { &self.mesh_config } else { &self.config };
+                let config = if key.peer.is_some() && !key.tunnel { &self.mesh_config } else { &self.config };
                 let open = &self.open;
                 let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open };
                 shared::of(&self.shared, key).lease(terms, dial).await
@@ -229,7 +245,7 @@ impl Pool {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let (config, open) = (&self.mesh_config, &self.open);
+        let (config, open) = (&self.tunnel_config, &self.open);
         let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config, open };
         shared::of(&self.tunnels, key).lease(terms, dial).await
     }
@@ -426,6 +442,7 @@ mod tests {
         Key {
             epoch: 0,
             peer: None,
+            tunnel: false,
             endpoint: None,
             target: SocketAddr::from(([127, 0, 0, 1], 8080)),
             service: None,

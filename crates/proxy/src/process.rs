@@ -26,6 +26,7 @@ use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
 use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
+use leno_telemetry::tunnels::Tunnels;
 use leno_telemetry::upstreams::Upstreams;
 use leno_wire::Subject;
 use leno_wire::client::{self, Config as DiscoveryConfig};
@@ -183,6 +184,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         retries: Retries::new(&registry),
         faults: Faults::new(&registry),
         mirrors: Mirrors::new(&registry),
+        tunnels: Tunnels::new(&registry),
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),

@@ -246,6 +246,7 @@ impl Chosen {
         Key {
             epoch: if peer.is_some() { local.identities.epoch() } else { 0 },
             peer,
+            tunnel: matches!(self.way, Way::Hbone { .. }),
             endpoint: self.uid().cloned(),
             target: self.target,
             service: self.service.clone(),

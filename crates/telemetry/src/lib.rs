@@ -34,6 +34,7 @@ pub mod sampling;
 pub mod span;
 pub mod tap;
 pub mod trace;
+pub mod tunnels;
 pub mod upstreams;
 
 mod labels;

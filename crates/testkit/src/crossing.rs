@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::mesh::eventually;
 use crate::programs;
-use crate::proxies::{Proxies, Proxy, free};
+use crate::proxies::{Proxies, Proxy, free, service_with};
 
 /// How two proxies reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,25 @@ impl Transport {
             Self::Native => "leno.dev/transport: native",
             Self::Hbone => "networking.istio.io/tunnel: http",
         }
+    }
+
+    /// The document of a workload in the namespace `default` that is reached so. Its label `app` is its name, and its proxy
+    /// listens at `mesh`.
+    #[must_use]
+    pub fn workload(self, name: &str, address: Ipv4Addr, account: &str, mesh: SocketAddr) -> String {
+        let label = self.label();
+        format!(
+            "---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: {name}
+  namespace: default
+  labels: {{{label}}}
+  annotations: {{leno.dev/address: '{mesh}'}}
+spec: {{address: {address}, labels: {{app: {name}}}, serviceAccount: {account}}}
+"
+        )
     }
 
     /// Whether callers have an identity there.
@@ -165,31 +184,9 @@ fn documents(transport: Transport, own: Ipv4Addr, mesh: SocketAddr, ports: &[(&s
     let ports =
         ports.iter().map(|(name, port)| format!("{{name: {name}, port: {port}, targetPort: {port}}}"));
     let ports = ports.collect::<Vec<_>>().join(", ");
-    let label = transport.label();
-    format!(
-        "---
-apiVersion: v1
-kind: Service
-metadata: {{name: callee, namespace: default}}
-spec:
-  selector: {{app: callee}}
-  ports: [{ports}]
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata:
-  name: callee
-  namespace: default
-  labels: {{{label}}}
-  annotations: {{leno.dev/address: '{mesh}'}}
-spec: {{address: {own}, labels: {{app: callee}}, serviceAccount: callee}}
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: caller, namespace: default}}
-spec: {{address: 127.0.1.1, labels: {{app: caller}}, serviceAccount: caller}}
-"
-    )
+    service_with("callee", "app: callee", &ports)
+        + &transport.workload("callee", own, "callee", mesh)
+        + &Transport::Plaintext.workload("caller", Ipv4Addr::new(127, 0, 1, 1), "caller", mesh)
 }
 
 /// An address of the loopback interface for a workload, at which nobody listens on these ports yet.

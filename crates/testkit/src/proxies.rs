@@ -177,6 +177,11 @@ pub fn free() -> SocketAddr {
 
 /// The document of a service in the namespace `default`: port 80, at its workloads the port that they call `http`.
 pub fn service(name: &str, selector: &str) -> String {
+    service_with(name, selector, "{name: http, port: 80, targetPort: http}")
+}
+
+/// The document of a service in the namespace `default`, with these ports.
+pub fn service_with(name: &str, selector: &str, ports: &str) -> String {
     format!(
         "---
 apiVersion: v1
@@ -184,7 +189,7 @@ kind: Service
 metadata: {{name: {name}, namespace: default}}
 spec:
   selector: {{{selector}}}
-  ports: [{{name: http, port: 80, targetPort: http}}]
+  ports: [{ports}]
 "
     )
 }

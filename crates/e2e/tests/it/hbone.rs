@@ -3,7 +3,7 @@
 mod envoy;
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use leno_testkit::certificates::Authority;
 use leno_testkit::crossing::{Crossing, Transport};
 use leno_testkit::mesh::eventually;
 use leno_testkit::programs::{envoy, or_skip};
-use leno_testkit::proxies::free;
+use leno_testkit::proxies::{free, service_with};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -34,6 +34,9 @@ spec:
 
 /// More than a connection's windows, its queue and the sockets' buffers hold together.
 const LARGE: usize = 32 << 20;
+
+/// Long enough to measure, even without optimizations.
+const TRANSFER: u64 = 64 << 20;
 
 /// The Envoy of a test, with an identity of the mesh.
 struct Peer {
@@ -220,7 +223,9 @@ impl Far {
     fn start(name: &str, program: PathBuf, most_requests: Option<u32>) -> Self {
         let mut crossing = Crossing::with_sample(name, Transport::Hbone, &PORTS, "");
         let (at, other) = (free(), free());
-        crossing.configure(&(far(&crossing, "far", "envoy", at) + &far(&crossing, "other", "somebody", at)));
+        let dialler = Transport::Plaintext.workload("dialler", Ipv4Addr::new(127, 0, 1, 2), "caller", at);
+        let (far, other_one) = (far(&crossing, "far", "envoy", at), far(&crossing, "other", "somebody", at));
+        crossing.configure(&(dialler + &far + &other_one));
         let files = crossing.proxies.certificate("envoy", "spiffe://cluster.local/ns/default/sa/envoy");
         let ports = PORTS.map(|name| crossing.target(name).port());
         let root = crossing.proxies.folder().join("root.pem");
@@ -242,38 +247,14 @@ impl Far {
     }
 }
 
-/// A service whose workload is behind Envoy, with the sample's ports, and another proxy to call it by.
+/// A service whose workload is behind Envoy, with the sample's ports.
 fn far(crossing: &Crossing, name: &str, account: &str, at: SocketAddr) -> String {
     let ports = PORTS.map(|name| {
         let port = crossing.target(name).port();
         format!("{{name: {name}, port: {port}, targetPort: {port}}}")
     });
-    let label = Transport::Hbone.label();
-    format!(
-        "---
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}, namespace: default}}
-spec:
-  selector: {{app: {name}}}
-  ports: [{}]
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata:
-  name: {name}
-  namespace: default
-  labels: {{{label}}}
-  annotations: {{leno.dev/address: '{at}'}}
-spec: {{address: 127.0.0.1, labels: {{app: {name}}}, serviceAccount: {account}}}
----
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: dialler, namespace: default}}
-spec: {{address: 127.0.1.2, labels: {{app: dialler}}, serviceAccount: caller}}
-",
-        ports.join(", ")
-    )
+    service_with(name, &format!("app: {name}"), &ports.join(", "))
+        + &Transport::Hbone.workload(name, Ipv4Addr::LOCALHOST, account, at)
 }
 
 /// Connections that have carried something and stay open.
@@ -300,6 +281,40 @@ fn all_alive(streams: Vec<TcpStream>) {
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the other side ends after us");
     }
+}
+
+/// A transfer by HBONE may cost more than by `leno/1`, but nobody waits for windows.
+#[test]
+fn a_large_transfer_is_about_as_fast_as_by_the_native_transport() {
+    let _alone = crate::alone();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || download(stream));
+        }
+    });
+    let crossings = [Transport::Native, Transport::Hbone]
+        .map(|transport| Crossing::start("transfer", transport, &[("tcp", port)], ""));
+    let mut fastest = [Duration::MAX; 2];
+    for _round in 0..3 {
+        for (crossing, fastest) in crossings.iter().zip(&mut fastest) {
+            let since = Instant::now();
+            let mut stream = TcpStream::connect(crossing.entry("tcp")).unwrap();
+            stream.write_all(&TRANSFER.to_be_bytes()).unwrap();
+            assert_eq!(io::copy(&mut stream, &mut io::sink()).unwrap(), TRANSFER);
+            *fastest = since.elapsed().min(*fastest);
+        }
+    }
+    println!("{} MiB: leno/1 {:?}, HBONE {:?}", TRANSFER >> 20, fastest[0], fastest[1]);
+    assert!(fastest[1] < fastest[0] * 4, "{fastest:?}");
+}
+
+/// Sends as many bytes as it is asked for.
+fn download(mut stream: TcpStream) -> io::Result<()> {
+    let mut size = [0; 8];
+    stream.read_exact(&mut size)?;
+    io::copy(&mut io::repeat(7).take(u64::from_be_bytes(size)), &mut stream).map(drop)
 }
 
 /// Sends as much as is large while what comes back is read.

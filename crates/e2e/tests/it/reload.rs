@@ -7,6 +7,7 @@ use std::{
 };
 
 use leno_testkit::mesh::{Declaration, Mesh, eventually, report};
+use leno_testkit::proxies::service_with;
 use serde_json::Value;
 
 use crate::alone;
@@ -52,18 +53,7 @@ workloads:
   - {{service: caller, replicas: {CALLERS}, command: [leno-sample, serve, caller, --listen=http://:80]}}
 "
     );
-    let service = |name: &str, selector: &str| {
-        format!(
-            "---
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}, namespace: default}}
-spec:
-  selector: {{{selector}}}
-  ports: [{{name: http, port: 80}}]
-"
-        )
-    };
+    let service = |name: &str, selector: &str| service_with(name, selector, "{name: http, port: 80}");
     let services = [
         service("hr", "app: vs"),
         service("hr-v1", "app: vs, version: v1"),

@@ -104,7 +104,8 @@ impl AsyncWrite for Tunnel {
         {
             return outgoing.poll_flush_tunnel(cx);
         }
-        if this.outgoing.is_finished() {
+        // Over HTTP/2 nothing waits for a flush: what was given is sent as the peer's windows allow.
+        if this.outgoing.is_finished() || this.outgoing.as_h1().is_none() {
             return Poll::Ready(Ok(()));
         }
         this.outgoing.poll_ready(cx).map_err(broken)

@@ -58,7 +58,11 @@ pub(crate) async fn open(
     };
     let head = connect(local, target)?;
     loop {
-        let dialling = async || dial::mesh(local, address, expected, Transport::Hbone, socket).await;
+        let dialling = async || {
+            let dialled = dial::mesh(local, address, expected, Transport::Hbone, socket).await?;
+            core.shared.tunnels.outbound.connections.inc();
+            Ok(dialled)
+        };
         let mut lease = core.pool.tunnel(&key, wall, dialling).await?;
         let opened = match lease.connection()?.send(&head).await {
             Ok((outgoing, response)) => granted(outgoing, response).await,

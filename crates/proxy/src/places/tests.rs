@@ -69,3 +69,13 @@ fn an_idle_one_is_kept_for_a_while() {
     assert_eq!(places.cut(), 1);
     assert!(is_cut(&place));
 }
+
+#[tokio::test]
+async fn tunnels_have_as_many_places_as_connections_and_take_none_of_theirs() {
+    let places = places(2);
+    let held = (places.tunnel(), places.tunnel());
+    assert!(held.0.is_some() && held.1.is_some() && places.tunnel().is_none());
+    let _connection = take(&places).await;
+    drop(held);
+    assert!(places.tunnel().is_some());
+}

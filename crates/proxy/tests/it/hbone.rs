@@ -1,6 +1,6 @@
 //! HBONE: what arrives as streams of HTTP/2 over mutual TLS, and what leaves so.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,8 +11,12 @@ use leno_identity::alpn;
 use leno_identity::tls::Options;
 use leno_identity::tls::mesh;
 use leno_model::service::{Address, Protocol, Transport};
+use leno_model::unit::GatewayUnit;
+use leno_proxy::bootstrap::HostCaller;
+use leno_proxy::listener::{Kind, Socket};
+use leno_proxy::local::HostPorts;
 use leno_runtime::task;
-use leno_wire::Unit;
+use leno_wire::{Subject, Unit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -89,15 +93,128 @@ async fn what_may_not_be_reached_is_refused_with_a_status() {
         (Method::CONNECT, format!("127.0.0.1:{}", app.port()), 403),
         (Method::CONNECT, format!("0.0.0.0:{}", app.port()), 403),
         (Method::CONNECT, "10.9.9.9:80".to_owned(), 403),
+        (Method::CONNECT, format!("[::ffff:{OWN}]:{}", app.port()), 403),
+        (Method::CONNECT, format!("{OWN}:15008"), 403),
         (Method::CONNECT, format!("{OWN}:15000"), 403),
         (Method::CONNECT, unused.to_string(), 503),
         (Method::CONNECT, app.to_string(), 200),
     ] {
         assert_eq!(ask(&peer, method, &to).await.0, status, "{to}");
     }
+    // Nor is a CONNECT for something else a tunnel.
+    let mut request = Request::new(());
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = format!("https://{app}/").parse().unwrap();
+    request.extensions_mut().insert(h2::ext::Protocol::from_static("connect-udp"));
+    let mut send = soon(peer.clone().ready()).await.unwrap();
+    let (response, _stream) = send.send_request(request, false).unwrap();
+    assert_eq!(soon(response).await.unwrap().status(), 400);
     world.tell([Unit::Workload(Arc::new(workload(&ports, vec![deny(Vec::new())])))]);
     world.settled(1).await;
     assert_eq!(ask(&peer, Method::CONNECT, &app.to_string()).await.0, 403);
+    world.counted("app", "leno_tunnel_failures_total", &[("direction", "inbound")], 11.0).await;
+    world.counted("app", "leno_tunnel_failures_total", &[("reason", "rbac_access_denied")], 1.0).await;
+    world.counted("app", "leno_tunnels_total", &[("direction", "inbound")], 1.0).await;
+    world.counted("app", "leno_tunnel_connections_total", &[("direction", "inbound")], 1.0).await;
+}
+
+/// A tunnel ends as its end says: what is reset on one side is no orderly end on the other, and others go on.
+#[tokio::test]
+async fn what_ends_early_ends_on_both_sides() {
+    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
+    let app = serving(OWN, move |mut stream| {
+        let ended = ended.clone();
+        async move {
+            stream.write_all(b"hello").await.unwrap();
+            let end = stream.read(&mut [0]).await;
+            let _told = ended.send(matches!(end, Ok(0) | Err(_))).await;
+            // Bytes that nobody reads, or a drop, make the kernel reset the connection.
+            stream.set_zero_linger().unwrap();
+        }
+    })
+    .await;
+    let world = World::new();
+    let proxy = world.app(workload(&[(app.port(), Protocol::Tcp)], Vec::new())).await;
+    let peer = dial(&proxy, &world).await;
+    let (_, mut reset, mut back) = ask(&peer, Method::CONNECT, &app.to_string()).await;
+    assert_eq!(&soon(back.data()).await.unwrap().unwrap()[..], b"hello");
+    reset.send_reset(h2::Reason::CANCEL);
+    assert!(soon(ends.recv()).await.unwrap(), "the application learns of it");
+    let (_, mut there, mut back) = ask(&peer, Method::CONNECT, &app.to_string()).await;
+    assert_eq!(&soon(back.data()).await.unwrap().unwrap()[..], b"hello");
+    there.send_data(Bytes::from_static(b"x"), false).unwrap();
+    assert!(!soon(ends.recv()).await.unwrap());
+    assert!(soon(back.data()).await.unwrap().is_err(), "a reset is not an orderly end");
+}
+
+/// Whoever resets streams as fast as it opens them leaves nothing that goes on dialling.
+#[tokio::test]
+async fn a_stream_that_is_reset_while_its_application_is_dialled_costs_no_more() {
+    let full = tokio::net::TcpSocket::new_v4().unwrap();
+    full.bind(SocketAddr::new(OWN, 0)).unwrap();
+    let app = full.local_addr().unwrap();
+    let listener = full.listen(1).unwrap();
+    // Until its queue is full, so that connecting to it takes for ever.
+    let mut queue = Vec::new();
+    while let Ok(connected) =
+        tokio::time::timeout(std::time::Duration::from_millis(500), TcpStream::connect(app)).await
+    {
+        queue.push(connected.unwrap());
+    }
+    let world = World::new();
+    let proxy = world.app(workload(&[(app.port(), Protocol::Tcp)], Vec::new())).await;
+    let peer = dial(&proxy, &world).await;
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::CONNECT;
+        *request.uri_mut() = app.to_string().parse().unwrap();
+        let mut send = soon(peer.clone().ready()).await.unwrap();
+        streams.push(send.send_request(request, false).unwrap());
+    }
+    let tunnels = [("task", "hbone-stream")];
+    world.counted("app", "leno_tasks_running", &tunnels, 100.0).await;
+    let since = std::time::Instant::now();
+    for (_, stream) in &mut streams {
+        stream.send_reset(h2::Reason::CANCEL);
+    }
+    while world.count("app", "leno_tasks_running", &tunnels).await > 0.0 {
+        assert!(since.elapsed() < leno_proxy::limits::CONNECT / 2, "they go on dialling");
+    }
+    drop((listener, queue));
+}
+
+/// A gateway's egress takes tunnels as well, and lets out what it lets out of connections by `leno/1`.
+#[tokio::test]
+async fn a_tunnel_leaves_the_mesh_where_a_connection_may() {
+    let app = serving(Ipv4Addr::LOCALHOST, echo).await;
+    let world = World::new();
+    let path = world.path("egress.sock");
+    let socket = Socket::Unix(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let machine = IpAddr::from([10, 9, 8, 7]);
+    let callers = [HostCaller {
+        namespace: "default".to_owned(),
+        service_account: "web".to_owned(),
+        host: HostPorts { address: machine, ports: vec![app.port()] },
+    }];
+    let unit = GatewayUnit {
+        namespace: "default".into(),
+        name: "out".into(),
+        listeners: Vec::new(),
+        policies: Vec::new(),
+    };
+    world.tell([Unit::Gateway(Arc::new(unit))]);
+    let subject = Subject::Gateway { namespace: "default".into(), name: "out".into() };
+    world.start(subject, "out", vec![(Kind::Egress { host: callers.into() }, socket)]);
+    world.settled(1).await;
+    let peer = dial(&path, &world).await;
+    let led = SocketAddr::new(machine, app.port());
+    let (status, mut there, mut back) = ask(&peer, Method::CONNECT, &led.to_string()).await;
+    assert_eq!(status, 200);
+    assert_eq!(say((&mut there, &mut back), b"out").await, b"out");
+    for to in ["240.0.0.1:80", "127.0.0.1:80", "169.254.169.254:80", &format!("{machine}:1")] {
+        assert_ne!(ask(&peer, Method::CONNECT, to).await.0, 200, "{to}");
+    }
 }
 
 /// Where requests are spoken each is judged by itself: the stream is granted, and the request is not.
@@ -164,4 +281,9 @@ async fn opaque_bytes_cross_the_mesh_by_hbone_until_policy_cuts_them() {
     }
     let mut refused = TcpStream::connect(web).await.unwrap();
     assert!(matches!(soon(refused.read(&mut [0])).await, Ok(0) | Err(_)), "refused");
+    world.counted("web", "leno_tunnels_total", &[("direction", "outbound")], 40.0).await;
+    let failures = [("direction", "outbound"), ("reason", "rbac_access_denied")];
+    world.counted("web", "leno_tunnel_failures_total", &failures, 1.0).await;
+    // 32 on the first.
+    world.counted("web", "leno_tunnel_connections_total", &[("direction", "outbound")], 2.0).await;
 }

@@ -9,6 +9,7 @@ use leno_telemetry::istio::{self, HttpMetrics, TcpMetrics};
 use leno_telemetry::load::Load;
 use leno_telemetry::mirrors::Mirrors;
 use leno_telemetry::retries::Retries;
+use leno_telemetry::tunnels::Tunnels;
 use leno_telemetry::upstreams::Upstreams;
 use leno_telemetry::{Registry, process, reference};
 
@@ -32,6 +33,7 @@ fn the_page_is_up_to_date() {
     let _retries = Retries::new(&registry);
     let _mirrors = Mirrors::new(&registry);
     let _faults = Faults::new(&registry);
+    let _tunnels = Tunnels::new(&registry);
     let _upstreams = Upstreams::new(&registry, Arc::default());
     let _traces = Exporter::new(&registry);
     let _load = Load::new(&registry, 1, 1, || 0);
