@@ -212,7 +212,8 @@ pub(crate) async fn leaving(
         service: &service,
         security: Security::MutualTls,
     };
-    let dialling = Box::pin(dial(&core, local, &Way::Plain(address), CONNECT));
+    let way = Way::Plain(address);
+    let dialling = Box::pin(dial(&core, local, &way, CONNECT));
     match caller.meanwhile(dialling).await {
         Ok(upstream) => {
             let Ok(io) = caller.accept().await else { return };
