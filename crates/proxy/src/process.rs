@@ -209,10 +209,7 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         vault.clone(),
     )?;
     task::spawn("updates", updates::apply(Arc::clone(&shared), Arc::clone(&trust), updates, first)).detach();
-    task::spawn("tend", updates::tend(Arc::clone(&shared))).detach();
-    if let Some(vault) = &vault {
-        task::spawn("keep", updates::keep(Arc::clone(&shared), Arc::clone(vault))).detach();
-    }
+    start_tending(&shared, vault.clone());
     let waits = start.succession.is_succession();
     let serving = Serving { bind: start.bind, seed: start.seed, waits };
     let mut cores = start_cores(&shared, start.listeners, &start.local, start.cores, serving)?;
@@ -293,6 +290,13 @@ fn start_identity(
             };
             Ok(Some(task::spawn_local("renewal", renewal.run(held))))
         }
+    }
+}
+
+fn start_tending(shared: &Arc<Shared>, vault: Option<Arc<Vault>>) {
+    task::spawn("tend", updates::tend(Arc::clone(shared))).detach();
+    if let Some(vault) = vault {
+        task::spawn("keep", updates::keep(Arc::clone(shared), vault)).detach();
     }
 }
 

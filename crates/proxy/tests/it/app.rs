@@ -1,26 +1,53 @@
 //! Applications behind the proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use leno_runtime::task;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::world::OWN;
 
 /// An application that does the same with each connection, and where it listens.
-pub(crate) async fn serving<F, Fut>(ip: impl Into<std::net::IpAddr>, serve: F) -> SocketAddr
+pub(crate) async fn serving<F, Fut>(ip: impl Into<IpAddr>, serve: F) -> SocketAddr
 where
     F: Fn(TcpStream) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind((ip.into(), 0)).await.unwrap();
+    let (listener, held) = listen(ip.into()).await;
     let address = listener.local_addr().unwrap();
     task::spawn("app", async move {
+        let _held = held;
         while let Ok((stream, _)) = listener.accept().await {
             task::spawn("app", serve(stream)).detach();
         }
     })
     .detach();
     address
+}
+
+/// A listener at a free port. At the workload's own address nobody else gets the port on loopback, where its proxy looks
+/// for the application first.
+async fn listen(ip: IpAddr) -> (TcpListener, Vec<TcpSocket>) {
+    loop {
+        let listener = TcpListener::bind((ip, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if ip != OWN {
+            return (listener, Vec::new());
+        }
+        if let (Ok(four), Ok(six)) =
+            (hold(Ipv4Addr::LOCALHOST.into(), port), hold(Ipv6Addr::LOCALHOST.into(), port))
+        {
+            return (listener, vec![four, six]);
+        }
+    }
+}
+
+/// Keeps an address from others without listening there.
+fn hold(ip: IpAddr, port: u16) -> std::io::Result<TcpSocket> {
+    let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind((ip, port).into())?;
+    Ok(socket)
 }
 
 /// Sends back what it gets.

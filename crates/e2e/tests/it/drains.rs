@@ -1,0 +1,254 @@
+//! The end of a proxy in each of its roles: what is under way is finished, whatever it speaks, and what doesn't end is cut.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use leno_testkit::{
+    mesh::eventually,
+    programs,
+    proxies::{Proxies, Proxy, free, workload},
+};
+use rustix::process::Signal;
+
+/// What the proxy has for what is under way.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long requests take, in milliseconds: longer than it takes to begin the drain.
+const LONG: &str = "2500";
+
+#[test]
+fn an_inbound_proxy_finishes_and_cuts_at_the_deadline() {
+    let mut world = World::start("drain-in");
+    let under_way = world.begin("server");
+    let mut bytes = world.stream();
+    world.proxies.signal("server", Signal::TERM);
+    let begun = Instant::now();
+    world.is_draining("server");
+    echoes(&mut bytes);
+    under_way.end_well();
+    echoes(&mut bytes);
+    assert!(!world.proxies.has_ended("server"), "the stream is under way");
+    world.has_ended("server");
+    let took = begun.elapsed();
+    assert!(took >= DEADLINE && took < DEADLINE + Duration::from_secs(4), "{took:?}");
+    is_cut(&mut bytes, &world.server);
+}
+
+#[test]
+fn an_outbound_proxy_finishes_and_a_second_signal_cuts() {
+    let mut world = World::start("drain-out");
+    let under_way = world.begin("caller");
+    let mut bytes = world.stream();
+    world.proxies.signal("caller", Signal::TERM);
+    let begun = Instant::now();
+    world.is_draining("caller");
+    echoes(&mut bytes);
+    under_way.end_well();
+    assert!(!world.proxies.has_ended("caller"), "the stream is under way");
+    world.proxies.signal("caller", Signal::TERM);
+    world.has_ended("caller");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+    is_cut(&mut bytes, &world.caller);
+}
+
+#[test]
+fn a_gateway_finishes_and_ends() {
+    let mut world = World::start("drain-edge");
+    let under_way = world.begin("edge");
+    world.proxies.signal("edge", Signal::TERM);
+    let begun = Instant::now();
+    world.is_draining("edge");
+    under_way.end_well();
+    world.has_ended("edge");
+    assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// A server behind its proxy, a caller's proxy and a gateway.
+struct World {
+    proxies: Proxies,
+    sample: PathBuf,
+    server: Proxy,
+    caller: Proxy,
+    edge: Proxy,
+    /// Where the caller's proxy and the gateway take requests, and the caller's bytes.
+    web: SocketAddr,
+    gate: SocketAddr,
+    echo: SocketAddr,
+}
+
+impl World {
+    fn start(name: &str) -> Self {
+        let mut proxies = Proxies::new(name);
+        let sample = programs::own("leno-sample", "leno-sample").expect("the sample builds");
+        let [http, bytes, mesh, web, gate, echo] = [(); 6].map(|()| free());
+        proxies.run(
+            "application",
+            Command::new(&sample)
+                .args(["serve", "web"])
+                .args([format!("--listen=http://{http}"), format!("--listen=echo://{bytes}")]),
+        );
+        let configuration = CONFIGURATION
+            .replace("@MESH@", &mesh.to_string())
+            .replace("@HTTP@", &http.port().to_string())
+            .replace("@BYTES@", &bytes.port().to_string())
+            .replace("@GATE@", &gate.port().to_string());
+        let caller = workload("default", "caller", 2, "caller", "{}", free(), 1);
+        proxies.configure("mesh.yaml", &(configuration + &caller));
+        let mut start =
+            |role, name: &str, arguments: &[String]| proxies.start(role, "default", name, name, arguments);
+        let server = start("workload", "server", &[format!("--mesh={mesh}")]);
+        let host = "web.default.svc.cluster.local";
+        let legs = [format!("--outbound={web}={host}:80"), format!("--outbound={echo}={host}:7")];
+        let caller = start("workload", "caller", &legs);
+        let edge = start("gateway", "edge", &["--bind=127.0.0.1".to_owned()]);
+        let world = Self { proxies, sample, server, caller, edge, web, gate, echo };
+        eventually("the application serves", || {
+            let called = world.client(&["call".to_owned(), format!("http://{web}/echo")]).wait_with_output();
+            let called = called.unwrap();
+            if called.status.success() { Ok(()) } else { Err(format!("{called:?}")) }
+        });
+        world
+    }
+
+    fn client(&self, arguments: &[String]) -> Child {
+        let mut client = Command::new(&self.sample);
+        client.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        client.spawn().unwrap()
+    }
+
+    fn proxy(&self, name: &str) -> &Proxy {
+        [&self.server, &self.caller, &self.edge].into_iter().find(|proxy| proxy.name == name).unwrap()
+    }
+
+    /// Requests and WebSockets by HTTP/1 and HTTP/2 through the proxy of this name, under way at the application.
+    fn begin(&self, name: &str) -> UnderWay {
+        let at = if name == "edge" { self.gate } else { self.web };
+        let open = |proxy: &Proxy| proxy.admin().metrics().unwrap().sum("leno_upstream_connections", &[]);
+        let before = open(&self.server);
+        let call = |scheme: &str| {
+            self.client(&["call".to_owned(), "-i".to_owned(), format!("{scheme}://{at}/delay/{LONG}")])
+        };
+        let socket = |scheme: &str| {
+            self.client(&["ws".to_owned(), format!("{scheme}://{at}/ws"), "--hold=350ms".to_owned()])
+        };
+        let under_way =
+            UnderWay { answers: vec![call("http"), call("h2c")], sockets: vec![socket("ws"), socket("h2c")] };
+        // One may be kept from the first call; of HTTP/2 there is one for both.
+        eventually("all are under way", || {
+            let now = open(&self.server);
+            if now - before >= 2.0 { Ok(()) } else { Err(format!("{now}, before {before}")) }
+        });
+        under_way
+    }
+
+    /// Bytes by way of both proxies.
+    fn stream(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(self.echo).unwrap();
+        stream.set_read_timeout(Some(DEADLINE * 2)).unwrap();
+        echoes(&mut stream);
+        stream
+    }
+
+    /// It says that it isn't ready, and takes nothing new.
+    fn is_draining(&self, name: &str) {
+        eventually("it isn't ready any more", || {
+            match self.proxy(name).admin().get("/healthz/ready").unwrap() {
+                (503, text) if text.contains("draining") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+        let listens = match name {
+            "caller" => self.web,
+            "edge" => self.gate,
+            _ => return,
+        };
+        eventually("nothing new is taken", || match TcpStream::connect(listens) {
+            Err(_refused) => Ok(()),
+            Ok(_) => Err("connected".to_owned()),
+        });
+    }
+
+    fn has_ended(&mut self, name: &str) {
+        let proxies = &mut self.proxies;
+        eventually("the process has ended", || {
+            if proxies.has_ended(name) { Ok(()) } else { Err(proxies.output(name)) }
+        });
+    }
+}
+
+/// What clients have begun.
+struct UnderWay {
+    answers: Vec<Child>,
+    sockets: Vec<Child>,
+}
+
+impl UnderWay {
+    fn end_well(self) {
+        let said = |child: Child| {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let answers: Vec<String> = self.answers.into_iter().map(said).collect();
+        assert!(answers.iter().all(|answer| answer.contains(LONG)), "{answers:?}");
+        self.sockets.into_iter().map(said).for_each(drop);
+    }
+}
+
+fn echoes(stream: &mut TcpStream) {
+    stream.write_all(b"hello").unwrap();
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"hello");
+}
+
+/// The stream has ended, and the log says why.
+fn is_cut(stream: &mut TcpStream, proxy: &Proxy) {
+    let end = stream.read(&mut [0; 8]);
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let log = proxy.log();
+    assert!(log.lines().any(|line| line.contains("\"draining\"")), "{log}");
+}
+
+const CONFIGURATION: &str = "---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  selector: {app: web}
+  ports:
+    - {name: http, port: 80, targetPort: http}
+    - {name: tcp-echo, port: 7, targetPort: echo}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: server
+  namespace: default
+  labels: {leno.dev/transport: native}
+  annotations: {leno.dev/address: '@MESH@'}
+spec:
+  address: 127.0.1.1
+  labels: {app: web}
+  serviceAccount: server
+  ports: {http: @HTTP@, echo: @BYTES@}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: default}
+spec:
+  gatewayClassName: leno
+  listeners: [{name: http, protocol: HTTP, port: @GATE@}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: default}
+spec:
+  parentRefs: [{name: edge}]
+  rules: [{backendRefs: [{name: web, port: 80}]}]
+";
