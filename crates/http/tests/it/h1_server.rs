@@ -1,5 +1,6 @@
 //! The accepting end of HTTP/1 against raw bytes.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -38,6 +39,35 @@ async fn pipelined_requests_are_answered_in_order_and_the_last_closes() {
     });
     let closing = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
     assert_eq!((served, text), (3, format!("{OK}{OK}{closing}")));
+}
+
+/// Whatever the socket takes at a time: the next frame waits for the end of the chunk before.
+#[tokio::test(start_paused = true)]
+async fn a_frame_never_overtakes_the_chunk_before() {
+    for room in 1..=8 {
+        let (mut peer, io) = duplex(room);
+        let mut connection = server(io);
+        let frames = [vec![b'a'; 2000], vec![b'b'], vec![b'c'; 2001], vec![b'd'; 3], vec![b'e'; 5000]];
+        let serving = async {
+            let Exchange { reply, .. } = connection.accept().await.expect("a request");
+            let mut outgoing = reply.head(stream_head());
+            for frame in &frames {
+                in_time(poll_fn(|cx| outgoing.poll_room(cx))).await.expect("room");
+                outgoing.data(Bytes::copy_from_slice(frame)).expect("room");
+            }
+            outgoing.finish();
+            assert!(connection.accept().await.is_none());
+        };
+        let asking = async {
+            write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+            read_all(&mut peer).await
+        };
+        let ((), text) = tokio::join!(serving, asking);
+        let (_, body) = text.split_once("\r\n\r\n").expect("a head");
+        let chunk = |frame: &Vec<u8>| format!("{:x}\r\n{}\r\n", frame.len(), String::from_utf8_lossy(frame));
+        let expected = frames.iter().map(chunk).collect::<String>() + "0\r\n\r\n";
+        assert!(body == expected, "{room} bytes at a time: {body}");
+    }
 }
 
 #[tokio::test]

@@ -46,9 +46,13 @@ impl Output {
         *self = Self::default();
     }
 
-    /// Whether a frame may be given without waiting for what is queued.
+    /// Whether a frame may be given without waiting for what is queued. What it adds to the text is written before the
+    /// other parts, so these must be gone.
     fn has_room(&self) -> bool {
-        self.frame.is_empty() && self.rest.is_empty() && self.text.len() - self.at < ENOUGH
+        self.frame.is_empty()
+            && self.tail.is_empty()
+            && self.rest.is_empty()
+            && self.text.len() - self.at < ENOUGH
     }
 
     fn advance(&mut self, mut written: usize) {
