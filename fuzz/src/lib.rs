@@ -25,6 +25,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod mesh_file;
 pub mod normalize;
+pub mod proxy_protocol;
 pub mod trace_context;
 pub mod yaml;
 
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http1_body", run: http1::body::run },
     Target { name: "http1_relay", run: http1::relay::run },
     Target { name: "detect", run: detect::run },
+    Target { name: "proxy_protocol", run: proxy_protocol::run },
     Target { name: "normalize", run: normalize::run },
     Target { name: "hygiene", run: hygiene::run },
     Target { name: "yaml", run: yaml::run },

@@ -22,7 +22,7 @@ use http::HeaderMap;
 use leno_model::failure::Failure;
 
 use crate::head::{RequestHead, ResponseHead};
-use crate::{h1, h2};
+use crate::{grpc_web, h1, h2};
 
 pub use leno_model::retry::Progress;
 pub use outgoing::Outgoing;
@@ -68,6 +68,8 @@ enum Source {
     /// What is read of it is copied.
     Copied(Box<tee::Original>),
     Following(tee::Follower),
+    /// It is gRPC-Web to its reader, or to its writer.
+    GrpcWeb(Box<grpc_web::Translated>),
 }
 
 impl Incoming {
@@ -81,6 +83,15 @@ impl Incoming {
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
         if body.is_empty() { Self::empty() } else { Self(Source::Whole(body)) }
+    }
+
+    pub(crate) fn grpc_web(translated: grpc_web::Translated) -> Self {
+        Self(Source::GrpcWeb(Box::new(translated)))
+    }
+
+    /// `grpc-status` of trailers that became part of the body.
+    pub(crate) fn grpc_status(&self) -> Option<u16> {
+        if let Source::GrpcWeb(translated) = &self.0 { translated.status() } else { None }
     }
 
     pub(crate) fn h1(source: h1::Incoming) -> Self {
@@ -110,6 +121,7 @@ impl Incoming {
             Source::Replay(reader) => reader.is_ended(),
             Source::Copied(original) => original.is_ended(),
             Source::Following(follower) => follower.is_ended(),
+            Source::GrpcWeb(translated) => translated.is_ended(),
         }
     }
 
@@ -129,6 +141,7 @@ impl Incoming {
             Source::Replay(reader) => reader.poll_stalled(cx),
             Source::Copied(original) => original.poll_stalled(cx),
             Source::Following(follower) => follower.poll_stalled(cx),
+            Source::GrpcWeb(translated) => translated.poll_stalled(cx),
         }
     }
 
@@ -146,6 +159,7 @@ impl Incoming {
             Source::Replay(reader) => reader.poll_frame(cx),
             Source::Copied(original) => original.poll_frame(cx),
             Source::Following(follower) => follower.poll_frame(cx),
+            Source::GrpcWeb(translated) => translated.poll_frame(cx),
         }
     }
 }

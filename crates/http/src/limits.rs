@@ -155,6 +155,13 @@ pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);
 /// Time within which a PING must be answered.
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Bytes of a line of the PROXY protocol's version 1: what its specification says that suffices (§2.1).
+pub const PROXY_LINE_BYTES: usize = 107;
+
+/// Bytes behind the head of version 2 of the PROXY protocol: both addresses, and values that may hold a client's
+/// certificate. The specification asks for 520 at least (§2.2).
+pub const PROXY_BINARY_BYTES: usize = 8 * 1024;
+
 /// Bytes that detection looks at before it calls the stream opaque. A ClientHello with a post-quantum key share
 /// has about 1,800; 16 KiB is the largest TLS record.
 pub const DETECT_BYTES: usize = 16 * 1024 + 5;

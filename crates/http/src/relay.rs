@@ -93,6 +93,9 @@ pub fn poll_body(
         match from.poll_frame(cx) {
             Poll::Ready(Frame::Data(data)) => {
                 tally.moved(data.len());
+                if let Some(status) = from.grpc_status() {
+                    tally.grpc_status.set(Some(status));
+                }
                 // Lets the end go out together with the last bytes.
                 let given = if from.is_ended() { to.last(data) } else { to.data(data) };
                 if let Err(failure) = given {

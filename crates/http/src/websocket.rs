@@ -4,30 +4,17 @@
 //! (RFC 8441 §5). Where an upgrade crosses versions, the proxy supplies what is missing. The digest protects nothing
 //! and is SHA-1 because the specification says so.
 
+use crate::base64;
+
 /// `Sec-WebSocket-Accept` for a key.
 pub(crate) fn accept(key: &[u8]) -> String {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-    base64(&sha1(&[key, GUID].concat()))
+    base64::text(&sha1(&[key, GUID].concat()))
 }
 
 /// A new `Sec-WebSocket-Key`.
 pub(crate) fn key() -> String {
-    base64(&std::array::from_fn::<u8, 16, _>(|_| fastrand::u8(..)))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-        bits <<= 8 * (3 - group.len());
-        for at in 0..4 {
-            let index = (bits >> (18 - 6 * at)) & 63;
-            let symbol = ALPHABET.get(index as usize).copied().unwrap_or_default();
-            text.push(if at <= group.len() { char::from(symbol) } else { '=' });
-        }
-    }
-    text
+    base64::text(&std::array::from_fn::<u8, 16, _>(|_| fastrand::u8(..)))
 }
 
 /// SHA-1 (FIPS 180-4 §6.1).
@@ -83,7 +70,7 @@ mod tests {
         // RFC 4648 §10
         for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {
-            assert_eq!(base64(bytes.as_bytes()), text);
+            assert_eq!(base64::text(bytes.as_bytes()), text);
         }
         assert_eq!(key().len(), 24);
     }

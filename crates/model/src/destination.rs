@@ -51,6 +51,16 @@ pub enum TlsMode {
     External(ExternalTls),
 }
 
+/// The version of the PROXY protocol by which a connection begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    #[default]
+    V1,
+    /// Binary.
+    V2,
+}
+
 /// TLS towards something outside the mesh.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ExternalTls {
@@ -85,6 +95,8 @@ pub struct TrafficPolicy {
     pub pool: Option<ConnectionPool>,
     /// When endpoints are left out for a while.
     pub outlier: Option<OutlierDetection>,
+    /// Connections begin by telling who the client is.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl TrafficPolicy {
@@ -103,6 +115,7 @@ impl TrafficPolicy {
             warmup: balancing.warmup,
             pool: self.pool.or(base.pool),
             outlier: self.outlier.clone().or_else(|| base.outlier.clone()),
+            proxy_protocol: self.proxy_protocol.or(base.proxy_protocol),
         }
     }
 }

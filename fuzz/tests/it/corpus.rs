@@ -46,6 +46,7 @@ targets! {
     http1_body
     http1_relay
     detect
+    proxy_protocol
     normalize
     hygiene
     yaml

@@ -23,6 +23,7 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("hygiene", http1::claims()),
         ("normalize", http1::targets()),
         ("detect", first::connections()),
+        ("proxy_protocol", first::announced()),
         ("dns", first::packets()),
         ("open", discovery::opens()),
         ("unit", discovery::units()),

@@ -2,6 +2,32 @@
 
 use super::{Seeds, named};
 
+/// Headers of the PROXY protocol.
+pub(super) fn announced() -> Seeds {
+    let mut seeds = named(
+        &[
+            ("line", "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443\r\nGET"),
+            ("line-ipv6", "PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n"),
+            ("line-unknown", "PROXY UNKNOWN and more\r\n"),
+        ],
+        &[
+            ("request", "GET / HTTP/1.1\r\n"),
+            ("line-cut", "PROXY TCP4 192.0.2.1 198.51.100.2 12345"),
+            ("line-bare", "PROXY TCP4 192.0.2.1 198.51.100.2 1 2\n"),
+            ("line-zero", "PROXY TCP4 192.0.2.1 198.51.100.2 01 2\r\n"),
+        ],
+    );
+    let binary = |rest: &[u8]| [b"\r\n\r\n\0\r\nQUIT\n", rest].concat();
+    let four = b"\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb";
+    let valued = b"\x21\x11\0\x12\xc0\0\x02\x01\xc6\x33\x64\x02\x30\x39\x01\xbb\x01\0\x03h2!";
+    seeds.push(("ok-binary".to_owned(), binary(four)));
+    seeds.push(("ok-binary-values".to_owned(), binary(valued)));
+    seeds.push(("ok-binary-local".to_owned(), binary(b"\x20\0\0\0")));
+    seeds.push(("bad-binary-cut".to_owned(), binary(&four[..9])));
+    seeds.push(("bad-binary-udp".to_owned(), binary(b"\x21\x12\0\x0c")));
+    seeds
+}
+
 /// First bytes of connections.
 pub(super) fn connections() -> Seeds {
     let mut seeds = named(
