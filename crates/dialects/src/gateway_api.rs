@@ -3,10 +3,12 @@
 mod gateway;
 mod http_route;
 mod reference_grant;
+mod stream_route;
 
 pub(crate) use gateway::GATEWAY;
 pub(crate) use http_route::HTTP_ROUTE;
 pub(crate) use reference_grant::REFERENCE_GRANT;
+pub(crate) use stream_route::{TCP_ROUTE, TLS_ROUTE};
 
 use leno_model::name::Host;
 

@@ -74,6 +74,8 @@ pub static SUPPORTED: &[&Kind] = &[
     &kubernetes::SECRET,
     &gateway_api::GATEWAY,
     &gateway_api::HTTP_ROUTE,
+    &gateway_api::TLS_ROUTE,
+    &gateway_api::TCP_ROUTE,
     &gateway_api::REFERENCE_GRANT,
     &istio::VIRTUAL_SERVICE,
     &istio::DESTINATION_RULE,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use leno_model::failure::Failure;
 use leno_model::fault::AbortStatus;
 use leno_model::hash::HashKey;
+use leno_model::name::Host;
 use leno_model::policy::{ConditionKey, PolicyAction};
 use leno_model::retry::Conditions;
 use leno_model::route::Target;
@@ -188,6 +189,8 @@ pub enum Unmet {
     Path(PathMatch),
     /// The method.
     Method(TextMatch),
+    /// The request is a CONNECT, and the match doesn't name its method.
+    Connect,
     /// The scheme.
     Scheme(TextMatch),
     /// The authority.
@@ -208,6 +211,10 @@ pub enum Unmet {
         /// The condition.
         value: TextMatch,
     },
+    /// The name that a ClientHello asks for.
+    ServerName(Vec<Host>),
+    /// The address that was dialled.
+    Destination,
     /// The dialled port.
     Port(u16),
     /// The caller's labels.
@@ -223,11 +230,17 @@ impl fmt::Display for Unmet {
         match self {
             Self::Path(path) => write!(f, "path {path}"),
             Self::Method(method) => write!(f, "method {method}"),
+            Self::Connect => f.write_str("a method, which CONNECT needs"),
             Self::Scheme(scheme) => write!(f, "scheme {scheme}"),
             Self::Authority(authority) => write!(f, "authority {authority}"),
             Self::Header { name, value, invert: false } => write!(f, "header {name} {value}"),
             Self::Header { name, value, invert: true } => write!(f, "header {name} not {value}"),
             Self::Query { name, value } => write!(f, "query parameter {name} {value}"),
+            Self::ServerName(names) => {
+                let names: Vec<&str> = names.iter().map(Host::as_str).collect();
+                write!(f, "server name {}", names.join(" or "))
+            }
+            Self::Destination => f.write_str("destination's address"),
             Self::Port(port) => write!(f, "port {port}"),
             Self::SourceLabels => f.write_str("labels of the caller"),
             Self::SourceNamespace(namespace) => write!(f, "caller in namespace {namespace}"),

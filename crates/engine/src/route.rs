@@ -1,13 +1,16 @@
 //! Which rule of a route table a request falls under, and what is to be done with it.
 //!
 //! A [`Router`] is a table compiled once: candidates (one per match of each rule) sorted so that the first that matches
-//! wins, whatever the dialect's order. Routing is a walk over them. It changes nothing and never retries: whoever
+//! wins, whatever the dialect's order. Routing is a walk over them. A CONNECT asks for a tunnel to wherever it likes, so
+//! only a match that names a method can be about one (Envoy's routes ignore it likewise); a service without routes
+//! gets it as it gets everything, since it is then the service's own affair. Routing changes nothing and never retries: whoever
 //! edits headers that rules look at routes again.
 
 mod candidate;
 mod order;
 mod redirect;
 mod rewrite;
+mod stream;
 
 use std::borrow::Cow;
 
@@ -25,6 +28,7 @@ use crate::rng::below;
 use candidate::Candidate;
 
 pub(crate) use candidate::query;
+pub use stream::{Connection, StreamRouter};
 
 /// What routing may read besides the request: who asks, and where.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +135,13 @@ impl Router {
             .collect();
         order::sort(table.order, &table.rules, &mut candidates);
         Self { rules, candidates, service: None }
+    }
+
+    /// Whether a table says anything about requests.
+    #[must_use]
+    pub fn has_rules(table: &RouteTable) -> bool {
+        let is_stream = |rule: &Rule| rule.matches.iter().all(|one| one.stream.is_some());
+        table.rules.iter().any(|rule| rule.matches.is_empty() || !is_stream(rule))
     }
 
     /// The router of a service without routes: every request goes to it.

@@ -189,6 +189,8 @@ table! {
     NoPeerIdentity = "-", "mutual_tls_required", 0, UNAUTHENTICATED, Policy, "";
     /// A client's TLS handshake with a gateway failed.
     DownstreamTls = "-", "downstream_tls_handshake_failed", 0, UNAUTHENTICATED, Downstream, "";
+    /// A connection that must begin with a header of the PROXY protocol doesn't.
+    ProxyHeader = "DPE", "proxy_protocol_error", 0, INTERNAL, Downstream, "";
     /// A peer's first flight is not an `Open` (Leno's own).
     NoOpen = "DPE", "open_expected", 0, INTERNAL, Downstream, "";
     /// The destination may not be reached from this workload (host loopback, metadata, Leno's own ports).

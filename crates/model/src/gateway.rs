@@ -30,6 +30,10 @@ pub enum ListenerProtocol {
     Http,
     /// HTTP over TLS, ended here.
     Https,
+    /// TLS that isn't ended here: it is passed on by the name that it asks for.
+    Tls,
+    /// Bytes.
+    Tcp,
 }
 
 /// One listener of a gateway.
@@ -47,6 +51,8 @@ pub struct Listener {
     pub certificates: Vec<(Arc<str>, Arc<str>)>,
     /// Which namespaces' routes may attach.
     pub allowed: AllowedRoutes,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// The text it comes from.
     pub origin: Origin,
 }

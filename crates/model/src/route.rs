@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::fault::FaultInjection;
 use crate::labels::Labels;
 use crate::name::Host;
@@ -76,6 +78,18 @@ pub struct Match {
     pub source_namespace: Option<Arc<str>>,
     /// Where the match applies, when narrower than its object.
     pub scopes: Option<Vec<Scope>>,
+    /// It is about connections that carry no requests for the proxy to see, and about these alone; of the other
+    /// conditions only port, labels, namespace and scopes are given then.
+    pub stream: Option<StreamMatch>,
+}
+
+/// Conditions on a connection; all of those given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamMatch {
+    /// Its ClientHello asks for one of these names; an empty list holds for every connection, TLS or not.
+    pub server_names: Vec<Host>,
+    /// It goes to one of these addresses; an empty list is all.
+    pub subnets: Vec<IpNet>,
 }
 
 /// A condition on one header.

@@ -155,6 +155,8 @@ pub struct ListenerUnit {
     pub hostname: Option<Host>,
     /// Its certificates.
     pub certificates: Vec<Arc<TlsSecret>>,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Routes by host; the most specific host that covers the request's is used.
     pub hosts: Vec<(Host, RouteTable)>,
 }

@@ -322,6 +322,7 @@ fn gateway() -> GatewayUnit {
                 key: b"key".to_vec(),
                 client_roots: Some("roots".into()),
             }],
+            proxy_protocol: false,
             hosts: vec![units::HostRoutes { host: "a.example.com".into(), table: Some(table()) }],
         }],
         policies: policies(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leno_model::gateway::{AllowedRoutes, Gateway, Listener};
+use leno_model::gateway::{AllowedRoutes, Gateway, Listener, ListenerProtocol};
 use leno_model::labels::Labels;
 use leno_model::name::Host;
 use leno_model::policy::ScopedPolicy;
@@ -161,6 +161,7 @@ fn is_catch_all(condition: &Match) -> bool {
         Some(PathMatch::Exact(_) | PathMatch::Suffix(_) | PathMatch::Template(_)) => false,
     };
     every_path
+        && condition.stream.is_none()
         && condition.method.is_none()
         && condition.scheme.is_none()
         && condition.authority.is_none()
@@ -208,8 +209,10 @@ impl GatewayInputs {
         let scope = self.scope();
         let mut by_host: BTreeMap<Host, Gathered<'_>> = BTreeMap::new();
         for route in &inputs.routes {
+            // Bytes ask for no host.
+            let is_hostless = route.hosts.is_empty() || listener.protocol == ListenerProtocol::Tcp;
             let own: Vec<Option<&Host>> =
-                if route.hosts.is_empty() { vec![None] } else { route.hosts.iter().map(Some).collect() };
+                if is_hostless { vec![None] } else { route.hosts.iter().map(Some).collect() };
             let shared = own.into_iter().filter_map(|host| intersection(listener.hostname.as_ref(), host));
             for host in shared {
                 let gathered = by_host.entry(host).or_default();
@@ -225,6 +228,7 @@ impl GatewayInputs {
             protocol: listener.protocol,
             hostname: listener.hostname.clone(),
             certificates: inputs.secrets.iter().map(|(_, secret)| Arc::clone(secret)).collect(),
+            proxy_protocol: listener.proxy_protocol,
             hosts: by_host.into_iter().map(|(host, gathered)| (host, gathered.table(&scope))).collect(),
         }
     }

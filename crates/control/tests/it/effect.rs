@@ -126,6 +126,7 @@ fn status_shows_no_private_key() {
             protocol: leno_model::gateway::ListenerProtocol::Https,
             hostname: None,
             certificates: vec![Arc::new(tls)],
+            proxy_protocol: false,
             hosts: Vec::new(),
         }],
         policies: Vec::new(),

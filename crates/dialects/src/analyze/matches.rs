@@ -13,7 +13,8 @@ pub(super) fn covers(a: &Match, b: &Match) -> bool {
         }
         (Some(a_path), None) => is_every_path(a_path),
     };
-    path && (a.method.is_none() || a.method == b.method)
+    path && a.stream == b.stream
+        && (a.method.is_none() || a.method == b.method)
         && (a.scheme.is_none() || a.scheme == b.scheme)
         && (a.authority.is_none() || a.authority == b.authority)
         && a.headers.iter().all(|header| b.headers.contains(header))

@@ -23,10 +23,13 @@ pub(crate) static GATEWAY: Kind = Kind {
     versions: &["v1", "v1beta1"],
     namespaced: true,
     shape: Shape::Object(&[API_VERSION, KIND, META, Field::object("spec", SPEC), STATUS]),
-    annotations: &[],
+    annotations: &[Field::text(PROXY_PROTOCOL)],
     protects: false,
     read,
 };
+
+/// Names the listeners, separated by commas, whose connections begin with a header of the PROXY protocol; `*` is all.
+const PROXY_PROTOCOL: &str = "leno.dev/proxy-protocol";
 
 const SPEC: &[Field] = &[
     Field::text("gatewayClassName"),
@@ -108,6 +111,7 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
         context.findings.report_with(codes::UNSUPPORTED, spec.at(), message, "add an HTTP or HTTPS listener");
     }
     spec.finish();
+    behind_proxies(context, &mut listeners);
     let gateway = Gateway {
         namespace: context.namespace().clone(),
         name: context.name().clone(),
@@ -117,6 +121,24 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
         origin: context.origin(context.at),
     };
     Some(Object::Gateway(GatewayObject { gateway, certificates }))
+}
+
+/// Marks the listeners that an annotation says are behind proxies. Those of one port share its connections, so they are
+/// all marked or none.
+fn behind_proxies(context: &Context<'_>, listeners: &mut [Listener]) {
+    let Some(value) = context.annotation(PROXY_PROTOCOL) else { return };
+    for name in value.text().unwrap_or_default().split(',').map(str::trim) {
+        let port = listeners.iter().find(|listener| &*listener.name == name).map(|listener| listener.port);
+        if name != "*" && port.is_none() {
+            value.invalid(
+                format_args!("names {name}, which is no listener that is served"),
+                "name listeners, separated by commas, or *",
+            );
+        }
+        for listener in listeners.iter_mut().filter(|listener| name == "*" || Some(listener.port) == port) {
+            listener.proxy_protocol = true;
+        }
+    }
 }
 
 /// Names are unique, and listeners on one port differ in hostname and agree in protocol.
@@ -176,14 +198,19 @@ fn listener(item: &Value<'_>, context: &Context<'_>) -> Option<(Listener, Vec<Lo
                 );
             }
         },
+        "TLS" if tls.as_ref().is_some_and(passes_through) => (ListenerProtocol::Tls, Vec::new()),
+        "TCP" if tls.is_none() => (ListenerProtocol::Tcp, Vec::new()),
         "TLS" | "TCP" | "UDP" => {
             let _understood = tls.map(|tls| certificates_of(&tls, context));
             return left_out(
-                format_args!("the protocol of the listener is not served yet"),
-                "use HTTP or HTTPS",
+                format_args!("the protocol of the listener is not served so"),
+                "use HTTP, HTTPS, TCP, or TLS with mode Passthrough",
             );
         }
-        _ => return left_out(format_args!("the protocol of the listener is not known"), "use HTTP or HTTPS"),
+        _ => {
+            let hint = "use HTTP, HTTPS, TLS or TCP";
+            return left_out(format_args!("the protocol of the listener is not known"), hint);
+        }
     };
     fields.finish();
     let (certificates, locations) = certificates.into_iter().unzip();
@@ -197,9 +224,21 @@ fn listener(item: &Value<'_>, context: &Context<'_>) -> Option<(Listener, Vec<Lo
         },
         certificates,
         allowed,
+        proxy_protocol: false,
         origin: context.origin(item.at()),
     };
     Some((listener, locations))
+}
+
+/// Whether TLS goes on to the backends; nothing else has a meaning then.
+fn passes_through(tls: &Value<'_>) -> bool {
+    let Some(fields) = tls.fields() else { return false };
+    let passes = fields.choice("mode") == Some("Passthrough");
+    if passes {
+        let _without_effect = (fields.value("frontendValidation"), fields.items("certificateRefs"));
+        fields.finish();
+    }
+    passes
 }
 
 type Certificate = ((Arc<str>, Arc<str>), Location);
@@ -229,7 +268,8 @@ fn certificates_of(tls: &Value<'_>, context: &Context<'_>) -> Option<Vec<Certifi
         return None;
     }
     if mode == "Passthrough" {
-        tls.report_with(codes::LEFT_OUT, "TLS is not passed through yet", "use mode Terminate");
+        let message = "requests cannot be read from TLS that is passed through";
+        tls.report_with(codes::LEFT_OUT, message, "use mode Terminate, or the protocol TLS");
         return None;
     }
     if refs.is_empty() {
@@ -271,15 +311,15 @@ fn allowed_routes(listener: &Fields<'_>) -> AllowedRoutes {
         Some(namespaces) => allowed_namespaces(namespaces),
         None => AllowedRoutes::Same,
     };
-    let takes_http = |kind: &Value<'_>| {
+    let takes_some = |kind: &Value<'_>| {
         let Some(fields) = kind.fields() else { return false };
         let group = fields.text("group").unwrap_or(GROUP);
         let name = fields.required("kind").and_then(|kind| kind.text());
         fields.finish();
-        group == GROUP && name == Some("HTTPRoute")
+        group == GROUP && matches!(name, Some("HTTPRoute" | "TLSRoute" | "TCPRoute"))
     };
-    let any_http = kinds.iter().fold(kinds.is_empty(), |any, kind| takes_http(kind) | any);
-    if any_http { allowed } else { nobody() }
+    let any = kinds.iter().fold(kinds.is_empty(), |any, kind| takes_some(kind) | any);
+    if any { allowed } else { nobody() }
 }
 
 fn allowed_namespaces(namespaces: Fields<'_>) -> AllowedRoutes {

@@ -1,7 +1,7 @@
 //! HTTPRoute, attached to gateways or (GAMMA) to services.
 
-mod backends;
-mod fields;
+pub(super) mod backends;
+pub(super) mod fields;
 mod filters;
 mod matches;
 
@@ -85,7 +85,8 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     }))
 }
 
-fn attachment(value: &Value<'_>, context: &Context<'_>) -> Option<Attachment> {
+/// A parent.
+pub(super) fn attachment(value: &Value<'_>, context: &Context<'_>) -> Option<Attachment> {
     let fields = value.fields()?;
     let group = fields.text("group").unwrap_or(GROUP);
     let kind = fields.text("kind").unwrap_or("Gateway");

@@ -9,7 +9,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_model::destination::{Balancer, Destination, Subset, TlsMode, TrafficPolicy, Warmup};
+use leno_model::destination::{Balancer, Destination, ProxyProtocol, Subset, TlsMode, TrafficPolicy, Warmup};
 use leno_model::retry::RetryBudget;
 
 use super::host::{export_to, service_host};
@@ -106,12 +106,23 @@ fn policy(fields: &Fields<'_>) -> TrafficPolicy {
         tls: fields.value("tls").as_ref().map(tls::read),
         retry_budget: fields.object("retryBudget").map(retry_budget),
         outlier: fields.object("outlierDetection").map(outlier::read),
+        proxy_protocol: fields.object("proxyProtocol").map(proxy_protocol),
         ..TrafficPolicy::default()
     };
     if let Some(fields) = fields.object("connectionPool") {
         pool::read(fields, &mut policy);
     }
     policy
+}
+
+/// The header that connections begin with; version 1 where nothing else is said.
+fn proxy_protocol(fields: Fields<'_>) -> ProxyProtocol {
+    let version = fields.choice("version");
+    fields.finish();
+    match version {
+        Some("V2") => ProxyProtocol::V2,
+        _ => ProxyProtocol::V1,
+    }
 }
 
 /// The limits of tries after the first; what isn't given has Istio's value.

@@ -1,4 +1,4 @@
-//! VirtualService, as far as it routes HTTP.
+//! VirtualService.
 
 mod action;
 mod fault;
@@ -6,6 +6,7 @@ mod fields;
 mod headers;
 mod matches;
 mod mirror;
+mod streams;
 
 use std::sync::Arc;
 
@@ -55,18 +56,21 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
         None => vec![Scope::Mesh],
     };
     let visible_in = export_to(&spec, context);
-    let items = spec.items("http");
-    if items.is_empty() {
-        let message = "spec.http is missing, and Leno routes only HTTP";
+    let [http, tls, tcp] = ["http", "tls", "tcp"].map(|name| spec.items(name));
+    if http.is_empty() && tls.is_empty() && tcp.is_empty() {
+        let message = "the object has no routes";
         context.findings.report_with(
             codes::UNSUPPORTED,
             spec.at(),
             message,
-            "add routes under http, or remove the object",
+            "add some under http, tls or tcp, or remove the object",
         );
     }
-    let mut rules: Vec<Rule> = items.iter().filter_map(|item| rule(item, context, &scopes)).collect();
+    let mut rules: Vec<Rule> = http.iter().filter_map(|item| rule(item, context, &scopes)).collect();
     retry::declare(context, &mut rules);
+    for (items, kind) in [(&tls, streams::Kind::Tls), (&tcp, streams::Kind::Tcp)] {
+        rules.extend(items.iter().filter_map(|item| streams::rule(item, kind, context, &scopes, &hosts)));
+    }
     spec.finish();
     Some(Object::Routes(Routes {
         route: RouteObject {

@@ -13,11 +13,7 @@ const UNSUPPORTED: &[(&str, &[&str], &str)] = &[
         &["GRPCRoute"],
         "use an HTTPRoute that matches the path /package.Service/Method",
     ),
-    (
-        "gateway.networking.k8s.io",
-        &["TCPRoute", "TLSRoute", "UDPRoute"],
-        "traffic that is not HTTP goes to the service that was dialled",
-    ),
+    ("gateway.networking.k8s.io", &["UDPRoute"], "traffic over UDP does not go through Leno"),
     (
         "gateway.networking.k8s.io",
         &["BackendTLSPolicy", "XBackendTrafficPolicy", "BackendLBPolicy"],

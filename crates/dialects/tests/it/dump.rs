@@ -91,7 +91,14 @@ fn gateway(out: &mut String, gateway: &Gateway) {
         line(
             out,
             1,
-            format!("listener {} {:?} {}:{}", listener.name, listener.protocol, host, listener.port),
+            format!(
+                "listener {} {:?} {}:{}{}",
+                listener.name,
+                listener.protocol,
+                host,
+                listener.port,
+                if listener.proxy_protocol { " behind PROXY" } else { "" }
+            ),
         );
         line(out, 2, format!("allows {:?} certificates {:?}", listener.allowed, listener.certificates));
     }
@@ -193,6 +200,10 @@ fn show_match(found: &Match) -> String {
     if let Some(scopes) = &found.scopes {
         out += &format!(" in {scopes:?};");
     }
+    if let Some(stream) = &found.stream {
+        let names: Vec<&str> = stream.server_names.iter().map(|name| name.as_str()).collect();
+        out += &format!(" connections to {:?} at {:?};", names, stream.subnets);
+    }
     out
 }
 
@@ -234,6 +245,7 @@ fn traffic(out: &mut String, depth: usize, name: &str, policy: &TrafficPolicy) {
             warmup,
             pool,
             outlier,
+            proxy_protocol,
         } = policy;
         let balancer = balancer.as_ref().map(|balancer| format!(" {balancer:?}")).unwrap_or_default();
         let tls = tls.as_ref().map(|tls| format!(" {tls:?}")).unwrap_or_default();
@@ -243,7 +255,12 @@ fn traffic(out: &mut String, depth: usize, name: &str, policy: &TrafficPolicy) {
         let warmup = warmup.map(|warmup| format!(" {warmup:?}")).unwrap_or_default();
         let pool = pool.map(|pool| format!(" {pool:?}")).unwrap_or_default();
         let outlier = outlier.as_ref().map(|outlier| format!(" {outlier:?}")).unwrap_or_default();
-        line(out, depth, format!("{name}:{balancer}{tls}{connect}{budget}{retries}{warmup}{pool}{outlier}"));
+        let header = proxy_protocol.map(|version| format!(" PROXY {version:?}")).unwrap_or_default();
+        line(
+            out,
+            depth,
+            format!("{name}:{balancer}{tls}{connect}{budget}{retries}{warmup}{pool}{outlier}{header}"),
+        );
     }
 }
 

@@ -45,6 +45,8 @@ struct Header {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Condition {
     Path,
+    /// Tunnels need a rule that says so.
+    Connect,
     Method,
     Scheme,
     Authority,
@@ -63,7 +65,7 @@ impl Candidate {
         if rule.matches.is_empty() {
             return Self::compile(position, None, &Match::default()).into_iter().collect();
         }
-        let matches = rule.matches.iter().enumerate();
+        let matches = rule.matches.iter().enumerate().filter(|(_, one)| one.stream.is_none());
         matches.filter_map(|(index, rule)| Self::compile(position, Some(index), rule)).collect()
     }
 
@@ -117,7 +119,11 @@ impl Candidate {
         let differs = |rule: &Option<Text>, value: &str| {
             rule.as_ref().is_some_and(|rule| !rule.matches(value.as_bytes()))
         };
-        if self.method.is_some() && differs(&self.method, request.method()) {
+        if self.method.is_none() {
+            if is_tunnel(request) {
+                return Some(Condition::Connect);
+            }
+        } else if differs(&self.method, request.method()) {
             return Some(Condition::Method);
         }
         if self.scheme.is_some() && differs(&self.scheme, request.scheme()) {
@@ -154,6 +160,9 @@ impl Candidate {
 
     /// The condition as it was written.
     pub(super) fn describe(&self, rule: &Rule, condition: Condition) -> Unmet {
+        if matches!(condition, Condition::Connect) {
+            return Unmet::Connect;
+        }
         self.index
             .and_then(|index| rule.matches.get(index))
             .and_then(|from| describe(from, condition))
@@ -161,8 +170,14 @@ impl Candidate {
     }
 }
 
+/// Whether a request asks for a tunnel to an address of its own choice.
+fn is_tunnel(request: &impl RequestView) -> bool {
+    request.method() == "CONNECT"
+}
+
 fn describe(from: &Match, condition: Condition) -> Option<Unmet> {
     Some(match condition {
+        Condition::Connect => Unmet::Connect,
         Condition::Path => Unmet::Path(from.path.clone()?),
         Condition::Method => Unmet::Method(from.method.clone()?),
         Condition::Scheme => Unmet::Scheme(from.scheme.clone()?),

@@ -202,6 +202,7 @@ fn every_condition_must_hold() {
         source_labels: [("app", "web")].into_iter().collect(),
         source_namespace: Some("default".into()),
         scopes: Some(vec![Scope::Mesh]),
+        stream: None,
     };
     let router = Router::compile(&table(MatchOrder::FirstMatch, vec![rule("all", vec![all])]));
     let good = || Request::get("/abc?q=xyz").header("present", "").header("version", "v1.2");
@@ -236,6 +237,23 @@ fn every_condition_must_hold() {
     ] {
         assert_eq!(lost(&request, &source), expected, "{request:?} {source:?}");
     }
+}
+
+/// A route for everything is no leave to tunnel anywhere.
+#[test]
+fn a_tunnel_needs_a_rule_that_names_its_method() {
+    let named = Match { method: Some(equals("CONNECT")), ..Match::default() };
+    let connect = Request { path: String::new(), ..Request::get("/").method("CONNECT").authority("a.b:443") };
+    let rules = vec![rule("all", vec![]), rule("path", vec![prefix("/")]), rule("tunnel", vec![named])];
+    for order in [MatchOrder::FirstMatch, MatchOrder::MostSpecific, MatchOrder::Priority] {
+        check_winner(order, rules.clone(), &[(connect.clone(), "tunnel")]);
+    }
+    let router = Router::compile(&table(MatchOrder::FirstMatch, vec![rule("all", vec![])]));
+    let mut transcript = Transcript::default();
+    let routed = router.route(&connect, &source(), 0, &mut transcript);
+    assert!(matches!(routed, Routed::Failed { rule: None, failure: Failure::NoRoute }), "{routed:?}");
+    let [Event::Rule { outcome: RuleOutcome::Lost(why), .. }] = &transcript.events[..] else { panic!() };
+    assert_eq!(why.to_string(), "a method, which CONNECT needs");
 }
 
 #[test]

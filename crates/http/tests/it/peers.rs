@@ -26,7 +26,7 @@ fn body(frames: Vec<Frame<Bytes>>) -> Body {
 
 /// Echoes body and trailers, and tells in headers what arrived; `/status/N` answers with that status.
 async fn echo(request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
-    if request.headers().contains_key("upgrade") {
+    if request.headers().contains_key("upgrade") || request.method() == Method::CONNECT {
         return Ok(upgrade(request));
     }
     let mut answer = Response::builder();
@@ -57,7 +57,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Body>, std::io::Err
     Ok(answer.body(body(frames)).expect("response"))
 }
 
-/// Grants an upgrade and echoes what comes.
+/// Grants an upgrade or CONNECT and echoes what comes.
 fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -67,11 +67,15 @@ fn upgrade(mut request: Request<Incoming>) -> Response<Body> {
         io.write_all(&bytes).await.expect("write");
         io.shutdown().await.expect("shut");
     });
-    let key = request.headers().get("sec-websocket-key").cloned();
-    let mut response =
-        Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
-    if let Some(key) = key {
+    let mut response = Response::builder();
+    if request.method() != Method::CONNECT {
+        response = response.status(101).header("connection", "upgrade").header("upgrade", "websocket");
+    }
+    if let Some(key) = request.headers().get("sec-websocket-key") {
         response = response.header("x-key-length", key.len());
+    }
+    if let Some(authority) = request.uri().authority() {
+        response = response.header("x-authority", authority.as_str());
     }
     response.body(body(vec![])).expect("response")
 }
@@ -292,38 +296,63 @@ async fn many_requests_at_once_over_http2() {
         .await;
 }
 
-#[tokio::test]
-async fn an_upgrade_over_http1() {
-    tokio::task::LocalSet::new()
-        .run_until(async {
-            let upstream = hyper_server(Protocol::Http1).await;
-            let proxy = start_proxy(Protocol::Http1, upstream, Protocol::Http1).await;
-            let mut client = Client::connect(proxy, Protocol::Http1).await;
-            let ask = request(Protocol::Http1, Method::GET, "/").header("connection", "upgrade");
-            let ask = ask.header("upgrade", "websocket").body(body(vec![])).expect("request");
-            let answer = client.send(ask).await;
-            assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
-            assert_eq!(answer.headers()["upgrade"], "websocket");
-            echo_through(TokioIo::new(hyper::upgrade::on(answer).await.expect("upgraded"))).await;
-        })
-        .await;
+/// The key of RFC 6455 §1.3, and what it is answered with.
+const KEY: [&str; 2] = ["dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="];
+
+/// A WebSocket as the version asks for it: an upgrade (RFC 6455), or an extended CONNECT (RFC 8441).
+fn websocket(protocol: Protocol) -> Request<Body> {
+    let method = match protocol {
+        Protocol::Http1 => Method::GET,
+        Protocol::Http2 => Method::CONNECT,
+    };
+    let mut ask = request(protocol, method, "/chat").header("sec-websocket-version", "13");
+    if protocol == Protocol::Http1 {
+        ask = ask.header("connection", "upgrade").header("upgrade", "websocket");
+        ask = ask.header("sec-websocket-key", KEY[0]);
+    }
+    let mut ask = ask.body(body(vec![])).expect("request");
+    if protocol == Protocol::Http2 {
+        ask.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    }
+    ask
 }
 
 #[tokio::test]
-async fn a_websocket_from_http2_to_http1() {
-    tokio::task::LocalSet::new()
-        .run_until(async {
-            let upstream = hyper_server(Protocol::Http1).await;
-            let proxy = start_proxy(Protocol::Http2, upstream, Protocol::Http1).await;
-            let mut client = Client::connect(proxy, Protocol::Http2).await;
-            let mut ask = request(Protocol::Http2, Method::CONNECT, "/").body(body(vec![])).expect("request");
-            ask.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
-            let answer = client.send(ask).await;
-            assert_eq!(answer.status(), StatusCode::OK);
-            assert_eq!(answer.headers()["x-key-length"], "24", "a key was supplied");
-            echo_through(TokioIo::new(hyper::upgrade::on(answer).await.expect("upgraded"))).await;
-        })
-        .await;
+async fn websockets() {
+    with_every_pair(|mut client, outside, inside| async move {
+        let context = format!("{outside:?} to {inside:?}");
+        // The upstream connection is new: nothing is known of its server yet.
+        let answer = client.send(websocket(outside)).await;
+        let header = |name| answer.headers().get(name).map(|v| v.to_str().expect("text").to_owned());
+        match outside {
+            Protocol::Http1 => {
+                assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS, "{context}");
+                assert_eq!(header("upgrade").as_deref(), Some("websocket"), "{context}");
+                if inside == Protocol::Http2 {
+                    assert_eq!(header("sec-websocket-accept").as_deref(), Some(KEY[1]), "{context}");
+                }
+            }
+            Protocol::Http2 => assert_eq!(answer.status(), StatusCode::OK, "{context}"),
+        }
+        // HTTP/1 servers get a key, the client's or one of the proxy's own.
+        let key = (inside == Protocol::Http1).then_some("24");
+        assert_eq!(header("x-key-length").as_deref(), key, "{context}");
+        echo_through(TokioIo::new(hyper::upgrade::on(answer).await.expect("upgraded"))).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn plain_connect() {
+    with_every_pair(|mut client, outside, inside| async move {
+        let context = format!("{outside:?} to {inside:?}");
+        let ask = Request::builder().method(Method::CONNECT).uri("c.d:8443").header("host", "c.d:8443");
+        let answer = client.send(ask.body(body(vec![])).expect("request")).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{context}");
+        assert_eq!(answer.headers()["x-authority"], "c.d:8443", "{context}");
+        echo_through(TokioIo::new(hyper::upgrade::on(answer).await.expect("upgraded"))).await;
+    })
+    .await;
 }
 
 async fn echo_through(mut io: TokioIo<hyper::upgrade::Upgraded>) {

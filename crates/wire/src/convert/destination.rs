@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMode, TrafficPolicy};
+use leno_model::destination::{
+    Balancer, Destination, ExternalTls, ProxyProtocol, Subset, TlsMode, TrafficPolicy,
+};
 
 use super::read::{labels, port, some_text, write_duration, write_labels};
 use super::text::marker;
@@ -90,6 +92,13 @@ fn write_policy(policy: &TrafficPolicy) -> Option<units::TrafficPolicy> {
         warmup: policy.warmup.as_ref().map(resilience::write_warmup),
         pool: policy.pool.as_ref().map(resilience::write_pool),
         outlier: policy.outlier.as_ref().map(resilience::write_outlier),
+        proxy_protocol: policy.proxy_protocol.map(|version| {
+            match version {
+                ProxyProtocol::V1 => units::ProxyProtocol::V1,
+                ProxyProtocol::V2 => units::ProxyProtocol::V2,
+            }
+            .into()
+        }),
     })
 }
 
@@ -106,6 +115,14 @@ fn read_policy(from: units::TrafficPolicy, texts: &mut Interner) -> Result<Traff
             return Err(Malformed::missing("balancer"));
         }
     };
+    let proxy_protocol = match from.proxy_protocol.map(units::ProxyProtocol::try_from) {
+        None => None,
+        Some(Ok(units::ProxyProtocol::V1)) => Some(ProxyProtocol::V1),
+        Some(Ok(units::ProxyProtocol::V2)) => Some(ProxyProtocol::V2),
+        Some(Ok(units::ProxyProtocol::Unspecified) | Err(_)) => {
+            return Err(Malformed::missing("proxy_protocol"));
+        }
+    };
     Ok(TrafficPolicy {
         balancer,
         tls: from.tls.map(|tls| read_tls(tls, texts)).transpose().within("tls")?,
@@ -115,6 +132,7 @@ fn read_policy(from: units::TrafficPolicy, texts: &mut Interner) -> Result<Traff
         warmup: from.warmup.map(resilience::read_warmup),
         pool: from.pool.as_ref().map(resilience::read_pool).transpose().within("pool")?,
         outlier: from.outlier.map(resilience::read_outlier).transpose().within("outlier")?,
+        proxy_protocol,
     })
 }
 

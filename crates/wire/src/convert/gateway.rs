@@ -33,6 +33,8 @@ fn write_listener(listener: &ListenerUnit) -> units::Listener {
     let protocol = match listener.protocol {
         ListenerProtocol::Http => units::ListenerProtocol::Http,
         ListenerProtocol::Https => units::ListenerProtocol::Https,
+        ListenerProtocol::Tls => units::ListenerProtocol::Tls,
+        ListenerProtocol::Tcp => units::ListenerProtocol::Tcp,
     };
     units::Listener {
         name: listener.name.to_string(),
@@ -40,6 +42,7 @@ fn write_listener(listener: &ListenerUnit) -> units::Listener {
         protocol: protocol.into(),
         hostname: listener.hostname.as_ref().map_or_else(String::new, ToString::to_string),
         certificates: listener.certificates.iter().map(|secret| write_secret(secret)).collect(),
+        proxy_protocol: listener.proxy_protocol,
         hosts: listener
             .hosts
             .iter()
@@ -55,6 +58,8 @@ fn read_listener(from: units::Listener, texts: &mut Interner) -> Result<Listener
     let protocol = match units::ListenerProtocol::try_from(from.protocol) {
         Ok(units::ListenerProtocol::Http) => ListenerProtocol::Http,
         Ok(units::ListenerProtocol::Https) => ListenerProtocol::Https,
+        Ok(units::ListenerProtocol::Tls) => ListenerProtocol::Tls,
+        Ok(units::ListenerProtocol::Tcp) => ListenerProtocol::Tcp,
         Ok(units::ListenerProtocol::Unspecified) | Err(_) => return Err(Malformed::missing("protocol")),
     };
     Ok(ListenerUnit {
@@ -63,6 +68,7 @@ fn read_listener(from: units::Listener, texts: &mut Interner) -> Result<Listener
         protocol,
         hostname: optional_host(&from.hostname).within("hostname")?,
         certificates: each("certificates", from.certificates, |secret| read_secret(secret).map(Arc::new))?,
+        proxy_protocol: from.proxy_protocol,
         hosts: each("hosts", from.hosts, |routes| {
             let table = route::read_table(routes.table.within("table")?, texts).within("table")?;
             Ok((host(&routes.host).within("host")?, table))

@@ -2,9 +2,9 @@
 //!
 //! Each is a variant of its own, so that a proxy refuses a condition that it does not know instead of overlooking it.
 
-use leno_model::route::{HeaderMatch, Match, QueryMatch, Scope};
+use leno_model::route::{HeaderMatch, Match, QueryMatch, Scope, StreamMatch};
 
-use super::read::{port, some_text, write_pair};
+use super::read::{host, net, port, some_text, write_pair};
 use super::text::{marker, matched_header};
 use super::{Interner, Within, each, interned, text};
 use crate::malformed::Malformed;
@@ -40,6 +40,12 @@ pub(super) fn write(of: &Match) -> units::Match {
             .as_ref()
             .map(|scopes| Kind::Scopes(units::Scopes { any: scopes.iter().map(write_scope).collect() })),
     );
+    kinds.extend(of.stream.as_ref().map(|stream| {
+        Kind::Stream(units::StreamMatch {
+            server_names: stream.server_names.iter().map(ToString::to_string).collect(),
+            subnets: stream.subnets.iter().map(ToString::to_string).collect(),
+        })
+    }));
     let conditions = kinds.into_iter().map(|kind| units::MatchCondition { kind: Some(kind) }).collect();
     units::Match { conditions }
 }
@@ -90,10 +96,18 @@ fn read_condition(of: &mut Match, kind: Kind, texts: &mut Interner) -> Result<()
         Kind::SourceNamespace(name) => {
             once(&mut of.source_namespace, some_text(&name, texts)).within("source_namespace")
         }
+        Kind::Stream(stream) => once(&mut of.stream, read_stream(stream)).within("stream"),
         Kind::Scopes(scopes) => {
             once(&mut of.scopes, each("any", scopes.any, |scope| read_scope(scope, texts))).within("scopes")
         }
     }
+}
+
+fn read_stream(from: units::StreamMatch) -> Result<StreamMatch, Malformed> {
+    Ok(StreamMatch {
+        server_names: each("server_names", from.server_names, |name| host(&name))?,
+        subnets: each("subnets", from.subnets, |text| net(&text))?,
+    })
 }
 
 /// Fills what must not be filled twice.

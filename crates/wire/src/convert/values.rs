@@ -17,7 +17,7 @@ use leno_model::policy::{
 use leno_model::retry::{self, RepeatRule, RetryPolicy};
 use leno_model::route::{
     Action, Backend, FixedResponse, Forward, HeaderEdits, HeaderMatch, Match, MatchOrder, Mirror,
-    PathRewrite, QueryMatch, Redirect, RedirectPort, Rewrite, RouteTable, Rule, Scope, Target,
+    PathRewrite, QueryMatch, Redirect, RedirectPort, Rewrite, RouteTable, Rule, Scope, StreamMatch, Target,
 };
 use leno_model::secret::{SecretBytes, TlsSecret};
 use leno_model::service::{Address, Endpoint, Locality, Protocol, ServicePort, TargetPort, Transport};
@@ -256,8 +256,11 @@ fn match_() -> BoxedStrategy<Match> {
         vec(header, 0..3),
         vec(query, 0..3),
     );
-    (request, of(port()), labels(), of(word()), of(vec(scope, 0..3)))
-        .prop_map(|(request, port, source_labels, source_namespace, scopes)| {
+    let subnet = prop_oneof![Just("10.0.0.0/8"), Just("2001:db8::/32")].prop_map(|net| net.parse().unwrap());
+    let stream = (vec(host(), 0..2), vec(subnet, 0..2))
+        .prop_map(|(server_names, subnets)| StreamMatch { server_names, subnets });
+    (request, of(port()), labels(), of(word()), of(vec(scope, 0..3)), of(stream))
+        .prop_map(|(request, port, source_labels, source_namespace, scopes, stream)| {
             let (path, path_ignore_case, method, scheme, authority, headers, query) = request;
             Match {
                 path,
@@ -271,6 +274,7 @@ fn match_() -> BoxedStrategy<Match> {
                 source_labels,
                 source_namespace,
                 scopes,
+                stream,
             }
         })
         .boxed()
@@ -492,14 +496,21 @@ fn gateway() -> BoxedStrategy<GatewayUnit> {
     let secret = ("[A-Z]{1,9}", vec(any::<u8>(), 1..9), of(text())).prop_map(|(chain, key, client_roots)| {
         Arc::new(TlsSecret { chain: chain.into(), key: SecretBytes::new(key), client_roots })
     });
-    let protocol = prop_oneof![Just(ListenerProtocol::Http), Just(ListenerProtocol::Https)];
-    let listener = (word(), port(), protocol, of(host()), vec(secret, 0..2), vec((host(), table()), 0..2))
-        .prop_map(|(name, port, protocol, hostname, certificates, hosts)| ListenerUnit {
+    let protocol = prop_oneof![
+        Just(ListenerProtocol::Http),
+        Just(ListenerProtocol::Https),
+        Just(ListenerProtocol::Tls),
+        Just(ListenerProtocol::Tcp),
+    ];
+    let how = (protocol, any::<bool>());
+    let listener = (word(), port(), how, of(host()), vec(secret, 0..2), vec((host(), table()), 0..2))
+        .prop_map(|(name, port, (protocol, proxy_protocol), hostname, certificates, hosts)| ListenerUnit {
             name,
             port,
             protocol,
             hostname,
             certificates,
+            proxy_protocol,
             hosts,
         });
     (word(), word(), vec(listener, 0..3), policies())

@@ -19,6 +19,7 @@ fn gateway() -> Unit {
         protocol: ListenerProtocol::Https,
         hostname: None,
         certificates: vec![Arc::new(secret)],
+        proxy_protocol: false,
         hosts: Vec::new(),
     };
     let unit = GatewayUnit {

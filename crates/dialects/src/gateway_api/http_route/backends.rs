@@ -13,7 +13,7 @@ use crate::object::{Part, Reference};
 use crate::yaml::{Fields, Value};
 
 /// Reads a backend, and the reference to check when objects are joined.
-pub(super) fn read(
+pub(in crate::gateway_api) fn read(
     item: &Value<'_>,
     context: &Context<'_>,
     rule: usize,

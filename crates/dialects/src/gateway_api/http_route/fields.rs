@@ -2,14 +2,14 @@
 
 use crate::table::{Field, Shape};
 
-pub(super) const SPEC: &[Field] = &[
+pub(in crate::gateway_api) const SPEC: &[Field] = &[
     Field::list("parentRefs", &Shape::Object(PARENT)),
     Field::texts("hostnames"),
     Field::list("rules", &Shape::Object(RULE)),
     Field::any("useDefaultGateways").not_in_effect("routes attach to the parents that they name"),
 ];
 
-const PARENT: &[Field] = &[
+pub(in crate::gateway_api) const PARENT: &[Field] = &[
     Field::text("group"),
     Field::text("kind"),
     Field::text("namespace"),

@@ -36,8 +36,7 @@ const POLICY_WITH_PORTS: &[Field] = &[
         &[Field::text("protocol"), Field::text("targetHost"), Field::integer("targetPort")],
     )
     .not_in_effect("traffic is not tunnelled through the destination"),
-    Field::object("proxyProtocol", &[Field::choice("version", &["V1", "V2"])])
-        .not_in_effect("no PROXY header is sent"),
+    Field::object("proxyProtocol", &[Field::choice("version", &["V1", "V2"])]),
     Field::object(
         "retryBudget",
         &[

@@ -64,16 +64,9 @@ pub(super) fn read(
     if let Some(value) = response_value {
         return response(&value).map(Action::Respond);
     }
-    let route = fields.value("route");
-    let items = route.as_ref().map(Value::items).unwrap_or_default();
-    if items.is_empty() {
-        let message = format_args!("{}: the rule has no route, redirect or directResponse", fields.path());
-        context.findings.report_with(codes::REQUIRED, fields.at(), message, "add one of them");
-        return None;
-    }
-    let backends: Option<Vec<Backend>> = items.iter().map(|item| backend(item, context)).collect();
+    let backends = backends(fields, context, "the rule has no route, redirect or directResponse");
     Some(Action::Forward(Forward {
-        backends: weighted(backends?, &items),
+        backends: backends?,
         rewrite,
         timeout,
         per_try_timeout,
@@ -83,6 +76,19 @@ pub(super) fn read(
         fault,
         mirrors,
     }))
+}
+
+/// The destinations of an entry; `none` says that there are none.
+pub(super) fn backends(fields: &Fields<'_>, context: &Context<'_>, none: &str) -> Option<Vec<Backend>> {
+    let route = fields.value("route");
+    let items = route.as_ref().map(Value::items).unwrap_or_default();
+    if items.is_empty() {
+        let message = format_args!("{}: {none}", fields.path());
+        context.findings.report_with(codes::REQUIRED, fields.at(), message, "add one of them");
+        return None;
+    }
+    let backends: Option<Vec<Backend>> = items.iter().map(|item| backend(item, context)).collect();
+    Some(weighted(backends?, &items))
 }
 
 /// The policy, and the time of one try. Without tries after the first nothing else counts, as in Istio.

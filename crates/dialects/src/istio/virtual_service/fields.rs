@@ -4,14 +4,13 @@ use crate::table::{Field, Shape};
 
 const CORS: &str = "Leno adds no CORS headers yet, so browsers refuse cross-origin answers";
 const LOCALITY: &str = "endpoints are not preferred by where they run, so a retry may go to any";
-const NOT_HTTP: &str = "traffic that is not HTTP goes to the service that was dialled";
 
 pub(super) const SPEC: &[Field] = &[
     Field::texts("hosts"),
     Field::texts("gateways"),
     Field::list("http", &Shape::Object(HTTP)),
-    Field::list("tls", &Shape::Object(TLS_ROUTE)).not_in_effect(NOT_HTTP),
-    Field::list("tcp", &Shape::Object(TCP_ROUTE)).not_in_effect(NOT_HTTP),
+    Field::list("tls", &Shape::Object(TLS_ROUTE)),
+    Field::list("tcp", &Shape::Object(TCP_ROUTE)),
     Field::texts("exportTo"),
 ];
 

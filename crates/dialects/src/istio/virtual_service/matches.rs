@@ -31,6 +31,7 @@ pub(super) fn read(item: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) ->
         source_labels: fields.labels("sourceLabels"),
         source_namespace: fields.text("sourceNamespace").filter(|name| !name.is_empty()).map(Arc::from),
         scopes: fields.value("gateways").map(|gateways| match_scopes(&gateways, context, scopes)),
+        stream: None,
     };
     if read.path_ignore_case && matches!(read.path, Some(PathMatch::Regex(_))) {
         read.path_ignore_case = false;
@@ -147,7 +148,8 @@ fn query(fields: &Fields<'_>) -> Vec<QueryMatch> {
         .collect()
 }
 
-fn match_scopes(gateways: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) -> Vec<Scope> {
+/// The places of a match, each of which should be one of the object's.
+pub(super) fn match_scopes(gateways: &Value<'_>, context: &Context<'_>, scopes: &[Scope]) -> Vec<Scope> {
     let mut read = Vec::new();
     for value in gateways.items() {
         let Some(scope) = scope(&value, context) else { continue };

@@ -59,6 +59,7 @@ fn holds(rule: &Match, request: &Request, source: &RouteSource<'_>) -> bool {
     };
     rule.path.as_ref().is_none_or(|path| path_holds(path, rule.path_ignore_case, &request.path))
         && optional(&rule.method, &request.method)
+        && (request.method != "CONNECT" || rule.method.is_some())
         && optional(&rule.scheme, &request.scheme)
         && optional(&rule.authority, &request.authority)
         && rule.headers.iter().all(header)
@@ -217,6 +218,7 @@ fn a_match() -> impl Strategy<Value = Match> {
                     source_labels: labelled.then_some(("app", "a")).into_iter().collect(),
                     source_namespace: spaced.then(|| "n".into()),
                     scopes,
+                    stream: None,
                 }
             },
         )
@@ -250,7 +252,7 @@ fn a_request() -> impl Strategy<Value = Request> {
     let pair = || (select(vec!["x", "y"]), word());
     (
         request_path(),
-        select(vec!["GET", "POST"]),
+        select(vec!["GET", "POST", "CONNECT"]),
         word(),
         proptest::collection::vec(pair(), 0..3),
         proptest::option::of(proptest::collection::vec(pair(), 0..3)),

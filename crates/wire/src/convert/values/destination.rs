@@ -1,6 +1,8 @@
 //! Arbitrary settings of destinations.
 
-use leno_model::destination::{Balancer, Destination, ExternalTls, Subset, TlsMode, TrafficPolicy, Warmup};
+use leno_model::destination::{
+    Balancer, Destination, ExternalTls, ProxyProtocol, Subset, TlsMode, TrafficPolicy, Warmup,
+};
 use leno_model::hash::{ConsistentHash, CookieKey, HashKey, HashTable};
 use leno_model::outlier::OutlierDetection;
 use leno_model::pool::{ConnectionPool, Keepalive, Ping, Upgrade};
@@ -38,10 +40,21 @@ fn traffic_policy() -> BoxedStrategy<TrafficPolicy> {
     let warmup = (duration(), any::<u32>(), any::<u32>())
         .prop_map(|(duration, minimum, aggression)| Warmup { duration, minimum, aggression });
     let settings = (of(balancer), of(tls), of(duration()), of(budget), of(any::<u32>()));
-    (settings, of(warmup), of(connection_pool()), of(outlier_detection()))
-        .prop_map(|(settings, warmup, pool, outlier)| {
+    let header = of(prop_oneof![Just(ProxyProtocol::V1), Just(ProxyProtocol::V2)]);
+    (settings, of(warmup), of(connection_pool()), of(outlier_detection()), header)
+        .prop_map(|(settings, warmup, pool, outlier, proxy_protocol)| {
             let (balancer, tls, connect_timeout, retry_budget, max_retries) = settings;
-            TrafficPolicy { balancer, tls, connect_timeout, retry_budget, max_retries, warmup, pool, outlier }
+            TrafficPolicy {
+                balancer,
+                tls,
+                connect_timeout,
+                retry_budget,
+                max_retries,
+                warmup,
+                pool,
+                outlier,
+                proxy_protocol,
+            }
         })
         .boxed()
 }
