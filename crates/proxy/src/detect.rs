@@ -3,7 +3,6 @@
 //! Silence decides nothing: after a short wait the destination is dialled as well, and whoever speaks first decides
 //! (a server that speaks first is not HTTP). A port that is declared HTTP never falls back to opaque bytes.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +19,15 @@ use crate::dial::Dialled;
 use crate::limits::{DETECT_BYTES, DETECT_SILENCE, HANDSHAKE};
 use crate::local::Local;
 use crate::opaque;
-use crate::upstream::{self, Chosen, Spoken, To};
+use crate::record::Ends;
+use crate::upstream::{self, Chosen, Client, Spoken, To};
 
 /// What was found.
 pub(crate) enum Detected {
     /// Requests.
     Http(Protocol, Box<dyn Io>),
-    /// Something else; nothing is dialled yet.
-    Opaque(Box<dyn Io>),
+    /// Something else, with the name that its ClientHello asks for; nothing is dialled yet.
+    Opaque(Box<dyn Io>, Option<Arc<str>>),
     /// The server spoke first, or was dialled when the client turned out to be opaque.
     Spoke {
         /// The client.
@@ -88,8 +88,35 @@ impl Peeked {
         }
     }
 
+    /// The name that a ClientHello asks for.
+    fn server_name(&self) -> Option<Arc<str>> {
+        match &self.found {
+            Some(Detection::Tls(hello)) => hello.sni.as_deref().map(Into::into),
+            _ => None,
+        }
+    }
+
     fn into_io(self) -> Box<dyn Io> {
         Prefixed::boxed(self.bytes.freeze(), self.io)
+    }
+}
+
+/// What a client begins with, where only the client can begin. One that stays silent, or says nothing that is known, is
+/// opaque.
+pub(crate) async fn client(io: Box<dyn Io>) -> Detected {
+    let mut peeked = Peeked::new(io);
+    match tokio::time::timeout(HANDSHAKE, peeked.read()).await {
+        Ok(false) => Detected::Gone,
+        Ok(true) | Err(_) => decided(peeked),
+    }
+}
+
+/// The name that a client's ClientHello asks for; `None` for the rest, and when the client is gone.
+pub(crate) async fn server_name(io: Box<dyn Io>) -> Option<(Option<Arc<str>>, Box<dyn Io>)> {
+    match client(io).await {
+        Detected::Opaque(io, name) => Some((name, io)),
+        Detected::Http(_, io) => Some((None, io)),
+        Detected::Spoke { .. } | Detected::Failed(_) | Detected::Gone => None,
     }
 }
 
@@ -143,7 +170,7 @@ pub(crate) async fn any(
     core: &Core,
     local: &Arc<Local>,
     to: &To<'_>,
-    client: Option<SocketAddr>,
+    ends: &Ends,
     io: Box<dyn Io>,
 ) -> Detected {
     let mut peeked = Peeked::new(io);
@@ -152,7 +179,7 @@ pub(crate) async fn any(
         Ok(false) => return Detected::Gone,
         Err(_silent) => {}
     }
-    let (chosen, mut upstream) = match reach(core, local, to, client).await {
+    let (chosen, mut upstream) = match reach(core, local, to, ends).await {
         Ok(reached) => reached,
         Err(failure) => return Detected::Failed(failure),
     };
@@ -182,7 +209,10 @@ fn decided(peeked: Peeked) -> Detected {
     match peeked.found {
         Some(Detection::Http1) => Detected::Http(Protocol::Http1, peeked.into_io()),
         Some(Detection::Http2) => Detected::Http(Protocol::Http2, peeked.into_io()),
-        _ => Detected::Opaque(peeked.into_io()),
+        _ => {
+            let name = peeked.server_name();
+            Detected::Opaque(peeked.into_io(), name)
+        }
     }
 }
 
@@ -190,9 +220,9 @@ async fn reach(
     core: &Core,
     local: &Arc<Local>,
     to: &To<'_>,
-    client: Option<SocketAddr>,
+    ends: &Ends,
 ) -> Result<(Box<Chosen>, Dialled), Failure> {
-    let chosen = upstream::choose(core, to, Spoken::Opaque, upstream::opaque_key(to, client), &[])?;
+    let chosen = upstream::choose(core, to, Spoken::Opaque, Client::opaque(to, ends), &[])?;
     let upstream = opaque::dial_chosen(core, local, &chosen).await?;
     Ok((Box::new(chosen), upstream))
 }

@@ -133,21 +133,22 @@ fn liveness(settings: Option<Keepalive>) -> Liveness {
 
 /// Dials within `limit`. Where there is no descriptor left, idle upstream connections give up theirs.
 pub(crate) async fn dial(core: &Core, local: &Local, way: &Way, limit: Duration) -> Result<Dialled, Failure> {
-    dial_with(core, local, way, limit, None).await
+    dial_with(core, local, way, limit, None, &[]).await
 }
 
-/// The same, with a destination's settings of TCP.
+/// The same, with a destination's settings of TCP, and what is to be sent before anything else.
 pub(crate) async fn dial_with(
     core: &Core,
     local: &Local,
     way: &Way,
     limit: Duration,
     keepalive: Option<Keepalive>,
+    first: &[u8],
 ) -> Result<Dialled, Failure> {
     let socket = SocketSettings { mark: local.mark, liveness: liveness(keepalive) };
     let attempts = async {
-        match attempt(core, local, way, socket).await {
-            Err(Failure::Overload) if core.pool.shed() => attempt(core, local, way, socket).await,
+        match attempt(core, local, way, socket, first).await {
+            Err(Failure::Overload) if core.pool.shed() => attempt(core, local, way, socket, first).await,
             result => result,
         }
     };
@@ -172,28 +173,48 @@ pub(crate) struct SocketSettings {
     liveness: Liveness,
 }
 
-async fn attempt(core: &Core, local: &Local, way: &Way, socket: SocketSettings) -> Result<Dialled, Failure> {
-    match way {
-        Way::Plain(address) => {
-            let stream = tcp(*address, socket).await?;
-            Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
-        }
-        Way::Application { own, declared } => application(local, *own, *declared, socket).await,
+async fn attempt(
+    core: &Core,
+    local: &Local,
+    way: &Way,
+    socket: SocketSettings,
+    first: &[u8],
+) -> Result<Dialled, Failure> {
+    let mut dialled = match way {
+        Way::Plain(address) => plain(tcp(*address, socket).await?),
+        Way::Application { own, declared } => application(local, *own, *declared, socket).await?,
         Way::Native { proxy, expected, purpose } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
-            native(core, local, (address, expected), purpose, socket).await
+            native(core, local, (address, expected), purpose, socket).await?
         }
         Way::Hbone { proxy, expected, target } => {
             let address = proxy.address().ok_or(Failure::Internal)?;
-            Box::pin(hbone::open(core, local, (address, expected), *target, socket)).await
+            Box::pin(hbone::open(core, local, (address, expected), *target, socket)).await?
         }
         Way::Outside { address, config, name } => {
-            let stream = tcp(*address, socket).await?;
+            let mut stream = tcp(*address, socket).await?;
             let own = stream.local_addr().ok();
+            // It comes before the handshake: who balances these connections reads no further.
+            begin(&mut stream, first).await?;
             let tls = secure::connect_outside(Box::new(stream), Arc::clone(config), name.clone()).await?;
-            Ok(Dialled { io: Box::new(tls), local: own, until: None, proof: None })
+            return Ok(Dialled { io: Box::new(tls), local: own, until: None, proof: None });
         }
+    };
+    begin(&mut dialled.io, first).await?;
+    Ok(dialled)
+}
+
+fn plain(stream: TcpStream) -> Dialled {
+    Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None }
+}
+
+/// Sends what a connection begins with.
+async fn begin(io: &mut (impl Io + ?Sized), first: &[u8]) -> Result<(), Failure> {
+    if first.is_empty() {
+        return Ok(());
     }
+    io.write_all(first).await.map_err(|_gone| Failure::ConnectFailed)?;
+    io.flush().await.map_err(|_gone| Failure::ConnectFailed)
 }
 
 /// A peer of the mesh, after the handshake.
@@ -288,8 +309,7 @@ async fn application(
         }
         None => at_loopback(own.port()).into_iter().filter(|_| declared).chain([own]).collect(),
     };
-    let stream = race::race(&addresses, |address| tcp(address, socket)).await?;
-    Ok(Dialled { local: stream.local_addr().ok(), io: Box::new(stream), until: None, proof: None })
+    race::race(&addresses, |address| tcp(address, socket)).await.map(plain)
 }
 
 impl Proxy {

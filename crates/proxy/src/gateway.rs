@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_engine::explain::Explain;
-use leno_engine::route::RouteSource;
+use leno_engine::explain::{Explain, Silent};
+use leno_engine::route::{Connection, RouteSource};
 use leno_http::head::{RequestHead, Scheme};
 use leno_http::io::Io;
 use leno_http::server::Protocol;
@@ -18,20 +18,22 @@ use leno_model::request::RequestView;
 use leno_model::route::Scope;
 use leno_telemetry::istio::{HttpHandle, Reporter, Security};
 
+use crate::announced;
 use crate::core::Core;
 use crate::detect;
 use crate::handles::Handles;
 use crate::limits::HANDSHAKE;
 use crate::local::Local;
+use crate::opaque;
 use crate::outbound;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{Decided, Decision, Path};
+use crate::path::{self, Decided, Decision, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
 use crate::refused::{self, Refused};
 use crate::secure;
 use crate::serve;
-use crate::upstream::Chosen;
+use crate::upstream::{Chosen, To};
 use crate::view::View;
 
 /// A connection's way into the mesh.
@@ -48,18 +50,27 @@ pub(crate) struct GatewayPath {
 pub(crate) async fn connection(
     core: Rc<Core>,
     local: Arc<Local>,
-    io: Box<dyn Io>,
-    remote: Option<SocketAddr>,
-    address: SocketAddr,
+    mut io: Box<dyn Io>,
+    mut remote: Option<SocketAddr>,
+    mut address: SocketAddr,
 ) {
     let port = address.port();
-    let (protocol, tls) = {
+    let (protocol, tls, is_announced) = {
         let view = core.view();
         let Some(tables) = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&port)) else {
             return;
         };
-        (tables.protocol, Arc::clone(&tables.tls))
+        (tables.protocol, Arc::clone(&tables.tls), tables.proxy_protocol)
     };
+    if is_announced {
+        (io, remote, address) = match Box::pin(announced::accept(io, remote, address)).await {
+            Ok(announced) => announced,
+            Err(refused) => {
+                let ends = Ends { remote, local: Some(address), server_name: None };
+                return refused::connection(&core, &local, Reporter::Source, &ends, refused);
+            }
+        };
+    }
     let mut ends = Ends { remote, local: Some(address), server_name: None };
     match protocol {
         ListenerProtocol::Http => {
@@ -80,6 +91,16 @@ pub(crate) async fn connection(
                 if session.alpn_protocol() == Some(alpn::H2) { Protocol::Http2 } else { Protocol::Http1 };
             let path = GatewayPath::new(&core, local, ends, port);
             serve::requests(core, Path::Gateway(path), protocol, Box::new(tls), Scheme::Https).await;
+        }
+        ListenerProtocol::Tls => {
+            let Some((name, io)) = Box::pin(detect::server_name(io)).await else { return };
+            ends.server_name = name;
+            let path = GatewayPath::new(&core, local, ends, port);
+            Box::pin(opaque::gateway(core, &path, io)).await;
+        }
+        ListenerProtocol::Tcp => {
+            let path = GatewayPath::new(&core, local, ends, port);
+            Box::pin(opaque::gateway(core, &path, io)).await;
         }
     }
 }
@@ -121,6 +142,8 @@ impl GatewayPath {
         let scheme = match view.gateway.as_deref()?.ports.get(&port)?.protocol {
             ListenerProtocol::Http => Scheme::Http,
             ListenerProtocol::Https => Scheme::Https,
+            // No request comes there.
+            ListenerProtocol::Tls | ListenerProtocol::Tcp => return None,
         };
         let remote = client.map(|ip| SocketAddr::new(ip, 0));
         Some((Self::new(core, Arc::clone(local), Ends { remote, ..Ends::default() }, port), scheme))
@@ -167,6 +190,36 @@ impl GatewayPath {
             plan.speak(usual);
         }
         decided
+    }
+
+    /// Where a connection goes that isn't looked into.
+    pub(crate) fn opaque_to<'v>(
+        &self,
+        view: &'v View,
+        draw: u64,
+        explain: &mut impl Explain,
+    ) -> Result<To<'v>, Failure> {
+        self.check_connection(view)?;
+        let tables = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&self.port));
+        let name = self.ends.server_name.as_deref();
+        let router = tables.and_then(|tables| tables.stream_router(name.unwrap_or_default()));
+        let source = RouteSource {
+            labels: &self.local.labels,
+            namespace: &self.local.name.namespace,
+            port: self.port,
+            scope: &self.scope,
+        };
+        let destination = self.ends.local.map(|address| address.ip());
+        let connection = Connection { server_name: name, destination };
+        let routed = router.and_then(|router| router.route(&connection, &source, draw, explain));
+        path::streamed(view, &routed.ok_or(Failure::NoRoute)?, self.port)
+    }
+
+    /// Whether the gateway's policies allow a connection that isn't looked into.
+    pub(crate) fn check_connection(&self, view: &View) -> Result<(), Failure> {
+        let gateway = view.gateway.as_deref().ok_or(Failure::NotDiscovered)?;
+        let verdict = gateway.authorizer.check_opaque(&self.peer(), &mut Silent);
+        if verdict.is_allowed() { Ok(()) } else { Err(Failure::Denied) }
     }
 
     /// Whether the gateway's policies allow a request.

@@ -336,9 +336,9 @@ async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, caller: Caller) {
         return opaque::deny(&core, &path, caller, failure).await;
     }
     let Ok(io) = caller.accept().await else { return };
-    match detect::any(&core, &path.local, &path.to(), None, io).await {
+    match detect::any(&core, &path.local, &path.to(), &path.ends, io).await {
         Detected::Http(protocol, io) => http(core, path, protocol, io).await,
-        Detected::Opaque(io) => opaque::inbound(core, &path, Caller::Untold(io)).await,
+        Detected::Opaque(io, _) => opaque::inbound(core, &path, Caller::Untold(io)).await,
         Detected::Spoke { client, upstream, .. } => {
             opaque::joined_inbound(core, &path, client, upstream).await
         }

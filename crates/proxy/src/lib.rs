@@ -26,6 +26,7 @@ pub mod view;
 mod vigil;
 
 mod admin;
+mod announced;
 mod caller;
 mod detect;
 mod dial;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use leno_engine::explain::Silent;
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::io::Io;
 use leno_http::relay::{self, DuplexEnd, Tally};
@@ -21,6 +22,7 @@ use crate::caller::Caller;
 use crate::circuit::Circuit;
 use crate::core::Core;
 use crate::dial::{Dialled, Way, dial};
+use crate::gateway::GatewayPath;
 use crate::inbound::InboundPath;
 use crate::judged;
 use crate::limits::{CONNECT, TALLY_INTERVAL};
@@ -31,7 +33,7 @@ use crate::places;
 use crate::proof::Proof;
 use crate::record::Ends;
 use crate::refused;
-use crate::upstream::{self, Chosen, Spoken};
+use crate::upstream::{self, Chosen, Client, Spoken};
 use crate::view::View;
 
 pub(crate) fn handle(core: &Core, parties: &Parties<'_>) -> TcpHandle {
@@ -47,10 +49,9 @@ pub(crate) async fn deny(core: &Core, path: &InboundPath, caller: Caller, failur
 /// Relays a connection of the own workload.
 pub(crate) async fn outbound(core: Rc<Core>, path: &OutboundPath, client: Box<dyn Io>) {
     let view = core.view();
-    let chosen = path.opaque_to(&view).and_then(|to| {
-        let key = upstream::opaque_key(&to, path.ends.remote);
-        upstream::choose(&core, &to, Spoken::Opaque, key, &[])
-    });
+    let chosen = path
+        .opaque_to(&view)
+        .and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, Client::opaque(&to, &path.ends), &[]));
     drop(view);
     let chosen = match chosen {
         Ok(chosen) => chosen,
@@ -101,29 +102,84 @@ pub(crate) async fn joined(
 async fn outbound_joined(
     core: Rc<Core>,
     path: &OutboundPath,
-    mut chosen: Chosen,
+    chosen: Chosen,
     client: Box<dyn Io>,
-    mut upstream: Dialled,
+    upstream: Dialled,
 ) {
     let view = core.view();
-    let service = outbound::service_name(&view, &path.dialled, &path.destination.to_string());
+    let dialled = chosen.service().cloned().map_or_else(|| path.dialled.clone(), outbound::Dialled::Service);
+    let service = outbound::service_name(&view, &dialled, &path.destination.to_string());
     drop(view);
-    let remote = chosen.endpoint().map(Party::of_endpoint).unwrap_or_default();
-    let parties = Parties {
-        reporter: Reporter::Source,
-        local: &path.local,
-        remote: &remote,
-        service: &service,
-        security: Security::Unknown,
+    let leg = Leg { local: &path.local, ends: &path.ends, service, cluster: path.cluster_name() };
+    Box::pin(leg.relay(&core, chosen, (client, upstream), |_| Ok(()))).await;
+}
+
+/// Relays a connection from outside the mesh to where the routes of its listener lead.
+pub(crate) async fn gateway(core: Rc<Core>, path: &GatewayPath, client: Box<dyn Io>) {
+    let view = core.view();
+    let to = path.opaque_to(&view, core.draw(), &mut Silent);
+    let cluster = to.as_ref().map(ToString::to_string).unwrap_or_default();
+    let chosen =
+        to.and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, Client::opaque(&to, &path.ends), &[]));
+    drop(view);
+    let reached = match chosen {
+        Ok(chosen) => dial_chosen(&core, &path.local, &chosen).await.map(|upstream| (chosen, upstream)),
+        Err(failure) => Err(failure),
     };
-    let in_flight = chosen.in_flight.take();
-    let mut stream = Stream::begin(&core, &parties, &path.ends, in_flight);
-    stream.upstream = Some(chosen.target);
-    stream.cluster = Some(path.cluster_name());
-    stream.pool = chosen.circuit.as_ref().map(|circuit| circuit.pool).unwrap_or_default();
-    let proof = upstream.proof.take();
-    let judge = async |_: &Core| proof.as_ref().map_or(Ok(()), |proof| proof.check(&path.local));
-    stream.relay(&core, client, upstream, judge).await;
+    let (chosen, upstream) = match reached {
+        Ok(reached) => reached,
+        Err(failure) => {
+            return refused::connection(&core, &path.local, Reporter::Source, &path.ends, failure);
+        }
+    };
+    let view = core.view();
+    let service = match chosen.service() {
+        Some(host) => outbound::service_name(&view, &outbound::Dialled::Service(host.clone()), host.as_str()),
+        None => ServiceName::outside("unknown"),
+    };
+    drop(view);
+    let leg = Leg { local: &path.local, ends: &path.ends, service, cluster };
+    Box::pin(leg.relay(&core, chosen, (client, upstream), |view| path.check_connection(view))).await;
+}
+
+/// A connection that leads away from here.
+struct Leg<'p> {
+    local: &'p Arc<Local>,
+    ends: &'p Ends,
+    service: ServiceName,
+    /// The destination in Istio's notation.
+    cluster: String,
+}
+
+impl Leg<'_> {
+    /// Relays it until it ends, or until the peer's proof or `judge` denies it after a change.
+    async fn relay(
+        self,
+        core: &Core,
+        mut chosen: Chosen,
+        (client, mut upstream): (Box<dyn Io>, Dialled),
+        judge: impl Fn(&View) -> Result<(), Failure>,
+    ) {
+        let remote = chosen.endpoint().map(Party::of_endpoint).unwrap_or_default();
+        let parties = Parties {
+            reporter: Reporter::Source,
+            local: self.local,
+            remote: &remote,
+            service: &self.service,
+            security: Security::Unknown,
+        };
+        let in_flight = chosen.in_flight.take();
+        let mut stream = Stream::begin(core, &parties, self.ends, in_flight);
+        stream.upstream = Some(chosen.target);
+        stream.cluster = Some(self.cluster);
+        stream.pool = chosen.circuit.as_ref().map(|circuit| circuit.pool).unwrap_or_default();
+        let proof = upstream.proof.take();
+        let judge = async |core: &Core| {
+            judge(&core.view())?;
+            proof.as_ref().map_or(Ok(()), |proof| proof.check(self.local))
+        };
+        stream.relay(core, client, upstream, judge).await;
+    }
 }
 
 fn outbound_failed(core: &Core, path: &OutboundPath, chosen: Option<&Chosen>, failure: Failure) {
@@ -148,7 +204,9 @@ pub(crate) async fn inbound(core: Rc<Core>, path: &InboundPath, mut caller: Call
     if let Err(failure) = path.check(&core).await {
         return deny(&core, path, caller, failure).await;
     }
-    let chosen = match upstream::choose(&core, &path.to(), Spoken::Opaque, None, &[]) {
+    let to = path.to();
+    let client = Client::opaque(&to, &path.ends);
+    let chosen = match upstream::choose(&core, &to, Spoken::Opaque, client, &[]) {
         Ok(chosen) => chosen,
         Err(failure) => {
             refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);

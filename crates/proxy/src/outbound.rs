@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_engine::explain::Explain;
-use leno_engine::route::RouteSource;
-use leno_http::head::{RequestHead, Scheme};
+use leno_engine::explain::{Explain, Silent};
+use leno_engine::route::{Connection, RouteSource, StreamRouter};
+use leno_http::head::{Connect, RequestHead, Scheme};
 use leno_http::io::Io;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
@@ -25,7 +25,7 @@ use crate::handles::Handles;
 use crate::local::Local;
 use crate::opaque;
 use crate::parties::{Parties, Party, ServiceName};
-use crate::path::{Decided, Path};
+use crate::path::{self, Decided, Path};
 use crate::prepare;
 use crate::record::{Ends, Record};
 use crate::refused;
@@ -63,6 +63,8 @@ pub(crate) struct OutboundPath {
     pub(crate) dialled: Dialled,
     pub(crate) destination: SocketAddr,
     client: Client,
+    /// Decides between the backends of a connection.
+    draw: u64,
     unknown: HttpHandle,
     handles: Handles,
 }
@@ -134,8 +136,13 @@ pub(crate) async fn serve_known(
         _ => None,
     };
     let declared = declared(&core, &dialled, destination.port());
-    let path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
+    let mut path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
     match declared {
+        service::Protocol::Tcp | service::Protocol::Tls if path.reads_names(&core) => {
+            let Some((name, io)) = Box::pin(detect::server_name(io)).await else { return };
+            path.ends.server_name = name;
+            opaque::outbound(core, &path, io).await;
+        }
         service::Protocol::Tcp | service::Protocol::Tls => opaque::outbound(core, &path, io).await,
         service::Protocol::Http | service::Protocol::Http2 | service::Protocol::Grpc => {
             if let Some((protocol, io)) = detect::http(io).await {
@@ -147,10 +154,12 @@ pub(crate) async fn serve_known(
 }
 
 /// A connection of which nothing is declared.
-async fn undeclared(core: Rc<Core>, path: OutboundPath, io: Box<dyn Io>) {
+async fn undeclared(core: Rc<Core>, mut path: OutboundPath, io: Box<dyn Io>) {
     let view = core.view();
     let detected = match path.opaque_to(&view) {
-        Ok(to) => detect::any(&core, &path.local, &to, path.ends.remote, io).await,
+        // Where it leads depends on what the client says.
+        _ if path.reads_names(&core) => Box::pin(detect::client(io)).await,
+        Ok(to) => detect::any(&core, &path.local, &to, &path.ends, io).await,
         Err(failure) => Detected::Failed(failure),
     };
     drop(view);
@@ -158,7 +167,10 @@ async fn undeclared(core: Rc<Core>, path: OutboundPath, io: Box<dyn Io>) {
         Detected::Http(protocol, io) => {
             serve::requests(core, Path::Outbound(path), protocol, io, Scheme::Http).await;
         }
-        Detected::Opaque(io) => opaque::outbound(core, &path, io).await,
+        Detected::Opaque(io, name) => {
+            path.ends.server_name = name;
+            opaque::outbound(core, &path, io).await;
+        }
         Detected::Spoke { client, chosen, upstream } => {
             opaque::joined(core, &path, *chosen, client, upstream).await
         }
@@ -240,16 +252,58 @@ impl OutboundPath {
             dialled,
             destination,
             client: Client::Own,
+            draw: core.draw(),
             unknown,
             handles: Handles::default(),
         }
     }
 
-    /// Where opaque bytes go: to the service that was dialled, whatever its routes for requests say.
+    /// Whether its routes ask which name the client asks for.
+    fn reads_names(&self, core: &Core) -> bool {
+        let view = core.view();
+        let Dialled::Service(host) = &self.dialled else { return false };
+        let router = view.hosts.get(host).and_then(|tables| tables.stream_router(self.destination.port()));
+        router.is_some_and(StreamRouter::reads_names)
+    }
+
+    /// Where a service's routes for connections lead; `None` where no rule matches.
+    fn streamed<'v>(&self, view: &'v View, host: &Host) -> Option<Result<To<'v>, Failure>> {
+        let port = self.destination.port();
+        let connection = Connection {
+            server_name: self.ends.server_name.as_deref(),
+            destination: Some(self.destination.ip()),
+        };
+        let source = RouteSource {
+            labels: &self.local.labels,
+            namespace: &self.local.name.namespace,
+            port,
+            scope: &Scope::Mesh,
+        };
+        let router = view.hosts.get(host)?.stream_router(port)?;
+        let routed = router.route(&connection, &source, self.draw, &mut Silent)?;
+        Some(path::streamed(view, &routed, port))
+    }
+
+    /// The service that a TLS client outside the mesh's addresses asks for by name. As with requests, only what is held
+    /// already counts.
+    fn by_server_name<'v>(&self, view: &'v View) -> Option<To<'v>> {
+        let host: Host = self.ends.server_name.as_deref()?.parse().ok()?;
+        if let Some(routed) = self.streamed(view, &host) {
+            return routed.ok();
+        }
+        let cluster = view.hosts.get(&host)?.cluster(self.destination.port(), None).ok()?;
+        Some(To::Cluster { cluster, only: None })
+    }
+
+    /// Where opaque bytes go: where the service's routes for connections say, else to the service that was dialled,
+    /// whatever its routes for requests say.
     pub(crate) fn opaque_to<'v>(&self, view: &'v View) -> Result<To<'v>, Failure> {
         let port = self.destination.port();
         match &self.dialled {
             Dialled::Service(host) => {
+                if let Some(routed) = self.streamed(view, host) {
+                    return routed;
+                }
                 let tables = view.hosts.get(host).ok_or(Failure::NoDestination)?;
                 Ok(To::Cluster { cluster: tables.cluster(port, None)?, only: None })
             }
@@ -258,8 +312,11 @@ impl OutboundPath {
                 let port = service_port_of(tables, uid, port).unwrap_or(port);
                 Ok(To::Cluster { cluster: tables.cluster(port, None)?, only: Some(Arc::clone(uid)) })
             }
-            Dialled::External if resolve::lets_out(view) => Ok(external(view, self.destination)),
-            Dialled::External => Err(Failure::ForbiddenDestination),
+            Dialled::External => match self.by_server_name(view) {
+                Some(to) => Ok(to),
+                None if resolve::lets_out(view) => Ok(external(view, self.destination)),
+                None => Err(Failure::ForbiddenDestination),
+            },
             Dialled::Host => Ok(external(view, self.destination)),
         }
     }
@@ -305,6 +362,10 @@ impl OutboundPath {
         explain: &mut impl Explain,
     ) -> Decided<'v> {
         let port = self.destination.port();
+        // Who published a port of an application meant no way on from there.
+        if self.client == Client::Stranger && *head.connect() == Connect::Connect {
+            return Decided::fail(Failure::UpgradeRefused);
+        }
         match &self.dialled {
             Dialled::Service(host) => self.route(view, host, port, head, draw, explain),
             Dialled::Endpoint(..) | Dialled::Host => match self.opaque_to(view) {
@@ -346,7 +407,9 @@ impl OutboundPath {
         draw: u64,
         explain: &mut impl Explain,
     ) -> Decided<'v> {
-        let (name, port) = split_authority(head.authority());
+        // What a CONNECT names is the business of the proxy that was dialled.
+        let named = if *head.connect() == Connect::Connect { "" } else { head.authority() };
+        let (name, port) = split_authority(named);
         let port = port.unwrap_or_else(|| self.destination.port());
         if let Some(host) = name.parse::<Host>().ok().filter(|host| view.hosts.contains_key(host)) {
             return self.route(view, &host, port, head, draw, explain);

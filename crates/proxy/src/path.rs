@@ -12,6 +12,8 @@ use leno_engine::explain::{Explain, Silent};
 use leno_engine::fault::Injected;
 use leno_engine::retry::Settings;
 use leno_engine::route::{Forward, Routed};
+use leno_http::exchange::Incoming;
+use leno_http::grpc_web::{self, Form};
 use leno_http::head::{Known, RequestHead, ResponseHead, Version};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
@@ -264,6 +266,20 @@ fn destination<'v>(
     Ok(Destination { to: To::Cluster { cluster, only: None }, protocol })
 }
 
+/// Where the connection goes that was routed so. `dialled` is as in [`Decided::by_route`].
+pub(crate) fn streamed<'v>(view: &'v View, routed: &Routed<'v>, dialled: u16) -> Result<To<'v>, Failure> {
+    match routed {
+        Routed::Forward(forward) => {
+            let tables = view.hosts.get(forward.host).ok_or(Failure::NoDestination)?;
+            let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
+                .ok_or(Failure::NoDestination)?;
+            Ok(To::Cluster { cluster: tables.cluster(port, forward.subset)?, only: None })
+        }
+        Routed::Failed { failure, .. } => Err(*failure),
+        Routed::Redirect { .. } | Routed::Respond { .. } => Err(Failure::Internal),
+    }
+}
+
 impl Plan<'_> {
     /// Speaks what is usual here to destinations that say nothing themselves.
     pub(crate) fn speak(&mut self, usual: Protocol) {
@@ -311,6 +327,11 @@ impl Path {
             Self::Inbound(path) => path.declared_service(),
             Self::Outbound(_) | Self::Gateway(_) => None,
         }
+    }
+
+    /// Makes gRPC of gRPC-Web, which only clients outside the mesh speak.
+    pub(crate) fn translate(&self, head: &mut RequestHead, body: &mut Incoming) -> Option<Form> {
+        if matches!(self, Self::Gateway(_)) { grpc_web::accept(head, body) } else { None }
     }
 
     /// The ends of the downstream connection.

@@ -58,6 +58,8 @@ pub(crate) struct Key {
     pub(crate) protocol: Protocol,
     /// Settings of TLS towards the outside, by name; connections with different ones aren't shared.
     pub(crate) outside: Option<Arc<str>>,
+    /// What a connection begins with to say who the client is; then it is that client's alone.
+    pub(crate) first: Option<Arc<[u8]>>,
 }
 
 /// What two streams of HBONE must have in common to share a connection.
@@ -448,6 +450,7 @@ mod tests {
             service: None,
             protocol: Protocol::Http1,
             outside: None,
+            first: None,
         }
     }
 

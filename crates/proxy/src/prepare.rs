@@ -54,12 +54,9 @@ pub(crate) fn edge(core: &Core, client: IpAddr, head: &mut RequestHead) -> Resul
 }
 
 fn common(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
-    match head.connect() {
-        // A forward proxy is something else.
-        Connect::Connect => return Err(Failure::UpgradeRefused),
-        // Switching to HTTP/2 in the clear would hide requests from everything below.
-        Connect::Upgrade(protocol) if protocol.eq_ignore_ascii_case("h2c") => head.clear_upgrade(),
-        Connect::Upgrade(_) | Connect::Extended(_) | Connect::None => {}
+    // Switching to HTTP/2 in the clear would hide requests from everything below.
+    if matches!(head.connect(), Connect::Upgrade(protocol) if protocol.eq_ignore_ascii_case("h2c")) {
+        head.clear_upgrade();
     }
     normalize::request(head, PathMode::default())?;
     if head.fields().get(REQUEST_ID.as_str()).is_none() {

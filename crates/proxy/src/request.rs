@@ -25,6 +25,7 @@ use leno_engine::explain::Silent;
 use leno_engine::fault::Injected;
 use leno_engine::retry::Terms;
 use leno_http::exchange::{Exchange, Incoming, Reply};
+use leno_http::grpc_web::Form;
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
@@ -43,7 +44,8 @@ use tries::Tries;
 
 /// Serves one request to its end; its connection is busy for as long.
 pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _busy: Busy) {
-    let Exchange { mut head, body, mut reply } = exchange;
+    let Exchange { mut head, mut body, mut reply } = exchange;
+    let web = path.translate(&mut head, &mut body);
     let local = path.local();
     let mut record =
         Record::begin(&path.handle(&core), core.shared.access.as_ref(), &head, path.ends(), || {
@@ -78,7 +80,7 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
             respond(&mut record, reply, status, Some(&location), Bytes::new(), edits);
         }
         Decision::Forward(plan) => {
-            let forwarding = Forwarding { core: &core, path: &path, view: &view, plan: &plan };
+            let forwarding = Forwarding { core: &core, path: &path, view: &view, plan: &plan, web };
             forwarding.run(&mut record, head, body, reply, fault::waited(injected)).await;
         }
     }
@@ -129,6 +131,8 @@ struct Forwarding<'f> {
     /// By which it was decided.
     view: &'f Rc<Held>,
     plan: &'f Plan<'f>,
+    /// The client speaks gRPC-Web.
+    web: Option<Form>,
 }
 
 impl Forwarding<'_> {

@@ -10,6 +10,7 @@ use leno_engine::destination::{Cluster, Connect, Pick};
 use leno_engine::explain::{Explain, Silent};
 use leno_engine::state::InFlight;
 use leno_http::head::RequestHead;
+use leno_http::proxy_protocol;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::name::Host;
@@ -24,6 +25,7 @@ use crate::limits::CONNECT;
 use crate::local::Local;
 use crate::path::Path;
 use crate::pool::Key;
+use crate::record::Ends;
 
 /// What is spoken on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub(crate) struct Chosen {
     _place: Option<Taken>,
     service: Option<Host>,
     outside: Option<Arc<str>>,
+    /// What the connection begins with, before everything else.
+    first: Option<Arc<[u8]>>,
 }
 
 impl Picked {
@@ -105,6 +109,26 @@ impl Picked {
     /// The endpoint.
     pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
         self.unit.endpoints.get(self.position)
+    }
+}
+
+/// The client on whose behalf a connection is chosen; none, where it is the proxy itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Client<'c> {
+    /// The ends of its connection.
+    pub(crate) ends: Option<&'c Ends>,
+    /// What binds it to an endpoint, where anything does.
+    pub(crate) key: Option<u64>,
+}
+
+impl<'c> Client<'c> {
+    /// Of a connection that isn't looked into, on its way there.
+    pub(crate) fn opaque(to: &To<'_>, ends: &'c Ends) -> Self {
+        let key = match to {
+            To::Cluster { cluster, .. } => cluster.opaque_key(ends.remote.map(|client| client.ip())),
+            To::Application { .. } | To::External { .. } => None,
+        };
+        Self { ends: Some(ends), key }
     }
 }
 
@@ -124,28 +148,24 @@ pub(crate) fn affinity(
     }
 }
 
-/// The same for an opaque connection.
-pub(crate) fn opaque_key(to: &To<'_>, client: Option<SocketAddr>) -> Option<u64> {
-    let To::Cluster { cluster, .. } = to else { return None };
-    cluster.opaque_key(client.map(|client| client.ip()))
-}
-
-/// Chooses an endpoint: the one that the key leads to, where it counts. `tried` are those that have failed this request
-/// already.
+/// Chooses an endpoint: the one that the client's key leads to, where it counts. `tried` are those that have failed this
+/// request already.
 pub(crate) fn choose(
     core: &Core,
     to: &To<'_>,
     spoken: Spoken,
-    key: Option<u64>,
+    client: Client<'_>,
     tried: &[Arc<str>],
 ) -> Result<Chosen, Failure> {
     match to {
         To::Cluster { cluster, only } => {
             let pick = match only {
                 Some(uid) => cluster.pick_by_uid(uid, &mut Silent)?,
-                None => cluster.pick_for(key, Instant::now(), core.draw(), tried, &mut Silent)?,
+                None => cluster.pick_for(client.key, Instant::now(), core.draw(), tried, &mut Silent)?,
             };
-            from_pick(core, cluster, &pick, spoken)
+            let mut chosen = from_pick(core, cluster, &pick, spoken)?;
+            chosen.announce(cluster, spoken, client.ends);
+            Ok(chosen)
         }
         To::Application { port, declared, ip } => Ok(application(*port, *declared, *ip)),
         To::External { address, egress } => Ok(external(*address, egress.as_ref())),
@@ -170,6 +190,7 @@ fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) ->
         _place: place,
         service: Some(host.host.clone()),
         outside: None,
+        first: None,
     };
     match pick.connect {
         Connect::Plain => {}
@@ -210,6 +231,7 @@ fn application(port: u16, declared: bool, ip: IpAddr) -> Chosen {
         _place: None,
         service: None,
         outside: None,
+        first: None,
     }
 }
 
@@ -233,6 +255,7 @@ fn external(address: SocketAddr, egress: Option<&(Address, SpiffeId)>) -> Chosen
         _place: None,
         service: None,
         outside: None,
+        first: None,
     }
 }
 
@@ -252,13 +275,27 @@ impl Chosen {
             service: self.service.clone(),
             protocol,
             outside: self.outside.clone(),
+            first: self.first.clone(),
         }
+    }
+
+    /// Has the connection begin with who the client is, where the destination's settings say so. Requests that cross the
+    /// mesh carry that in their heads instead: the proxy at the other end speaks to the application.
+    fn announce(&mut self, cluster: &Cluster, spoken: Spoken, ends: Option<&Ends>) {
+        let Some(version) = cluster.policy().proxy_protocol else { return };
+        if matches!(self.way, Way::Native { .. } | Way::Hbone { .. }) && spoken != Spoken::Opaque {
+            return;
+        }
+        let ends = ends.and_then(|ends| ends.remote.zip(ends.local));
+        let ends = ends.map(|(source, destination)| proxy_protocol::Ends { source, destination });
+        self.first = Some(proxy_protocol::encode(version, ends).into());
     }
 
     /// Dials it.
     pub(crate) async fn dial(&self, core: &Core, local: &Local) -> Result<Dialled, Failure> {
         let keepalive = self.circuit.as_ref().and_then(|circuit| circuit.pool.keepalive);
-        dial_with(core, local, &self.way, self.limit, keepalive).await
+        let first = self.first.as_deref().unwrap_or_default();
+        dial_with(core, local, &self.way, self.limit, keepalive, first).await
     }
 
     /// The service by which it was chosen.

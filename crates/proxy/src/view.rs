@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use leno_engine::authorize::Authorizer;
 use leno_engine::destination::Cluster;
-use leno_engine::route::Router;
+use leno_engine::route::{Router, StreamRouter};
 use leno_engine::state::StateTable;
 use leno_engine::vhost::HostMap;
 use leno_model::failure::Failure;
 use leno_model::gateway::ListenerProtocol;
 use leno_model::name::Host;
+use leno_model::route::RouteTable;
 use leno_model::service::Protocol;
 use leno_model::unit::{
     Answer, BundleUnit, EndpointUnit, GatewayUnit, HostUnit, ListenerUnit, MeshSettings, Question,
@@ -105,15 +106,18 @@ pub struct HostTables {
     /// Its endpoints.
     pub endpoints: Arc<EndpointUnit>,
     routers: Vec<(u16, Router)>,
+    streams: Vec<(u16, StreamRouter)>,
     clusters: Vec<Cluster>,
 }
 
 impl HostTables {
     fn compile(unit: Arc<HostUnit>, endpoints: Arc<EndpointUnit>, states: &StateTable) -> Self {
-        let mut routers: Vec<_> =
-            unit.routes.iter().map(|(port, table)| (*port, Router::compile(table))).collect();
+        let of_requests = unit.routes.iter().filter(|(_, table)| Router::has_rules(table));
+        let mut routers: Vec<_> = of_requests.map(|(port, table)| (*port, Router::compile(table))).collect();
+        let streams = unit.routes.iter().map(|(port, table)| (*port, StreamRouter::compile(table)));
+        let streams = streams.filter(|(_, router)| !router.is_empty()).collect();
         for port in &unit.ports {
-            if unit.routes_for(port.port).is_none() {
+            if !unit.routes_for(port.port).is_some_and(Router::has_rules) {
                 routers.push((port.port, Router::to_service(unit.host.clone(), port.port)));
             }
         }
@@ -126,7 +130,7 @@ impl HostTables {
                 Cluster::compile(Arc::clone(&unit), Arc::clone(&endpoints), port, subset, states).ok()
             })
             .collect();
-        Self { unit, endpoints, routers, clusters }
+        Self { unit, endpoints, routers, streams, clusters }
     }
 
     /// All ports and subsets.
@@ -139,6 +143,14 @@ impl HostTables {
     pub fn router(&self, port: u16) -> Option<&Router> {
         let find =
             |number: u16| self.routers.iter().find(|(port, _)| *port == number).map(|(_, router)| router);
+        find(port).or_else(|| find(0))
+    }
+
+    /// The routes of connections to a service port; `None` where there are none.
+    #[must_use]
+    pub fn stream_router(&self, port: u16) -> Option<&StreamRouter> {
+        let find =
+            |number: u16| self.streams.iter().find(|(port, _)| *port == number).map(|(_, router)| router);
         find(port).or_else(|| find(0))
     }
 
@@ -185,12 +197,16 @@ pub struct GatewayTables {
 pub struct PortTables {
     /// What is spoken; the same for all listeners of a port.
     pub protocol: ListenerProtocol,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// TLS on an HTTPS port.
     pub tls: Arc<PortTls>,
     /// Positions of the listeners in the unit, by the host they serve, with whose certificates they ask clients for.
     listeners: HostMap<(usize, Asked)>,
     /// Routes by position of the listener, then by host.
     hosts: HashMap<usize, HostMap<Router>>,
+    /// Routes of connections, likewise.
+    streams: HashMap<usize, HostMap<StreamRouter>>,
 }
 
 impl GatewayTables {
@@ -210,6 +226,7 @@ impl PortTables {
         let protocol = listeners.first().map_or(ListenerProtocol::Http, |(_, listener)| listener.protocol);
         Self {
             protocol,
+            proxy_protocol: listeners.iter().any(|(_, listener)| listener.proxy_protocol),
             tls: Arc::new(PortTls::new(listeners)),
             listeners: listeners
                 .iter()
@@ -218,15 +235,16 @@ impl PortTables {
                     Some((certificate::host(listener)?, (*position, certificate::asked(listener))))
                 })
                 .collect(),
-            hosts: listeners
-                .iter()
-                .map(|(position, listener)| {
-                    let routers =
-                        listener.hosts.iter().map(|(host, table)| (host.clone(), Router::compile(table)));
-                    (*position, routers.collect())
-                })
-                .collect(),
+            hosts: by_listener(listeners, Router::compile),
+            streams: by_listener(listeners, StreamRouter::compile),
         }
+    }
+
+    /// The routes for a connection that asks for this name: those of the listener that serves it.
+    #[must_use]
+    pub fn stream_router(&self, name: &str) -> Option<&StreamRouter> {
+        let (_, (position, _)) = self.listeners.find(name)?;
+        self.streams.get(position)?.find(name).map(|(_, router)| router)
     }
 
     /// The routes for an authority: those of the listener that serves it.
@@ -242,6 +260,18 @@ impl PortTables {
         let asked = |host: &str| self.listeners.find(host).map(|(_, (_, asked))| asked);
         self.protocol == ListenerProtocol::Http || asked(name.unwrap_or_default()) == asked(authority)
     }
+}
+
+/// The tables of each listener's hosts, compiled.
+fn by_listener<T>(
+    listeners: &[(usize, &ListenerUnit)],
+    compile: impl Fn(&RouteTable) -> T,
+) -> HashMap<usize, HostMap<T>> {
+    let of = |(position, listener): &(usize, &ListenerUnit)| {
+        let tables = listener.hosts.iter().map(|(host, table)| (host.clone(), compile(table)));
+        (*position, tables.collect())
+    };
+    listeners.iter().map(of).collect()
 }
 
 impl View {

@@ -19,7 +19,7 @@ use crate::limits::{CONNECT, DNS_FORWARD, DNS_TCP_CONNECTIONS, DNS_TCP_IDLE, DNS
 use crate::local::Local;
 use crate::outbound;
 use crate::resolve;
-use crate::upstream::{self, Spoken, To};
+use crate::upstream::{self, Client, Spoken, To};
 
 /// Mesh DNS for one workload.
 pub(crate) struct Server {
@@ -156,7 +156,7 @@ impl Server {
             let view = self.core.view();
             let to = outbound::external(&view, RESOLVER);
             let To::External { egress: Some(_), .. } = &to else { return Err(Failure::NoDestination) };
-            upstream::choose(&self.core, &to, Spoken::Opaque, None, &[])?.way
+            upstream::choose(&self.core, &to, Spoken::Opaque, Client::default(), &[])?.way
         };
         let mut upstream = dial(&self.core, &self.local, &way, CONNECT).await?;
         let broken = |_broken| Failure::UpstreamClosed;

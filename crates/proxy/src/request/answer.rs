@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Incoming, Outgoing, Reply};
+use leno_http::grpc_web;
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::{self, BodyEnd};
 use leno_model::failure::{Failure, Fault, grpc};
@@ -51,6 +52,10 @@ impl Forwarding<'_> {
         hints::mark_answer(self.core, self.path, request, &mut head);
         self.path.answered(self.core, &mut head, service_time);
         record.answered(&head);
+        let incoming = match self.web {
+            Some(form) => grpc_web::answer(form, &mut head, incoming),
+            None => incoming,
+        };
         let outgoing = reply.head(head);
         if tunnels {
             return Box::pin(self.tunnel(record, request, sent, incoming, outgoing)).await;

@@ -27,7 +27,7 @@ use crate::core::{Core, Mirroring};
 use crate::limits::{MIRROR_ANSWER_BYTES, MIRROR_TIME, POOL_IDLE_UNREPEATABLE};
 use crate::local::Local;
 use crate::path::{Destination, spoken};
-use crate::upstream::{self, Chosen, Spoken};
+use crate::upstream::{self, Chosen, Client, Spoken};
 
 /// A copy that is on its way.
 struct Copied {
@@ -72,7 +72,8 @@ impl Forwarding<'_> {
         };
         let protocol = spoken(mirror.protocol, head);
         let key = upstream::affinity(&mirror.to, head, path, || core.draw(), &mut Silent).key;
-        let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), key, &[]);
+        let client = Client { ends: Some(path.ends()), key };
+        let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), client, &[]);
         let chosen = Box::new(chosen.map_err(not_sent).ok()?);
         let limit = self.plan.settings.timeout.map_or(MIRROR_TIME, |timeout| timeout.min(MIRROR_TIME));
         let mut head = head.clone();

@@ -25,7 +25,7 @@ use super::{denied, hints, until};
 use crate::limits::STALE_TRIES;
 use crate::path::spoken;
 use crate::record::Record;
-use crate::upstream::{self, Chosen, Spoken};
+use crate::upstream::{self, Chosen, Client, Spoken};
 
 /// What came of a round.
 pub(super) enum Round {
@@ -105,13 +105,18 @@ impl Tries<'_> {
         let (core, plan) = (self.on.core, self.on.plan);
         self.count += 1;
         let spoken = Spoken::Http(self.protocol(head));
-        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, self.affinity.key, &self.failed)?);
+        let client = self.client();
+        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, client, &self.failed)?);
         self.on.path.chosen(core, &chosen, record);
         record.upstream(chosen.target, None, || plan.to.to_string());
         let total = if self.count == 1 { self.terms.timeout } else { self.left() };
         let left = nearest([total, self.terms.per_try]);
         hints::mark_try(self.on.path, &plan.to, head, self.count, left, self.is_grpc_timed);
         Ok(chosen)
+    }
+
+    fn client(&self) -> Client<'_> {
+        Client { ends: Some(self.on.path.ends()), key: self.affinity.key }
     }
 
     fn protocol(&self, head: &RequestHead) -> Protocol {
@@ -213,14 +218,9 @@ impl Tries<'_> {
         let permit = retry::hedge(self.terms, self.count, complete, self.purse(), Instant::now()).ok()?;
         let mut failed = self.failed.clone();
         failed.extend(first.uid().cloned());
-        let second = upstream::choose(
-            self.on.core,
-            &self.on.plan.to,
-            Spoken::Http(protocol),
-            self.affinity.key,
-            &failed,
-        )
-        .ok()?;
+        let second =
+            upstream::choose(self.on.core, &self.on.plan.to, Spoken::Http(protocol), self.client(), &failed)
+                .ok()?;
         self.permit = permit;
         self.count += 1;
         self.on.core.shared.retries.hedged.inc();

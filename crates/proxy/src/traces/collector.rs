@@ -119,7 +119,7 @@ impl Link {
             None => To::External { address: self.collector.address().await?, egress: None },
         };
         let spoken = Spoken::Http(protocol);
-        let chosen = upstream::choose(&self.core, &to, spoken, None, &[])?;
+        let chosen = upstream::choose(&self.core, &to, spoken, upstream::Client::default(), &[])?;
         let tls = if endpoint.tls { Some(self.tls(spoken)?) } else { None };
         let mut key = chosen.key(&self.local, protocol);
         if let Some(tls) = &tls {

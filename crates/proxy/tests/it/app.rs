@@ -70,9 +70,13 @@ pub(crate) async fn mirror(mut stream: TcpStream) {
     }
 }
 
-/// Grants every upgrade and then sends back what it gets; begins an endless answer to everything else.
+/// Grants every upgrade and every CONNECT and then sends back what it gets; begins an endless answer to everything else.
 pub(crate) async fn endless(mut stream: TcpStream) {
     let Some(head) = head(&mut stream).await else { return };
+    if head.starts_with("CONNECT ") {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        return echo(stream).await;
+    }
     if head.contains("upgrade") {
         let granted = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
         stream.write_all(granted).await.unwrap();

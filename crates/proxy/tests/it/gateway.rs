@@ -37,6 +37,7 @@ fn listener(port: u16, name: &str, shown: &Svid, asked: Option<&BuiltIn>) -> Lis
         protocol: ListenerProtocol::Https,
         hostname: Some(name.parse().unwrap()),
         certificates: vec![Arc::new(secret)],
+        proxy_protocol: false,
         hosts: vec![(name.parse().unwrap(), table(forward()))],
     }
 }
@@ -53,7 +54,11 @@ fn port() -> (u16, socket2::Socket) {
 
 impl World {
     /// Starts a gateway before an app, and returns its port.
-    async fn gateway(&self, app: SocketAddr, listeners: impl FnOnce(u16) -> Vec<ListenerUnit>) -> SocketAddr {
+    pub(crate) async fn gateway(
+        &self,
+        app: SocketAddr,
+        listeners: impl FnOnce(u16) -> Vec<ListenerUnit>,
+    ) -> SocketAddr {
         self.edge(service(Protocol::Http, Transport::Plain, app), listeners).await
     }
 

@@ -9,13 +9,16 @@
 )]
 
 mod affinity;
+mod announced;
 mod app;
 mod apps;
 mod ask;
+mod cells;
 mod changes;
 mod counting;
 mod faults;
 mod gateway;
+mod grpc_web;
 mod hardening;
 mod hbone;
 mod inbound;
@@ -25,5 +28,7 @@ mod resilience;
 mod retries;
 mod routes;
 mod smuggling;
+mod streams;
 mod traces;
+mod tunnels;
 mod world;

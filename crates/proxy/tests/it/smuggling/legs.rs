@@ -99,6 +99,7 @@ fn everything(port: u16) -> Vec<ListenerUnit> {
         protocol: ListenerProtocol::Http,
         hostname: None,
         certificates: Vec::new(),
+        proxy_protocol: false,
         hosts: vec![("*".parse().unwrap(), table(forward()))],
     }]
 }
