@@ -146,7 +146,7 @@ async fn nginx_takes_it() {
         let app = leno_testkit::proxies::free();
         let world = World::new();
         let text = format!(
-            "daemon off; pid {0}; error_log stderr error; events {{}}
+            "daemon off; master_process off; pid {0}; error_log stderr error; events {{}}
 http {{ access_log off; client_body_temp_path {1}; proxy_temp_path {1}; fastcgi_temp_path {1}; uwsgi_temp_path {1}; scgi_temp_path {1};
 server {{ listen {app} proxy_protocol; return 200 \"$proxy_protocol_addr $proxy_protocol_port\"; }} }}",
             world.path("nginx.pid").display(),
