@@ -1,9 +1,11 @@
 //! Every feature of HTTP in every cell: HTTP/1 and HTTP/2 on either side, in plaintext and by either transport of the
-//! mesh. Node's servers answer. The page `docs/reference/protocols.md` is written from here.
+//! mesh. Servers that others wrote answer. The page `docs/reference/protocols.md` is written from here.
 
 mod features;
 mod page;
 mod peer;
+mod programs;
+mod servers;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -15,14 +17,15 @@ use leno_model::service::{self, Address, Transport};
 use leno_testkit::programs::or_skip;
 use leno_wire::Unit;
 
-use crate::world::{World, service, workload};
-use features::{Cell, FEATURES};
-use peer::Node;
+use crate::world::{OWN, World, service, workload};
+use features::{Cell, FEATURES, Feature};
+use servers::{Server, Servers};
 
 const VERSIONS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+const SERVERS: [Server; 3] = [Server::Node, Server::Nginx, Server::Grpc];
 
 /// How the client's proxy reaches the application.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Hop {
     /// Itself, in plaintext.
     Plain,
@@ -48,18 +51,21 @@ async fn by_hbone() {
 }
 
 async fn every_cell(hop: Hop) {
-    let Some(node) = or_skip(Node::start()) else { return };
+    let Some(servers) = or_skip(Servers::start(&format!("{hop:?}")).await) else { return };
+    let file = servers.folder.join("upload");
+    std::fs::write(&file, "0123456789abcdef".repeat(1 << 16)).unwrap();
     let trying = async {
-        for inside in VERSIONS {
-            let app = match inside {
-                Protocol::Http1 => node.http1,
-                Protocol::Http2 => node.http2,
-            };
+        for (server, inside) in SERVERS.into_iter().flat_map(|server| VERSIONS.map(|inside| (server, inside)))
+        {
+            let Some(app) = servers.at(server, inside) else { continue };
             let (_world, proxy) = mesh(hop, inside, app).await;
             for outside in VERSIONS {
-                for feature in FEATURES {
-                    let _told = OnFailure(format!("{outside:?} to {inside:?}: {}", feature.name));
-                    (feature.try_it)(Cell { proxy, outside, inside }).await;
+                let here = |feature: &&Feature| {
+                    feature.server == server && feature.missing(outside, inside).is_none()
+                };
+                for feature in FEATURES.iter().filter(here) {
+                    let _told = OnFailure(format!("{hop:?}, {outside:?} to {inside:?}: {}", feature.name));
+                    (feature.try_it)(Cell { proxy, file: &file, outside, inside }).await;
                 }
             }
         }
@@ -78,7 +84,8 @@ impl Drop for OnFailure {
     }
 }
 
-/// A client's proxy before an application that speaks `inside`, whatever the client does.
+/// A client's proxy before an application that speaks `inside` at `app`, an address of this machine's own, whatever the
+/// client does. The application's proxy finds it there by its port.
 async fn mesh(hop: Hop, inside: Protocol, app: SocketAddr) -> (World, SocketAddr) {
     let spoken = match inside {
         Protocol::Http1 => service::Protocol::Http,
@@ -93,7 +100,8 @@ async fn mesh(hop: Hop, inside: Protocol, app: SocketAddr) -> (World, SocketAddr
         let transport = if hop == Hop::Leno { Transport::Native(address) } else { Transport::Hbone(address) };
         (transport, 2)
     };
-    let [host, endpoints] = service(spoken, transport, app);
+    let target = if hop == Hop::Plain { app } else { SocketAddr::new(OWN, app.port()) };
+    let [host, endpoints] = service(spoken, transport, target);
     let Unit::Host(mut unit) = host else { panic!("a host") };
     let upgrade = (inside == Protocol::Http1).then_some(Upgrade::Never);
     let pool = ConnectionPool { upgrade, ..ConnectionPool::default() };

@@ -1,7 +1,8 @@
-//! What is tried in each cell. A feature's function gets a fresh pair of versions and panics where it doesn't work.
+//! What is tried in each cell. A feature's function panics where it doesn't work.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 
@@ -14,59 +15,108 @@ use leno_testkit::programs::{CURL, or_skip};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::peer::{connect, data, field, interim, last, rest, send};
+use super::programs;
+use super::servers::Server;
 use crate::world::soon;
 
 /// Where a cell's client goes, and what is spoken on both sides.
 #[derive(Clone, Copy)]
-pub(super) struct Cell {
+pub(super) struct Cell<'c> {
     pub(super) proxy: SocketAddr,
+    /// A file of 1 MiB, and a place for others beside it.
+    pub(super) file: &'c Path,
     pub(super) outside: Protocol,
     pub(super) inside: Protocol,
 }
 
-type Trying = Pin<Box<dyn Future<Output = ()>>>;
+type Trying<'c> = Pin<Box<dyn Future<Output = ()> + 'c>>;
 
 /// A row of the page.
 pub(super) struct Feature {
     pub(super) name: &'static str,
+    pub(super) server: Server,
     /// Who takes part besides the proxies.
     pub(super) peers: &'static str,
-    pub(super) try_it: fn(Cell) -> Trying,
+    /// Between which versions, and why not between the others.
+    pub(super) between: Between,
+    pub(super) try_it: for<'c> fn(Cell<'c>) -> Trying<'c>,
+}
+
+/// Where a feature exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Between {
+    All,
+    /// Clients of HTTP/1 have it.
+    FromHttp1,
+    /// Both sides speak HTTP/2.
+    Http2,
+}
+
+impl Feature {
+    /// Why there is no such cell.
+    pub(super) fn missing(&self, outside: Protocol, inside: Protocol) -> Option<&'static str> {
+        match self.between {
+            Between::FromHttp1 if outside == Protocol::Http2 => Some("none: HTTP/2 has streams instead"),
+            Between::Http2 if (outside, inside) != (Protocol::Http2, Protocol::Http2) => {
+                Some("none: HTTP/1 doesn't carry gRPC")
+            }
+            _ => None,
+        }
+    }
 }
 
 macro_rules! features {
-    ($($name:literal, $peers:ident = $try_it:ident;)*) => {
-        &[$(Feature { name: $name, peers: $peers, try_it: |cell| Box::pin($try_it(cell)) }),*]
+    ($($name:literal, $server:ident, $peers:ident, $between:ident = $try_it:path;)*) => {
+        &[$(Feature {
+            name: $name,
+            server: Server::$server,
+            peers: $peers,
+            between: Between::$between,
+            try_it: |cell| Box::pin($try_it(cell)),
+        }),*]
     };
 }
 
-/// Node serves; the client is the test's own.
-const SERVER: &str = "Node as server";
-const CURL_TOO: &str = "curl as client, Node as server";
+/// The client is the test's own.
+const NODE: &str = "Node as server";
+const NGINX: &str = "nginx as server";
+const CURL_NODE: &str = "curl as client, Node as server";
+const CURL_NGINX: &str = "curl as client, nginx as server";
+const HAPROXY_NODE: &str = "HAProxy as client, Node as server";
+const ENVOY_NODE: &str = "Envoy as client, Node as server";
+const GRPC: &str = "grpcio as client and server";
 
 pub(super) const FEATURES: &[Feature] = features! {
-    "requests without and with a body, by length and as a stream", SERVER = requests;
-    "several requests on one connection", SERVER = kept_connections;
-    "trailers of requests and of answers", SERVER = trailers;
-    "103 Early Hints", SERVER = early_hints;
-    "Expect: 100-continue, granted", SERVER = expect_continue;
-    "Expect: 100-continue, refused", SERVER = expect_refused;
-    "an answer before the request's body has ended", SERVER = early_answer;
-    "bodies in both directions at once, frame by frame", SERVER = duplex;
-    "server-sent events, unbuffered", SERVER = events;
-    "an answer that breaks off is seen to", SERVER = broken;
-    "WebSocket (RFC 6455, RFC 8441), with half-close", SERVER = websocket;
-    "CONNECT to an application that is a proxy server, with half-close", SERVER = plain_connect;
-    "curl: a download, and uploads with and without Expect", CURL_TOO = by_curl;
+    "requests without and with a body, by length and as a stream", Node, NODE, All = requests;
+    "several requests on one connection", Node, NODE, All = kept_connections;
+    "pipelined requests, answered in order", Node, NODE, FromHttp1 = programs::pipelined;
+    "a server that ends its connections after a few requests", Nginx, NGINX, All = programs::server_closes;
+    "trailers of requests and of answers", Node, NODE, All = trailers;
+    "103 Early Hints", Node, NODE, All = early_hints;
+    "Expect: 100-continue, granted", Node, NODE, All = expect_continue;
+    "Expect: 100-continue, refused", Node, NODE, All = expect_refused;
+    "an answer before the request's body has ended", Node, NODE, All = early_answer;
+    "a body that is refused for its size while it is sent", Nginx, NGINX, All = programs::too_large;
+    "bodies in both directions at once, frame by frame, each ending by itself", Node, NODE, All = duplex;
+    "server-sent events, unbuffered", Node, NODE, All = events;
+    "long polls", Node, NODE, All = programs::long_poll;
+    "an answer that breaks off is seen to", Node, NODE, All = broken;
+    "WebSocket (RFC 6455, RFC 8441), with half-close", Node, NODE, All = websocket;
+    "CONNECT to an application that is a proxy server, with half-close", Node, NODE, All = plain_connect;
+    "gRPC: all kinds of call, statuses, metadata, deadlines", Grpc, GRPC, Http2 = programs::grpc;
+    "downloads, and uploads with and without Expect", Node, CURL_NODE, All = by_curl;
+    "a download of 16 MiB, a range of it, and its head alone", Nginx, CURL_NGINX, All = programs::large_download;
+    "a proxy in front, bodies of 1 MiB in both directions", Node, HAPROXY_NODE, All = programs::behind_haproxy;
+    "another proxy in front, bodies of 1 MiB in both directions", Node, ENVOY_NODE, All = programs::behind_envoy;
 };
 
-impl Cell {
-    async fn connect(self) -> Connection {
+impl Cell<'_> {
+    pub(super) async fn connect(self) -> Connection {
         connect(self.proxy, self.outside).await
     }
 
     /// What Node tells of a request.
-    fn seen(self, request: &str) -> String {
+    pub(super) fn seen(self, request: &str) -> String {
         let version = match self.inside {
             Protocol::Http1 => "1.1",
             Protocol::Http2 => "2.0",
@@ -75,7 +125,7 @@ impl Cell {
     }
 }
 
-async fn requests(cell: Cell) {
+async fn requests(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     for (head, pieces) in [
         ("GET /a?b=c HTTP/1.1\r\nhost: app", &[][..]),
@@ -101,7 +151,7 @@ async fn requests(cell: Cell) {
     }
 }
 
-async fn kept_connections(cell: Cell) {
+async fn kept_connections(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     for _ in 0..20 {
         let (outgoing, mut response) = send(&mut client, "GET / HTTP/1.1\r\nhost: app").await;
@@ -113,7 +163,7 @@ async fn kept_connections(cell: Cell) {
     }
 }
 
-async fn trailers(cell: Cell) {
+async fn trailers(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "POST / HTTP/1.1\r\nhost: app\r\nte: trailers\r\nconnection: te\r\ntrailer: x-sent\r\ntransfer-encoding: chunked";
     let (mut outgoing, mut response) = send(&mut client, head).await;
@@ -128,7 +178,7 @@ async fn trailers(cell: Cell) {
     assert_eq!(trailers, ["x-got: checksum", "x-sum: 4"]);
 }
 
-async fn early_hints(cell: Cell) {
+async fn early_hints(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let (_outgoing, mut response) = send(&mut client, "GET /hints HTTP/1.1\r\nhost: app").await;
     let hints = interim(&mut response).await;
@@ -138,7 +188,7 @@ async fn early_hints(cell: Cell) {
     assert_eq!((answer.status().as_u16(), rest(&mut body).await.unwrap().0), (200, b"hinted".to_vec()));
 }
 
-async fn expect_continue(cell: Cell) {
+async fn expect_continue(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "POST / HTTP/1.1\r\nhost: app\r\nexpect: 100-continue\r\ncontent-length: 4";
     let (mut outgoing, mut response) = send(&mut client, head).await;
@@ -150,14 +200,14 @@ async fn expect_continue(cell: Cell) {
     assert_eq!((answer.status().as_u16(), rest(&mut body).await.unwrap().0), (200, b"body".to_vec()));
 }
 
-async fn expect_refused(cell: Cell) {
+async fn expect_refused(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "POST /refused HTTP/1.1\r\nhost: app\r\nexpect: 100-continue\r\ncontent-length: 4";
     let (_outgoing, mut response) = send(&mut client, head).await;
     assert_eq!(last(&mut response).await.0.status(), 417, "and no byte of the body was asked for");
 }
 
-async fn early_answer(cell: Cell) {
+async fn early_answer(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "POST /early HTTP/1.1\r\nhost: app\r\ntransfer-encoding: chunked";
     let (mut outgoing, mut response) = send(&mut client, head).await;
@@ -170,7 +220,7 @@ async fn early_answer(cell: Cell) {
     kept_connections(cell).await;
 }
 
-async fn duplex(cell: Cell) {
+async fn duplex(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "POST / HTTP/1.1\r\nhost: app\r\ntransfer-encoding: chunked";
     let (mut outgoing, mut response) = send(&mut client, head).await;
@@ -187,13 +237,13 @@ async fn duplex(cell: Cell) {
 }
 
 /// Has the server go on with every answer that waits for this.
-async fn go_on(cell: Cell) {
+pub(super) async fn go_on(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let (_outgoing, mut told) = send(&mut client, "GET /more HTTP/1.1\r\nhost: app").await;
     assert_eq!(last(&mut told).await.0.status(), 200);
 }
 
-async fn events(cell: Cell) {
+async fn events(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let (_outgoing, mut response) = send(&mut client, "GET /events HTTP/1.1\r\nhost: app").await;
     let (answer, mut body) = last(&mut response).await;
@@ -203,7 +253,7 @@ async fn events(cell: Cell) {
     assert_eq!(rest(&mut body).await.unwrap().0, b"data: two\n\n");
 }
 
-async fn broken(cell: Cell) {
+async fn broken(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let (_outgoing, mut response) = send(&mut client, "GET /broken HTTP/1.1\r\nhost: app").await;
     let (_, mut body) = last(&mut response).await;
@@ -234,7 +284,7 @@ async fn echo_through(outgoing: leno_http::exchange::Outgoing, incoming: Incomin
     assert!(back == many, "{}", back.len());
 }
 
-async fn websocket(cell: Cell) {
+async fn websocket(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "GET /chat HTTP/1.1\r\nhost: app\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
     let (outgoing, mut response) = send(&mut client, head).await;
@@ -245,7 +295,7 @@ async fn websocket(cell: Cell) {
     echo_through(outgoing, incoming).await;
 }
 
-async fn plain_connect(cell: Cell) {
+async fn plain_connect(cell: Cell<'_>) {
     let mut client = cell.connect().await;
     let head = "CONNECT far.example.com:443 HTTP/1.1\r\nhost: far.example.com:443";
     let (outgoing, mut response) = send(&mut client, head).await;
@@ -255,7 +305,7 @@ async fn plain_connect(cell: Cell) {
     echo_through(outgoing, incoming).await;
 }
 
-async fn by_curl(cell: Cell) {
+async fn by_curl(cell: Cell<'_>) {
     let Some(curl) = or_skip(CURL.find()) else { return };
     let version = match cell.outside {
         Protocol::Http1 => "--http1.1",

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use leno_http::server::Protocol;
+
 use super::features::FEATURES;
 
 const OPENING: &str = "# Protocols
@@ -10,13 +12,20 @@ const OPENING: &str = "# Protocols
 What of HTTP works between which versions, and the test that shows it. Written by tests; don't edit.
 
 A cell is one version at the client, one at the application, and one way between the client's proxy and the application:
-itself in plaintext, or through the application's own proxy by `leno/1` or HBONE. In each cell, the server is Node's, which
-nobody here wrote; so is curl where it is the client. Other clients are own sockets, since they have to do what ordinary
-ones don't.
+itself in plaintext, or through the application's own proxy by `leno/1` or HBONE. Each cell names its test, and the
+programs nobody here wrote that take part. Where no client is named it is an own socket, since it has to do what ordinary
+clients don't.
 
 ";
 
 const PAIRS: [&str; 4] = ["HTTP/1 → HTTP/1", "HTTP/1 → HTTP/2", "HTTP/2 → HTTP/1", "HTTP/2 → HTTP/2"];
+
+const VERSIONS_OF: [(Protocol, Protocol); 4] = [
+    (Protocol::Http1, Protocol::Http1),
+    (Protocol::Http1, Protocol::Http2),
+    (Protocol::Http2, Protocol::Http1),
+    (Protocol::Http2, Protocol::Http2),
+];
 
 /// The sections, with the test of each.
 const SECTIONS: [(&str, &str); 3] =
@@ -149,9 +158,11 @@ fn page() -> String {
         let _written =
             writeln!(page, "## {title}\n\n| feature | {} |\n|---|---|---|---|---|", PAIRS.join(" | "));
         for feature in FEATURES {
-            let cell = format!("`proxy::cells::{test}`, {}", feature.peers);
-            let _written =
-                writeln!(page, "| {} | {} |", feature.name, [cell.as_str(); PAIRS.len()].join(" | "));
+            let cell = |(outside, inside)| match feature.missing(outside, inside) {
+                Some(why) => why.to_owned(),
+                None => format!("`proxy::cells::{test}`, {}", feature.peers),
+            };
+            let _written = writeln!(page, "| {} | {} |", feature.name, VERSIONS_OF.map(cell).join(" | "));
         }
         page.push('\n');
     }

@@ -1,51 +1,16 @@
-//! The programs on both sides of a cell: Node's servers, and a client that is sent whole heads.
+//! The client of a cell, which is sent whole heads.
 
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
 use leno_http::exchange::{Answer, Exchange, Frame, Incoming, Outgoing, Response};
 use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::server::{self, Protocol};
 use leno_http::{client, h1, h2};
-use leno_testkit::programs::{Unavailable, node};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::world::{OWN, soon};
-
-/// Node's servers; they end when dropped.
-pub(super) struct Node {
-    child: Child,
-    /// Where each version is spoken.
-    pub(super) http1: SocketAddr,
-    pub(super) http2: SocketAddr,
-}
-
-impl Node {
-    pub(super) fn start() -> Result<Self, Unavailable> {
-        let node = node(&[])?;
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cells/server.js");
-        let mut child = Command::new(node.program)
-            .args([script, &OWN.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut ports = line.split_whitespace().map(|port| SocketAddr::new(OWN, port.parse().unwrap()));
-        Ok(Self { http1: ports.next().unwrap(), http2: ports.next().unwrap(), child })
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _ended = self.child.wait();
-    }
-}
+use crate::world::soon;
 
 /// The head that HTTP/1 writes so. It can be sent in either version: the codec translates it.
 pub(super) async fn head(text: &str) -> RequestHead {

@@ -19,6 +19,8 @@ function answer(request, response) {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       response.write('data: one\n\n')
       return waiting.push(() => response.end('data: two\n\n'))
+    case '/poll':
+      return waiting.push(() => response.end('news'))
     case '/more':
       tell()
       return response.end('told')
@@ -80,6 +82,8 @@ two.on('stream', (stream, head) => {
       stream.respond({ ':status': 200, 'content-type': 'text/event-stream' })
       stream.write('data: one\n\n')
       return waiting.push(() => stream.end('data: two\n\n'))
+    case '/poll':
+      return waiting.push(() => { stream.respond({ ':status': 200 }); stream.end('news') })
     case '/more':
       tell()
       stream.respond({ ':status': 200 })
