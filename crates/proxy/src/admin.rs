@@ -172,6 +172,9 @@ const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 fn ready(shared: &Shared, local: &Local) -> (StatusCode, &'static str, String) {
+    if shared.lifecycle.drain().is_begun() {
+        return (StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned());
+    }
     let mut missing = shared.lifecycle.readiness().missing();
     if missing.is_empty() && local.identities.usable(local.wall()).is_err() {
         missing.push("a valid certificate");

@@ -15,6 +15,7 @@ use leno_http::relay::{self, DuplexEnd, Tally};
 use leno_model::failure::{Failure, Fault};
 use leno_model::pool::ConnectionPool;
 use leno_model::spiffe::SpiffeId;
+use leno_runtime::drain;
 use leno_telemetry::access::{AccessRecord, Address};
 use leno_telemetry::istio::{Reporter, Security, TcpHandle, TcpRecord};
 
@@ -337,6 +338,8 @@ struct Stream<'c> {
     received: Tally,
     sent: Tally,
     counted: (u64, u64),
+    /// Until it is told: the log ends with the drain.
+    _until_drained: drain::Guard,
 }
 
 impl<'c> Stream<'c> {
@@ -355,6 +358,7 @@ impl<'c> Stream<'c> {
             received: Tally::default(),
             sent: Tally::default(),
             counted: (0, 0),
+            _until_drained: core.shared.lifecycle.drain().guard(),
         }
     }
 
@@ -367,7 +371,6 @@ impl<'c> Stream<'c> {
         judge: impl AsyncFn(&Core) -> Result<(), Failure>,
     ) {
         let drain = core.shared.lifecycle.drain().clone();
-        let _until_drained = drain.guard();
         let _busy = places::busy();
         let mut changed = core.shared.changed.subscribe();
         let mut ticks = tokio::time::interval(TALLY_INTERVAL);

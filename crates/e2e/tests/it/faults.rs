@@ -14,8 +14,8 @@ use leno_testkit::{
 use rustix::process::{Signal, kill_process};
 
 use crate::alone;
-use fleet::{Programs, is_whole};
-use load::{AT_ONCE, KINDS, Load, RATE, Report};
+use fleet::{Fleet, Programs, is_whole};
+use load::{AT_ONCE, From, KINDS, Load, RATE, Report};
 
 /// What may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,7 @@ enum Allowed {
 /// Something that happens under load.
 struct Event {
     name: &'static str,
+    from: From,
     /// Whom it happens to.
     victim: Option<&'static str>,
     seconds: u64,
@@ -63,13 +64,13 @@ const LEFT: f64 = 0.01;
 fn faults_cost_what_cannot_be_repeated_and_changes_cost_nothing() {
     let _alone = alone();
     let Some(programs) = or_skip(Programs::find()) else { return };
-    let mesh = programs.mesh("faults");
+    let fleet = programs.fleet("faults");
     let outcomes: Vec<Outcome> =
-        faults().into_iter().chain(changes()).map(|event| event.run(&mesh)).collect();
+        faults().into_iter().chain(changes()).map(|event| event.run(&fleet)).collect();
     let rows: Vec<String> = outcomes.iter().map(page::row).collect();
     println!("{}", rows.join("\n"));
     let wrong: Vec<String> = outcomes.iter().flat_map(Outcome::wrong).collect();
-    assert!(wrong.is_empty(), "{}\n{}\n{}", wrong.join("\n"), rows.join("\n"), mesh.output());
+    assert!(wrong.is_empty(), "{}\n{}\n{}", wrong.join("\n"), rows.join("\n"), fleet.mesh.output());
     page::check(&outcomes);
 }
 
@@ -78,6 +79,7 @@ fn nothing(_mesh: &Mesh) {}
 fn faults() -> Vec<Event> {
     let fault = |name, victim, allowed, happens, ends| Event {
         name,
+        from: From::Caller,
         victim: Some(victim),
         seconds: 4,
         allowed,
@@ -151,6 +153,7 @@ fn faults() -> Vec<Event> {
 fn changes() -> Vec<Event> {
     let change = |name, seconds, happens| Event {
         name,
+        from: From::Caller,
         victim: None,
         seconds,
         allowed: Allowed::Nothing,
@@ -173,6 +176,12 @@ fn changes() -> Vec<Event> {
             }
         }),
         change("certificates rotated", fleet::ROTATION, nothing),
+        Event {
+            from: From::Host,
+            ..change("the gateway replaced", 5, |mesh| {
+                assert!(mesh.leno(&["restart", "gateway"]).status.success());
+            })
+        },
     ]
 }
 
@@ -189,9 +198,10 @@ fn arrived(mesh: &Mesh, replica: &str) -> f64 {
 }
 
 impl Event {
-    fn run(self, mesh: &Mesh) -> Outcome {
+    fn run(self, fleet: &Fleet) -> Outcome {
+        let mesh = &fleet.mesh;
         is_whole(mesh);
-        let load = Load::begin(mesh, self.seconds);
+        let load = Load::begin(fleet, self.from, self.seconds);
         if let Some(victim) = self.victim {
             eventually(&format!("{victim} gets requests"), || {
                 let count = arrived(mesh, victim);

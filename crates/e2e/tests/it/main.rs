@@ -12,6 +12,7 @@ mod agreement;
 mod bookshop;
 mod commands;
 mod crossing;
+mod drains;
 mod editing;
 mod endings;
 mod faults;

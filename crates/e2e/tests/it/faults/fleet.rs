@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use leno_testkit::{
-    mesh::{Declaration, Mesh, User, eventually},
+    mesh::{Declaration, Mesh, User, eventually, free_port},
     programs::{HAPROXY, NGINX, Node, Unavailable, node},
 };
 
@@ -25,19 +25,29 @@ pub(super) struct Programs {
     node: Node,
 }
 
+/// The mesh, and the host's ports that lead to the service through its gateway.
+pub(super) struct Fleet {
+    pub(super) mesh: Mesh,
+    pub(super) published: [u16; 2],
+}
+
 impl Programs {
     pub(super) fn find() -> Result<Self, Unavailable> {
         let path = |found: &Path| found.display().to_string();
         Ok(Self { nginx: path(&NGINX.find()?), haproxy: path(&HAPROXY.find()?), node: node(&[])? })
     }
 
-    pub(super) fn mesh(&self, name: &str) -> Mesh {
+    pub(super) fn fleet(&self, name: &str) -> Fleet {
         let Self { nginx, haproxy, node } = self;
+        let published = [(); 2].map(|()| free_port());
+        let [http, grpc] = published;
         let node = node.program.display();
         let spec = format!(
             "services:
   - name: web
-    ports: [{{name: http, port: 80, protocol: http}}, {{name: grpc, port: 81, protocol: grpc}}]
+    ports:
+      - {{name: http, port: 80, protocol: http, publish: {http}}}
+      - {{name: grpc, port: 81, protocol: grpc, publish: {grpc}}}
 workloads:
   - {{name: caller, command: [sleep, infinity]}}
   - service: web
@@ -48,7 +58,7 @@ workloads:
   - {{service: web, version: node, replicas: {NODES}, command: [{node}, endpoint.js]}}
 "
         );
-        Declaration::new(name)
+        let mesh = Declaration::new(name)
             .user(User::Nobody)
             .spec(&spec)
             .file("nginx.conf", NGINX_CONF)
@@ -57,7 +67,8 @@ workloads:
             .config("web.yaml", ROUTE)
             .argument(&format!("--svid-lifetime={LIFETIME}"))
             .argument(&format!("--svid-renew-after={RENEWAL}"))
-            .start()
+            .start();
+        Fleet { mesh, published }
     }
 }
 

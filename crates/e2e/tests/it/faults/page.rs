@@ -8,8 +8,8 @@ const OPENING: &str = "# What faults and changes cost
 
 Requests that failed, of 500 per second: 125 each of four kinds, from one caller through its sidecar to a service of
 nine endpoints (nginx, HAProxy, six of Node, one of the sample's). Answers take 20 ms. A VirtualService lets what may be
-repeated be tried twice more, and gives each try 500 ms for the head of its answer. Measured by a test that fails when more
-is lost than the last column allows.
+repeated be tried twice more, and gives each try 500 ms for the head of its answer. In the last row the caller is the
+host, through the gateway. Measured by a test that fails when more is lost than the last column allows.
 
 ";
 
