@@ -12,6 +12,7 @@ mod keepalive;
 mod queue;
 mod resets;
 mod server;
+mod socket;
 mod streams;
 mod window;
 

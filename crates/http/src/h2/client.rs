@@ -13,8 +13,9 @@ use leno_model::failure::Failure;
 use tokio::sync::Notify;
 
 use super::halves::{End, Incoming, Outgoing};
-use super::keepalive::{Heard, Prober};
+use super::keepalive::Prober;
 use super::queue::{Payload, Queue};
+use super::socket::{Handle, Socket};
 use super::streams::{Stream, Streams};
 use super::window::{Received, Window};
 use crate::client::Config;
@@ -61,10 +62,10 @@ impl PeerSettings {
 #[must_use = "the connection doesn't move unless its driver is polled"]
 pub struct Driver {
     /// `None` once the connection has ended; exchanges still open then see it broken.
-    connection: Option<h2::client::Connection<Heard, Payload>>,
+    connection: Option<h2::client::Connection<Socket, Payload>>,
     prober: Option<Prober>,
     window: Window,
-    reads: Rc<Cell<u64>>,
+    socket: Handle,
     settings: Rc<PeerSettings>,
 }
 
@@ -79,8 +80,9 @@ impl Future for Driver {
         }
         // Errors reach the streams by themselves.
         let ended = Pin::new(connection).poll(cx).is_ready();
+        this.socket.settle(cx);
         // They are the first that a peer says (RFC 9113 §3.4).
-        if ended || this.reads.get() > 0 {
+        if ended || this.socket.reads() > 0 {
             this.settings.come();
         }
         if ended || this.prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {
@@ -104,10 +106,10 @@ impl ClientConnection {
     /// # Errors
     /// If the socket fails.
     pub async fn handshake(io: Box<dyn Io>, config: Rc<Config>) -> Result<(Self, Driver), Failure> {
-        let (io, reads) = Heard::new(io);
+        let (io, socket) = Socket::new(io);
         let (send, mut connection) =
             builder(&config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
-        let prober = Prober::new(connection.ping_pong(), &reads, &config.h2);
+        let prober = Prober::new(connection.ping_pong(), &socket, &config.h2);
         let window = Window::new(&config.h2, config.budget.clone());
         let settings = Rc::<PeerSettings>::default();
         let this = Self {
@@ -118,7 +120,7 @@ impl ClientConnection {
             settings: Rc::clone(&settings),
             max_fields: config.head_fields,
         };
-        Ok((this, Driver { connection: Some(connection), prober, window, reads, settings }))
+        Ok((this, Driver { connection: Some(connection), prober, window, socket, settings }))
     }
 
     /// See [`crate::client::Connection::send`].

@@ -3,53 +3,20 @@
 //! A connection that hears anything needs no probe, so reads are counted at the socket and a PING is sent only after
 //! a quiet interval.
 
-use std::cell::Cell;
-use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use h2::{Ping, PingPong};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::Settings;
-use crate::io::Io;
-
-/// A socket that counts its reads.
-pub(super) struct Heard {
-    io: Box<dyn Io>,
-    reads: Rc<Cell<u64>>,
-}
-
-impl Heard {
-    pub(super) fn new(io: Box<dyn Io>) -> (Self, Rc<Cell<u64>>) {
-        let reads = Rc::new(Cell::new(0));
-        (Self { io, reads: Rc::clone(&reads) }, reads)
-    }
-}
-
-impl AsyncRead for Heard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        if read.is_ready() {
-            self.reads.set(self.reads.get().wrapping_add(1));
-        }
-        read
-    }
-}
-
-crate::forward_writes!(Heard, io);
+use super::socket::Handle;
 
 /// Probes one connection.
 pub(super) struct Prober {
     pings: PingPong,
-    reads: Rc<Cell<u64>>,
+    socket: Handle,
     seen: u64,
     waiting: bool,
     interval: Duration,
@@ -59,12 +26,12 @@ pub(super) struct Prober {
 
 impl Prober {
     /// `None` if the settings ask for no PINGs.
-    pub(super) fn new(pings: Option<PingPong>, reads: &Rc<Cell<u64>>, settings: &Settings) -> Option<Self> {
+    pub(super) fn new(pings: Option<PingPong>, socket: &Handle, settings: &Settings) -> Option<Self> {
         let interval = settings.ping_interval?;
         Some(Self {
             pings: pings?,
-            reads: Rc::clone(reads),
-            seen: reads.get(),
+            socket: socket.clone(),
+            seen: socket.reads(),
             waiting: false,
             interval,
             timeout: settings.ping_timeout,
@@ -79,8 +46,8 @@ impl Prober {
             let _pong = self.pings.poll_pong(cx);
         }
         while self.sleep.as_mut().poll(cx).is_ready() {
-            let heard = self.reads.get() != self.seen;
-            self.seen = self.reads.get();
+            let heard = self.socket.reads() != self.seen;
+            self.seen = self.socket.reads();
             if !heard && self.waiting {
                 return true;
             }

@@ -3,7 +3,6 @@
 //! `h2` does frames, flow control and the protocol's own limits; here are the limits that it leaves to its user
 //! (handshake and idle time, dead peers), draining, and what HTTP/1 would refuse as well.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,9 +16,10 @@ use leno_model::failure::Failure;
 use super::error::reason_for;
 use super::halves::{End, Incoming, Outgoing};
 use super::heads::{Heads, Held};
-use super::keepalive::{Heard, Prober};
+use super::keepalive::Prober;
 use super::queue::{Payload, Queue};
 use super::resets::Resets;
+use super::socket::{Handle, Socket};
 use super::window::Window;
 use crate::drain::Drain;
 use crate::exchange::{self, Exchange};
@@ -30,14 +30,14 @@ use crate::reply::LocalReply;
 use crate::server::Config;
 use crate::timer::{Timer, Wait};
 
-type Handshake = h2::server::Handshake<Heard, Payload>;
-type Connection = h2::server::Connection<Heard, Payload>;
+type Handshake = h2::server::Handshake<Socket, Payload>;
+type Connection = h2::server::Connection<Socket, Payload>;
 
 /// An HTTP/2 connection that requests arrive on.
 pub struct ServerConnection {
     stage: Stage,
     config: Rc<Config>,
-    reads: Rc<Cell<u64>>,
+    socket: Handle,
     window: Window,
     queue: Rc<Queue>,
     heads: Rc<Heads>,
@@ -68,7 +68,7 @@ impl ServerConnection {
     /// Takes over a socket on which the client's preface comes next.
     #[must_use]
     pub fn new(io: Box<dyn Io>, config: Rc<Config>) -> Self {
-        let (io, reads) = Heard::new(io);
+        let (io, socket) = Socket::new(io);
         let handshake = builder(&config).handshake(io);
         Self {
             stage: Stage::Handshake(Box::pin(handshake)),
@@ -77,7 +77,7 @@ impl ServerConnection {
             heads: Heads::new(config.budget.clone()),
             resets: Resets::new(),
             config,
-            reads,
+            socket,
             drain: Drain::default(),
             timer: Timer::default(),
             broken: None,
@@ -103,13 +103,19 @@ impl ServerConnection {
 
     /// See [`Self::accept`].
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
+        let accepted = self.poll_moved(cx);
+        self.socket.settle(cx);
+        accepted
+    }
+
+    fn poll_moved(&mut self, cx: &mut Context<'_>) -> Poll<Option<Exchange>> {
         loop {
             match &mut self.stage {
                 Stage::Closed => return Poll::Ready(None),
                 Stage::Handshake(handshake) => match handshake.as_mut().poll(cx) {
                     Poll::Ready(Ok(mut connection)) => {
                         self.timer.clear();
-                        let prober = Prober::new(connection.ping_pong(), &self.reads, &self.config.h2);
+                        let prober = Prober::new(connection.ping_pong(), &self.socket, &self.config.h2);
                         self.stage = Stage::Open { connection: Box::new(connection), prober, leaving: false };
                     }
                     Poll::Ready(Err(error)) => {
