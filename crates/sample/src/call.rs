@@ -188,7 +188,8 @@ async fn messages(args: &Args) -> Result<(), Status> {
             print_message(grpc::basket(basket))
         }
         grpc::Method::Haggle => {
-            let offers = futures_util::stream::iter([Offer { book, cents: number("cents", 1000).into() }]);
+            let offer = Offer { book, cents: number("cents", 1000).into(), note: Vec::new() };
+            let offers = futures_util::stream::iter([offer]);
             let mut answers = pricing.haggle(grpc::request(offers, headers, deadline)).await?.into_inner();
             while let Some(answer) = answers.message().await? {
                 print_message(grpc::counter_offer(answer))?;

@@ -143,7 +143,7 @@ pub(crate) fn basket(message: Basket) -> (Value, Vec<Hop>) {
 
 /// A counter-offer as JSON, and its trail.
 pub(crate) fn counter_offer(message: CounterOffer) -> (Value, Vec<Hop>) {
-    let CounterOffer { book, cents, agreed, trail } = message;
+    let CounterOffer { book, cents, agreed, trail, note: _ } = message;
     (json!({"book": book, "cents": cents, "agreed": agreed}), hops(trail))
 }
 

@@ -156,7 +156,7 @@ impl Client {
         let stream =
             stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|offer| (offer, queue)) });
         let closed = |_closed| wrong("the server hung up");
-        offers.send(Offer { book: 3, cents: 100 }).await.map_err(closed)?;
+        offers.send(Offer { book: 3, cents: 100, note: Vec::new() }).await.map_err(closed)?;
         let mut answers = self.pricing().haggle(self.request(stream)).await?.into_inner();
         for _ in 0..10 {
             let answer = answers.message().await?.ok_or_else(|| wrong("the stream ended early"))?;
@@ -164,7 +164,7 @@ impl Client {
                 drop(offers);
                 return ensure(answers.message().await?.is_none(), "an answer without an offer");
             }
-            offers.send(Offer { book: 3, cents: answer.cents }).await.map_err(closed)?;
+            offers.send(Offer { book: 3, cents: answer.cents, note: Vec::new() }).await.map_err(closed)?;
         }
         Err(wrong("no agreement in ten rounds"))
     }

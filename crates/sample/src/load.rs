@@ -1,4 +1,4 @@
-//! `load URL`: an open-loop load generator for HTTP/1.1, HTTP/2 and unary gRPC, and a closed-loop mode.
+//! `load URL`: an open-loop load generator for HTTP/1.1, HTTP/2 and gRPC, and a closed-loop mode.
 //!
 //! Invariant: nothing that the server does shifts the schedule, and no request that was due is left out of the latencies.
 //! One thread does everything; the report says when that wasn't enough.
@@ -32,7 +32,8 @@ use tally::{Answer, Failure, Kind, Tally};
 /// Arguments of `load`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// http://, h2c:// (HTTP/2 with prior knowledge), or grpc://HOST:PORT/Pricing/Quote?book=3
+    /// http://, h2c:// (HTTP/2 with prior knowledge), or grpc://HOST:PORT/Pricing/Quote?book=3;
+    /// with /Pricing/Haggle each request is a bidirectional stream
     url: Target,
     /// Requests per second, sent when they are due whatever the server does
     #[arg(long, value_parser = rate, required_unless_present = "closed")]
@@ -64,9 +65,15 @@ pub(crate) struct Args {
     /// Body of an HTTP request
     #[arg(long, short = 'd', default_value = "", conflicts_with = "body_size")]
     body: String,
-    /// A body of so many zeros instead
+    /// A body of so many zeros instead; for Haggle the note in each offer, which comes back
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=16 << 20))]
     body_size: u32,
+    /// Offers that each stream of Haggle sends
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    messages: u32,
+    /// Offers of a stream that may be unanswered at a time: 1 waits for each answer
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    window: u16,
     #[command(flatten)]
     to: To,
     /// Answer header by which versions are counted

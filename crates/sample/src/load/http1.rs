@@ -65,7 +65,7 @@ impl Connection {
         if head.keep_alive && ended_well {
             self.stream = Some(stream);
         }
-        Ok(Answer { status: head.status, grpc_status: None, version: head.version, body_bytes })
+        Ok(Answer { status: head.status, grpc_status: None, version: head.version, body_bytes, messages: 0 })
     }
 
     async fn read_head(&mut self, stream: &mut TcpStream) -> Result<Head, Failure> {

@@ -1,7 +1,9 @@
-//! The load generator's HTTP/2 side, for HTTP and unary gRPC: several workers share one connection.
+//! The load generator's HTTP/2 side, for HTTP and gRPC: several workers share one connection.
 //!
 //! A request that the server says it hasn't begun (REFUSED_STREAM, or an id above GOAWAY's last; RFC 9113 §8.7) is sent
 //! again, once, on a new connection, and counted as repeated. Everything else is a failure.
+
+mod talk;
 
 use std::rc::Rc;
 
@@ -10,6 +12,9 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, Request};
 use tokio::sync::Mutex;
+
+pub(crate) use talk::Offers;
+use talk::Talk;
 
 use super::dial;
 use super::tally::{Answer, Failure, Kind};
@@ -20,9 +25,19 @@ use crate::{limits, tasks};
 pub(crate) struct Template {
     pub(crate) address: String,
     pub(crate) request: Request<()>,
-    pub(crate) body: Bytes,
-    pub(crate) is_grpc: bool,
+    pub(crate) content: Content,
     pub(crate) version_header: HeaderName,
+}
+
+/// What follows a request's head.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Of HTTP.
+    Body(Bytes),
+    /// Of a unary gRPC call, in its frame.
+    Message(Bytes),
+    /// Of a bidirectional gRPC stream.
+    Offers(Offers),
 }
 
 /// A connection that its workers share, dialled again whenever it was closed.
@@ -90,11 +105,17 @@ impl Connection {
         // Waits for a free stream, and fails on a connection that is going away.
         let mut send =
             send.ready().await.map_err(|error| Broken { failure: reset(&error), not_begun: true })?;
-        let (response, mut stream) = send
-            .send_request(self.template.request.clone(), self.template.body.is_empty())
-            .map_err(broken)?;
-        if !self.template.body.is_empty() {
-            stream.send_data(self.template.body.clone(), true).map_err(broken)?;
+        let content = &self.template.content;
+        let is_empty = matches!(content, Content::Body(body) if body.is_empty());
+        let (response, mut stream) =
+            send.send_request(self.template.request.clone(), is_empty).map_err(broken)?;
+        let mut talk = None;
+        match content {
+            Content::Body(_) if is_empty => {}
+            Content::Body(body) | Content::Message(body) => {
+                stream.send_data(body.clone(), true).map_err(broken)?;
+            }
+            Content::Offers(offers) => talk = Some(Talk::begin(offers, stream).map_err(broken)?),
         }
         let (head, mut body) = response.await.map_err(broken)?.into_parts();
         let version = head.headers.get(&self.template.version_header);
@@ -103,25 +124,32 @@ impl Connection {
             version: version.map(|version| String::from_utf8_lossy(version.as_bytes()).into()),
             ..Answer::default()
         };
-        answer.body_bytes = drain(&mut body).await.map_err(broken)?;
-        if self.template.is_grpc && answer.status == 200 {
+        answer.body_bytes = drain(&mut body, talk.as_mut()).await.map_err(broken)?;
+        answer.messages = talk.as_ref().map_or(0, Talk::answers);
+        if !matches!(content, Content::Body(_)) && answer.status == 200 {
             let trailers = body.trailers().await.map_err(broken)?;
             // Without a body the status comes with the headers ("trailers only").
             let status = trailers.as_ref().and_then(grpc_status).or_else(|| grpc_status(&head.headers));
-            let missing = || Failure::new(Kind::Protocol, "an answer without grpc-status");
-            answer.grpc_status = Some(status.ok_or_else(|| Broken { failure: missing(), not_begun: false })?);
+            answer.grpc_status =
+                Some(status.ok_or_else(|| wrong("an answer without grpc-status".to_owned()))?);
+            if let Some(open) = talk.filter(|talk| status == Some(0) && !talk.is_over()) {
+                return Err(wrong(format!("the stream ended after {} answers", open.answers())));
+            }
         }
         Ok(answer)
     }
 }
 
-/// Reads a body to its end; its length.
-async fn drain(body: &mut RecvStream) -> Result<u64, h2::Error> {
+/// Reads a body to its end, and goes on with the talk that it belongs to; its length.
+async fn drain(body: &mut RecvStream, mut talk: Option<&mut Talk<'_>>) -> Result<u64, h2::Error> {
     let mut length = 0;
     while let Some(data) = body.data().await {
         let data = data?;
         length += data.len() as u64;
         body.flow_control().release_capacity(data.len())?;
+        if let Some(talk) = &mut talk {
+            talk.hear(&data)?;
+        }
     }
     Ok(length)
 }
@@ -132,6 +160,11 @@ fn grpc_status(headers: &HeaderMap) -> Option<u32> {
 
 fn reset(error: &h2::Error) -> Failure {
     Failure::new(Kind::Reset, error)
+}
+
+/// An answer that isn't what it should be.
+fn wrong(detail: String) -> Broken {
+    Broken { failure: Failure::new(Kind::Protocol, detail), not_begun: false }
 }
 
 fn broken(error: h2::Error) -> Broken {

@@ -48,6 +48,8 @@ pub(crate) struct Report {
     /// From when a request was sent to the end of its answer.
     pub(crate) service_us: Percentiles,
     pub(crate) body_bytes: u64,
+    /// Messages that came back in bidirectional gRPC streams.
+    pub(crate) messages: u64,
     pub(crate) generator: Generator,
 }
 
@@ -145,6 +147,7 @@ impl Report {
             grpc_statuses: tally.grpc_statuses,
             versions: tally.versions,
             body_bytes: tally.body_bytes,
+            messages: tally.messages,
             generator,
         }
     }
@@ -189,6 +192,10 @@ impl Report {
         writeln!(text, "statuses  {}", list(&self.statuses))?;
         if !self.grpc_statuses.is_empty() {
             writeln!(text, "grpc      {}", list(&self.grpc_statuses))?;
+        }
+        if self.messages > 0 {
+            let rate = self.messages as f64 / self.seconds;
+            writeln!(text, "messages  {} ({rate:.1} per second)", self.messages)?;
         }
         for (version, seen) in &self.versions {
             let share = 100.0 * seen.count as f64 / self.sent.max(1) as f64;

@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) grpc_status: Option<u32>,
     pub(crate) version: Option<Box<str>>,
     pub(crate) body_bytes: u64,
+    /// Messages that came back in a bidirectional gRPC stream.
+    pub(crate) messages: u64,
 }
 
 /// How a request failed.
@@ -95,6 +97,8 @@ pub(crate) struct Tally {
     pub(crate) versions: BTreeMap<Box<str>, Seen>,
     pub(crate) samples: Vec<Sample>,
     pub(crate) body_bytes: u64,
+    /// Messages that came back in bidirectional gRPC streams.
+    pub(crate) messages: u64,
     /// From the due time to the end of the answer.
     pub(crate) latency: Histogram,
     /// From the sending to the end of the answer.
@@ -124,6 +128,7 @@ impl Tally {
             versions: BTreeMap::new(),
             samples: Vec::new(),
             body_bytes: 0,
+            messages: 0,
             latency: Histogram::new(),
             service: Histogram::new(),
             lag: Histogram::new(),
@@ -175,8 +180,9 @@ impl Tally {
     }
 
     fn answer(&mut self, answer: Answer, at: f64) {
-        let Answer { status, grpc_status, version, body_bytes } = answer;
+        let Answer { status, grpc_status, version, body_bytes, messages } = answer;
         self.body_bytes += body_bytes;
+        self.messages += messages;
         *self.statuses.entry(status).or_default() += 1;
         if let Some(code) = grpc_status {
             *self.grpc_statuses.entry(code).or_default() += 1;
@@ -236,7 +242,7 @@ mod tests {
     }
 
     fn answer(status: u16, grpc_status: Option<u32>, version: &str) -> Result<Answer, Failure> {
-        Ok(Answer { status, grpc_status, version: Some(version.into()), body_bytes: 10 })
+        Ok(Answer { status, grpc_status, version: Some(version.into()), body_bytes: 10, messages: 3 })
     }
 
     #[test]
@@ -250,6 +256,7 @@ mod tests {
             Err(Failure::new(Kind::Timeout, "late")),
         ]);
         assert_eq!((tally.sent, tally.ok, tally.failures(), tally.body_bytes), (6, 2, 4, 40));
+        assert_eq!(tally.messages, 12);
         let failed: Vec<_> = tally
             .failed
             .iter()

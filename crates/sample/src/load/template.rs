@@ -1,14 +1,15 @@
 //! What a run sends, prepared once from its arguments, and the connections that send it.
 
 use std::error::Error;
+use std::num::TryFromIntError;
 use std::rc::Rc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Version, header};
-use prost::Message as _;
 
+use super::http2::{Content, Offers};
 use super::{Args, Connection, http1, http2};
-use crate::proto::BookRequest;
+use crate::proto::{BookRequest, Offer};
 use crate::target::Scheme;
 use crate::{client, grpc, limits};
 
@@ -17,8 +18,8 @@ use crate::{client, grpc, limits};
 enum LoadError {
     #[error("{0}:// cannot be loaded; use http, h2c or grpc")]
     Scheme(Scheme),
-    #[error("{0} isn't a unary method")]
-    NotUnary(&'static str),
+    #[error("{0} cannot be loaded; use a unary method or /Pricing/Haggle")]
+    Method(&'static str),
     #[error("{0} workers are more than {limit}", limit = limits::WORKERS)]
     Workers(usize),
 }
@@ -97,35 +98,35 @@ fn http1_template(args: &Args) -> Result<http1::Template, Box<dyn Error>> {
 }
 
 fn http2_template(args: &Args) -> Result<http2::Template, Box<dyn Error>> {
-    let is_grpc = args.url.scheme == Scheme::Grpc;
-    let (body, request) = if is_grpc {
+    let (content, request) = if args.url.scheme == Scheme::Grpc {
         grpc_request(args)?
     } else {
         let body = body(args)?;
         let request = request(args, Version::HTTP_2, &body)?;
-        (body, request)
+        (Content::Body(body), request)
     };
     Ok(http2::Template {
         address: args.to.address(&args.url),
         request,
-        body,
-        is_grpc,
+        content,
         version_header: args.version_header.clone(),
     })
 }
 
-/// A unary call with its message in gRPC's frame.
-fn grpc_request(args: &Args) -> Result<(Bytes, Request<()>), Box<dyn Error>> {
+/// A call with its message: of a stream, what is sent again and again.
+fn grpc_request(args: &Args) -> Result<(Content, Request<()>), Box<dyn Error>> {
     let method = grpc::Method::of(&args.url)?;
-    if !method.is_unary() {
-        return Err(LoadError::NotUnary(method.path()).into());
-    }
-    let book = args.url.query("book").and_then(|book| book.parse().ok()).unwrap_or(1);
-    let message = BookRequest { book }.encode_to_vec();
-    let mut body = BytesMut::new();
-    body.put_u8(0);
-    body.put_u32(u32::try_from(message.len())?);
-    body.put_slice(&message);
+    let number = |name| args.url.query(name).and_then(|text| text.parse::<u32>().ok());
+    let book = number("book").unwrap_or(1);
+    let content = match method {
+        grpc::Method::Haggle => {
+            let cents = number("cents").unwrap_or(1000).into();
+            let message = framed(&Offer { book, cents, note: body(args)?.into() })?;
+            Content::Offers(Offers { message, count: args.messages, window: args.window })
+        }
+        unary if unary.is_unary() => Content::Message(framed(&BookRequest { book })?),
+        other => return Err(LoadError::Method(other.path()).into()),
+    };
 
     let mut target = args.url.clone();
     method.path().clone_into(&mut target.path);
@@ -133,5 +134,15 @@ fn grpc_request(args: &Args) -> Result<(Bytes, Request<()>), Box<dyn Error>> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
     let request = client::request(&target, Version::HTTP_2, Method::POST, headers, Bytes::new())?;
-    Ok((body.freeze(), request.map(drop)))
+    Ok((content, request.map(drop)))
+}
+
+/// A message in gRPC's frame.
+fn framed(message: &impl prost::Message) -> Result<Bytes, TryFromIntError> {
+    let message = message.encode_to_vec();
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.len())?);
+    frame.put_slice(&message);
+    Ok(frame.freeze())
 }

@@ -193,7 +193,7 @@ impl Pricing for Bookshop {
         let answers = stream::unfold((Some(request.into_inner()), trail), |(offers, trail)| async move {
             let mut offers = offers?;
             match offers.message().await {
-                Ok(Some(offer)) => match counter(&offer, trail) {
+                Ok(Some(offer)) => match counter(offer, trail) {
                     Ok(answer) => Some((Ok(answer), (Some(offers), Vec::new()))),
                     Err(status) => Some((Err(status), (None, Vec::new()))),
                 },
@@ -206,11 +206,11 @@ impl Pricing for Bookshop {
 }
 
 /// Nine tenths of the price are agreed to; below that the shop meets the customer half way.
-fn counter(offer: &Offer, trail: Vec<Hop>) -> Result<CounterOffer, Status> {
+fn counter(offer: Offer, trail: Vec<Hop>) -> Result<CounterOffer, Status> {
     let book = find(offer.book)?;
     let agreed = offer.cents >= book.cents * 9 / 10;
     let cents = if agreed { offer.cents } else { offer.cents.midpoint(book.cents) };
-    Ok(CounterOffer { book: book.id, cents, agreed, trail })
+    Ok(CounterOffer { book: book.id, cents, agreed, trail, note: offer.note })
 }
 
 #[cfg(test)]
@@ -253,8 +253,9 @@ mod tests {
 
     #[test]
     fn haggling() {
-        let counter = |cents| counter(&Offer { book: 1, cents }, Vec::new()).unwrap();
+        let counter = |cents| counter(Offer { book: 1, cents, note: vec![7] }, Vec::new()).unwrap();
         assert_eq!((counter(1000).cents, counter(1000).agreed), (1445, false));
         assert_eq!((counter(1701).cents, counter(1701).agreed), (1701, true));
+        assert_eq!(counter(1).note, [7]);
     }
 }

@@ -207,6 +207,32 @@ async fn the_closed_loop_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn streams_go_on_until_every_offer_is_answered() {
+    let service = serve("any", &[]).await;
+    let often = ["--closed", "--requests=6", "--connections=2", "--streams=2", "--messages=50"];
+    for window in ["--window=1", "--window=7", "--window=1000"] {
+        let url = service.url("grpc", "/Pricing/Haggle?book=2&cents=500");
+        let printed = load(&url, &[&often[..], &["--body-size=100", window]].concat()).await;
+        let report = printed.json();
+        assert_eq!(
+            (printed.code, &report["ok"], &report["messages"]),
+            (Some(0), &json!(6), &json!(300)),
+            "{report:#}"
+        );
+        assert_eq!(report["grpc_statuses"], json!({"0": 6}));
+        // Every note comes back.
+        assert!(number(&report["body_bytes"]) > 300.0 * 100.0, "{report:#}");
+    }
+    let report = load(&service.url("grpc", "/Pricing/Haggle?book=77"), &often).await.json();
+    assert_eq!((failures(&report), &report["messages"]), (json!({"grpc": 6}), &json!(0)), "{report:#}");
+    // A server that says OK and hasn't answered.
+    let short = leaving(1000).await;
+    let one = ["--closed", "--requests=2", "--connections=1", "--messages=1"];
+    let report = load(&format!("{}Pricing/Haggle", short.url("grpc")), &one).await.json();
+    assert_eq!(failures(&report), json!({"protocol": 2}), "{report:#}");
+}
+
+#[tokio::test]
 async fn an_interrupted_run_still_reports() {
     let service = serve("any", &[]).await;
     let child =

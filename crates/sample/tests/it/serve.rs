@@ -176,7 +176,7 @@ async fn wrong_arguments_say_what_is_expected() {
         (&["load", "http://x"], "--rate"),
         (&["load", "http://x", "--rate", "0"], "no rate between"),
         (&["load", "tcp://x", "--rate", "1"], "use http, h2c or grpc"),
-        (&["load", "grpc://x/Pricing/Watch", "--rate", "1"], "isn't a unary method"),
+        (&["load", "grpc://x/Pricing/Watch", "--rate", "1"], "use a unary method or /Pricing/Haggle"),
         (&["load", "h2c://x", "--rate", "1", "--connections", "60000"], "are more than 20000"),
         (&["ws", "http://127.0.0.1:1"], "use ws:// or h2c://"),
     ] {
