@@ -37,6 +37,42 @@ pub(crate) enum Name {
     Leno,
 }
 
+/// What goes through a contestant. Each is set up for one of them: what it may pass on, and the version of HTTP between
+/// its proxies and to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    /// Requests over HTTP/1.1.
+    Requests,
+    /// gRPC streams, over HTTP/2 on every leg.
+    Streams,
+}
+
+impl Traffic {
+    /// The method that the client may use, and nobody any other.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Requests => "GET",
+            Self::Streams => "POST",
+        }
+    }
+
+    /// What the client may ask for, and nothing else.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Requests => "/bytes/",
+            Self::Streams => "/leno.sample.v1.Pricing/",
+        }
+    }
+
+    /// The protocol's name in TLS (RFC 7301).
+    fn alpn(self) -> &'static str {
+        match self {
+            Self::Requests => "http/1.1",
+            Self::Streams => "h2",
+        }
+    }
+}
+
 /// A contestant that stands.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -60,7 +96,7 @@ pub(crate) trait Contestant {
     fn absence(&self, world: &World) -> Option<String>;
 
     /// Starts its processes. Whether they answer is found out by the caller.
-    fn start(&self, world: &World) -> Result<Running>;
+    fn start(&self, world: &World, traffic: Traffic) -> Result<Running>;
 
     /// One proxy with plaintext on both legs, listening on [`crate::world::CLIENT_PROXY`] for the server: what is
     /// counted per instruction. `None` when there is no proxy.

@@ -41,6 +41,21 @@ pub(crate) const CONNECTIONS: [u16; 3] = [1, 32, 128];
 /// See [`CONNECTIONS`].
 pub(crate) const COMPARED: u16 = 32;
 
+/// Connections of the gRPC load: two for each worker of a proxy.
+pub(crate) const GRPC_CONNECTIONS: u16 = 4;
+
+/// Streams on each of them at a time, 16 in all.
+pub(crate) const GRPC_STREAMS: u16 = 4;
+
+/// Messages of a stream, enough that its begin and its end cost nothing beside them.
+pub(crate) const GRPC_MESSAGES: u32 = 1000;
+
+/// Messages of a stream that may be unanswered: it flows, and queues stay short.
+pub(crate) const GRPC_WINDOW: u16 = 8;
+
+/// Of each message, the part that is there for its size; with the rest it has 127 bytes, as has its answer.
+pub(crate) const GRPC_NOTE_BYTES: u32 = 120;
+
 /// Largest file below `/proc` that is read.
 pub(crate) const PROC_BYTES: u64 = 64 << 10;
 

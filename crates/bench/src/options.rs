@@ -65,6 +65,8 @@ pub(crate) enum Part {
     Memory,
     /// One large answer
     Transfer,
+    /// Messages per second, and per second of processor time, in bidirectional gRPC streams
+    Grpc,
     /// User instructions per request over plaintext, under callgrind
     Instructions,
 }
@@ -89,6 +91,11 @@ impl Options {
 
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// Whether anything is wanted beside gRPC streams, for which contestants are set up apart.
+    pub(crate) fn wants_requests(&self) -> bool {
+        self.only != [Part::Grpc]
     }
 
     /// Duration of one load run.

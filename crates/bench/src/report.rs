@@ -121,6 +121,13 @@ impl Report {
                 "rate_per_second": limits::RATE,
                 "connections": options.connections(),
                 "transfer_bytes": options.transfer(),
+                "grpc": {
+                    "connections": limits::GRPC_CONNECTIONS,
+                    "streams_per_connection": limits::GRPC_STREAMS,
+                    "messages_per_stream": limits::GRPC_MESSAGES,
+                    "window": limits::GRPC_WINDOW,
+                    "note_bytes": limits::GRPC_NOTE_BYTES,
+                },
                 "idle_connections": options.idle_connections(),
                 "counted_requests": options.counted_requests(),
                 "access_log": options.access_log,
@@ -158,6 +165,7 @@ fn ratios(summaries: &Summaries) -> Vec<Ratio> {
     };
     let cpu = format!("closed.{}.cpu_us_per_request", limits::COMPARED);
     let crowded = |figure: &str| format!("closed.128.{figure}");
+    let messages = |group: &str| format!("{group}.messages_per_cpu_second");
     let instructions = "instructions.http1.user_per_request";
     let mebibytes = |name, figure: &str| Some(Ratio { name, value: median(Name::Leno, figure)? / 1024.0 });
     [
@@ -178,6 +186,10 @@ fn ratios(summaries: &Summaries) -> Vec<Ratio> {
             Name::Leno,
             Name::Haproxy,
         ),
+        ratio("leno_grpc_messages_per_cpu_to_envoy", &messages("grpc"), Name::Leno, Name::Envoy),
+        ratio("leno_grpc_messages_per_cpu_to_nginx", &messages("grpc"), Name::Leno, Name::Nginx),
+        ratio("leno_grpc_messages_per_cpu_to_haproxy", &messages("grpc"), Name::Leno, Name::Haproxy),
+        ratio("leno_grpc_in_turn_per_cpu_to_envoy", &messages("grpc.in_turn"), Name::Leno, Name::Envoy),
         ratio("leno_transfer_to_envoy", "transfer.mib_per_second", Name::Leno, Name::Envoy),
         ratio("leno_added_p50_to_relays", "latency.added_p50_us", Name::Leno, Name::Relays),
         ratio("envoy_added_p50_to_relays", "latency.added_p50_us", Name::Envoy, Name::Relays),

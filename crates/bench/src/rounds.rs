@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    contestant::{Name, Running},
+    contestant::{Name, Running, Traffic},
     http, instructions, limits,
     load::{Load, Outcome},
     options::{Options, Part},
@@ -17,7 +17,7 @@ use crate::{
     process::Process,
     report::Report,
     usage::{Cpu, Memory, sockets},
-    world::{World, body, first_answer},
+    world::{World, answered, body, first_answer},
 };
 
 /// What one contestant's turns gave: values by figure, one per round.
@@ -72,6 +72,12 @@ fn turn(world: &World, options: &Options, name: Name, figures: &mut Figures) -> 
         let (running, _) = start(world, name)?;
         memory(world, options, running, figures)?;
     }
+    if options.wants(Part::Grpc) {
+        streams(world, options, name, figures)?;
+    }
+    if !options.wants_requests() {
+        return Ok(());
+    }
     let (mut running, started) = start(world, name)?;
     if !running.proxies.is_empty() {
         figures.add("start.ms", started.as_secs_f64() * 1e3);
@@ -111,7 +117,7 @@ fn turn(world: &World, options: &Options, name: Name, figures: &mut Figures) -> 
 
 /// Starts a contestant and waits for its first answer; how long that took.
 fn start(world: &World, name: Name) -> Result<(Running, Duration)> {
-    let mut running = name.contestant().start(world).context("can't start")?;
+    let mut running = name.contestant().start(world, Traffic::Requests).context("can't start")?;
     let took = if running.proxies.is_empty() {
         Duration::ZERO
     } else {
@@ -149,6 +155,30 @@ fn closed(
     Ok(())
 }
 
+/// gRPC streams through fresh processes, which are set up for them: that flow, and that wait for each answer.
+fn streams(world: &World, options: &Options, name: Name, figures: &mut Figures) -> Result<()> {
+    let mut running = name.contestant().start(world, Traffic::Streams).context("can't start for gRPC")?;
+    let entry = running.entry;
+    if !running.proxies.is_empty() {
+        answered(&mut running.proxies, limits::START, || Load::Greeting.run(world, entry).map(drop))?;
+    }
+    Load::Streams { window: limits::GRPC_WINDOW, time: options.warm_up() }.run(world, entry)?;
+    for (group, window) in [("grpc", limits::GRPC_WINDOW), ("grpc.in_turn", 1)] {
+        let load = Load::Streams { window, time: options.duration() };
+        let (outcome, cpu) = measured(world, entry, &running.proxies, load, &mut || Ok(()))?;
+        figures.add(format!("{group}.messages_per_second"), outcome.messages as f64 / outcome.seconds);
+        if !cpu.total.is_zero() {
+            let per_cpu_second = outcome.messages as f64 / cpu.total.as_secs_f64();
+            figures.add(format!("{group}.messages_per_cpu_second"), per_cpu_second);
+            user_share(figures, group, cpu);
+        }
+    }
+    for proxy in &mut running.proxies {
+        proxy.survive(Duration::ZERO)?;
+    }
+    stop(running)
+}
+
 /// Runs a load; what the proxies used for it.
 fn measured(
     world: &World,
@@ -169,13 +199,20 @@ fn measured(
 
 /// Processor time of all proxies together per request, exact; and which share of it was in user mode.
 fn per_request(figures: &mut Figures, group: &str, outcome: &Outcome, cpu: Cpu) {
-    let ticks = (cpu.user + cpu.system).as_secs_f64();
-    if cpu.total.is_zero() || ticks == 0.0 || outcome.requests == 0 {
+    if cpu.total.is_zero() || outcome.requests == 0 {
         return;
     }
     figures
         .add(format!("{group}.cpu_us_per_request"), cpu.total.as_secs_f64() * 1e6 / outcome.requests as f64);
-    figures.add(format!("{group}.cpu_user_percent"), cpu.user.as_secs_f64() / ticks * 100.0);
+    user_share(figures, group, cpu);
+}
+
+/// The share of processor time in user mode, as far as ticks tell it.
+fn user_share(figures: &mut Figures, group: &str, cpu: Cpu) {
+    let ticks = (cpu.user + cpu.system).as_secs_f64();
+    if ticks > 0.0 {
+        figures.add(format!("{group}.cpu_user_percent"), cpu.user.as_secs_f64() / ticks * 100.0);
+    }
 }
 
 /// Idle, and with idle connections.

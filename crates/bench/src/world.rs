@@ -99,12 +99,23 @@ pub(crate) fn first_answer(
     processes: &mut [Process],
     limit: Duration,
 ) -> Result<Duration> {
+    answered(processes, limit, || {
+        side.within(|| http::get(entry, &body(limits::BODY_BYTES), limit)).map(drop)
+    })
+}
+
+/// Asks until there is an answer, as long as the processes live; how long that took.
+pub(crate) fn answered(
+    processes: &mut [Process],
+    limit: Duration,
+    ask: impl Fn() -> Result<()>,
+) -> Result<Duration> {
     let begun = Instant::now();
     loop {
-        let answer = side.within(|| http::get(entry, &body(limits::BODY_BYTES), limit));
+        let answer = ask();
         let elapsed = begun.elapsed();
         match answer {
-            Ok(_connection) => return Ok(elapsed),
+            Ok(()) => return Ok(elapsed),
             Err(error) if elapsed > limit => return Err(error.context(format!("no answer within {limit:?}"))),
             Err(_not_yet) => {}
         }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::world::{DIRECT, World};
 
 pub(super) struct Direct;
@@ -14,7 +14,7 @@ impl Contestant for Direct {
         None
     }
 
-    fn start(&self, _: &World) -> Result<Running> {
+    fn start(&self, _: &World, _: Traffic) -> Result<Running> {
         Ok(Running { entry: DIRECT, proxies: Vec::new() })
     }
 

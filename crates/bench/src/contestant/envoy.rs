@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use leno_testkit::programs;
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::{
     certificates::{CLIENT_ID, SERVER_ID},
     limits,
@@ -25,25 +25,27 @@ impl Contestant for Envoy {
         programs::envoy().err().map(|missing| missing.to_string())
     }
 
-    fn start(&self, world: &World) -> Result<Running> {
+    fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
         let envoy = programs::envoy()?;
         let client = Config {
             name: "client",
+            traffic,
             listen: CLIENT_PROXY,
             dial: SERVER_PROXY,
             server_tls: String::new(),
-            client_tls: transport(world, "client", SERVER_ID, "UpstreamTlsContext"),
+            client_tls: transport(world, traffic, "client", SERVER_ID, "UpstreamTlsContext"),
             rbac: "",
             forwarding: "",
             access_log: world.access_log("envoy-client"),
         };
         let server = Config {
             name: "server",
+            traffic,
             listen: SERVER_PROXY,
             dial: LOCAL_SERVER,
-            server_tls: transport(world, "server", CLIENT_ID, "DownstreamTlsContext"),
+            server_tls: transport(world, traffic, "server", CLIENT_ID, "DownstreamTlsContext"),
             client_tls: String::new(),
-            rbac: &rbac(),
+            rbac: &rbac(traffic),
             forwarding: FORWARDING,
             access_log: world.access_log("envoy-server"),
         };
@@ -60,6 +62,7 @@ impl Contestant for Envoy {
     fn single(&self, world: &World) -> Result<Option<Command>> {
         let config = Config {
             name: "single",
+            traffic: Traffic::Requests,
             listen: CLIENT_PROXY,
             dial: DIRECT,
             server_tls: String::new(),
@@ -84,6 +87,7 @@ fn arguments(command: &mut Command, config: &PathBuf) {
 /// What differs between Envoys.
 struct Config<'a> {
     name: &'a str,
+    traffic: Traffic,
     listen: SocketAddr,
     dial: SocketAddr,
     server_tls: String,
@@ -116,9 +120,14 @@ fn access_log(file: &Path) -> String {
 
 impl Config<'_> {
     fn text(&self) -> String {
-        let Self { name, listen, dial, server_tls, client_tls, rbac, forwarding, access_log: log } = self;
+        let Self { name, traffic, listen, dial, server_tls, client_tls, rbac, forwarding, access_log: log } =
+            self;
         let log = log.as_deref().map(access_log).unwrap_or_default();
         let (host, seconds) = (limits::HOST, limits::TRANSFER.as_secs());
+        let (codec, upstream) = match traffic {
+            Traffic::Requests => ("AUTO", ""),
+            Traffic::Streams => ("HTTP2", HTTP2_UPSTREAM),
+        };
         format!(
             r#"static_resources:
   listeners:
@@ -130,7 +139,7 @@ impl Config<'_> {
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: {name}
-          codec_type: AUTO
+          codec_type: {codec}
           generate_request_id: true
           normalize_path: true
           merge_slashes: true
@@ -156,7 +165,7 @@ impl Config<'_> {
   - name: server
     type: STATIC
     connect_timeout: 5s
-    circuit_breakers:
+{upstream}    circuit_breakers:
       thresholds: [{{ max_connections: 10000, max_pending_requests: 10000, max_requests: 10000 }}]
     load_assignment:
       cluster_name: server
@@ -173,8 +182,15 @@ impl Config<'_> {
     }
 }
 
+/// A cluster whose endpoints speak HTTP/2; without it they get HTTP/1.1.
+const HTTP2_UPSTREAM: &str = "    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }
+";
+
 /// A transport socket with mutual TLS 1.3, for a listener's filter chain or a cluster.
-fn transport(world: &World, own: &str, peer: &str, context: &str) -> String {
+fn transport(world: &World, traffic: Traffic, own: &str, peer: &str, context: &str) -> String {
     let path = |name: &str| quoted(&world.file(name) as &Path);
     let (indent, required) = if context.starts_with("Down") {
         ("      ", "\n  require_client_certificate: true")
@@ -188,7 +204,7 @@ fn transport(world: &World, own: &str, peer: &str, context: &str) -> String {
     "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{context}{required}
     common_tls_context:
       tls_params: {{ tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3 }}
-      alpn_protocols: ["http/1.1"]
+      alpn_protocols: ["{alpn}"]
       tls_certificates:
       - certificate_chain: {{ filename: {certificate} }}
         private_key: {{ filename: {key} }}
@@ -199,6 +215,7 @@ fn transport(world: &World, own: &str, peer: &str, context: &str) -> String {
           matcher: {{ exact: "{peer}" }}
 "#,
         required = required.replace("\n  ", "\n    "),
+        alpn = traffic.alpn(),
         certificate = path(&format!("{own}.pem")),
         key = path(&format!("{own}.key")),
         root = path("root.pem"),
@@ -206,8 +223,9 @@ fn transport(world: &World, own: &str, peer: &str, context: &str) -> String {
     text.lines().map(|line| format!("{indent}{line}\n")).collect()
 }
 
-/// Allows the client's identity to read, and nobody else anything.
-fn rbac() -> String {
+/// Allows the client's identity to do what it does, and nobody else anything.
+fn rbac(traffic: Traffic) -> String {
+    let (method, prefix) = (traffic.method(), traffic.prefix());
     format!(
         r#"          - name: envoy.filters.http.rbac
             typed_config:
@@ -219,8 +237,8 @@ fn rbac() -> String {
                     permissions:
                     - and_rules:
                         rules:
-                        - header: {{ name: ":method", string_match: {{ exact: GET }} }}
-                        - url_path: {{ path: {{ prefix: "/bytes/" }} }}
+                        - header: {{ name: ":method", string_match: {{ exact: {method} }} }}
+                        - url_path: {{ path: {{ prefix: "{prefix}" }} }}
                     principals:
                     - authenticated: {{ principal_name: {{ exact: "{CLIENT_ID}" }} }}
 "#

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, net::SocketAddr, process::Command};
 use anyhow::{Context as _, Result};
 use leno_testkit::programs::HAPROXY;
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::{
     limits,
     process::inside,
@@ -22,28 +22,28 @@ impl Contestant for Haproxy {
         HAPROXY.find().err().map(|missing| missing.to_string())
     }
 
-    fn start(&self, world: &World) -> Result<Running> {
+    fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
         let (client, server, root) =
             (bundle(world, "client")?, bundle(world, "server")?, world.file("root.pem"));
-        let root = root.display();
+        let (root, alpn) = (root.display(), traffic.alpn());
         let client = Config {
             name: "client",
             listen: CLIENT_PROXY,
-            bind: String::new(),
-            rules: "",
+            bind: plain(traffic).to_owned(),
+            rules: String::new(),
             dial: SERVER_PROXY,
             server: format!(
-                "ssl crt {client} ca-file {root} verify required verifyhost server ssl-min-ver TLSv1.3"
+                "ssl crt {client} ca-file {root} verify required verifyhost server ssl-min-ver TLSv1.3 alpn {alpn}"
             ),
             logs: world.access_log("haproxy-client").is_some(),
         };
         let server = Config {
             name: "server",
             listen: SERVER_PROXY,
-            bind: format!("ssl crt {server} ca-file {root} verify required ssl-min-ver TLSv1.3"),
-            rules: RULES,
+            bind: format!("ssl crt {server} ca-file {root} verify required ssl-min-ver TLSv1.3 alpn {alpn}"),
+            rules: rules(traffic),
             dial: LOCAL_SERVER,
-            server: String::new(),
+            server: plain(traffic).to_owned(),
             logs: world.access_log("haproxy-server").is_some(),
         };
         let command = |config: Config, side| -> Result<Command> {
@@ -60,7 +60,7 @@ impl Contestant for Haproxy {
             name: "single",
             listen: CLIENT_PROXY,
             bind: String::new(),
-            rules: "",
+            rules: String::new(),
             dial: DIRECT,
             server: String::new(),
             logs: false,
@@ -71,11 +71,23 @@ impl Contestant for Haproxy {
     }
 }
 
-/// Who may read, and what the application is told of it.
-const RULES: &str =
-    "  http-request deny unless { ssl_c_s_dn(cn) -m str client } METH_GET { path_beg /bytes/ }
+/// A leg in plaintext: HTTP/2 needs prior knowledge.
+fn plain(traffic: Traffic) -> &'static str {
+    match traffic {
+        Traffic::Requests => "",
+        Traffic::Streams => "proto h2",
+    }
+}
+
+/// Who may do what, and what the application is told of it.
+fn rules(traffic: Traffic) -> String {
+    let (method, prefix) = (traffic.method(), traffic.prefix());
+    format!(
+        "  http-request deny unless {{ ssl_c_s_dn(cn) -m str client }} {{ method {method} }} {{ path_beg {prefix} }}
   http-request set-header X-Forwarded-Client-Cert %[ssl_c_s_dn]
-";
+"
+    )
+}
 
 /// What differs between them.
 struct Config {
@@ -83,7 +95,7 @@ struct Config {
     listen: SocketAddr,
     /// TLS of those who connect.
     bind: String,
-    rules: &'static str,
+    rules: String,
     dial: SocketAddr,
     /// TLS towards the next.
     server: String,

@@ -7,7 +7,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::{
     limits,
     network::{CLIENT, SERVER, Side},
@@ -17,14 +17,25 @@ use crate::{
 
 pub(super) struct Leno;
 
-/// The service and its routes.
-const ROUTES: &str = r#"apiVersion: v1
+/// The service.
+fn service(traffic: Traffic) -> String {
+    let protocol = match traffic {
+        Traffic::Requests => "http",
+        Traffic::Streams => "grpc",
+    };
+    format!(
+        r#"apiVersion: v1
 kind: Service
-metadata: { name: server, namespace: default }
+metadata: {{ name: server, namespace: default }}
 spec:
-  selector: { app: server }
-  ports: [{ name: http, port: 8080 }]
----
+  selector: {{ app: server }}
+  ports: [{{ name: {protocol}, port: 8080 }}]
+"#
+    )
+}
+
+/// Its routes.
+const ROUTES: &str = r#"---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: server, namespace: default }
@@ -41,23 +52,28 @@ spec:
     timeout: 120s
 "#;
 
-/// Who may read.
-const POLICY: &str = r#"---
+/// Who may do what.
+fn policy(traffic: Traffic) -> String {
+    let (method, prefix) = (traffic.method(), traffic.prefix());
+    format!(
+        r#"---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: { name: default, namespace: default }
-spec: { mtls: { mode: STRICT } }
+metadata: {{ name: default, namespace: default }}
+spec: {{ mtls: {{ mode: STRICT }} }}
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
-metadata: { name: reads, namespace: default }
+metadata: {{ name: reads, namespace: default }}
 spec:
-  selector: { matchLabels: { app: server } }
+  selector: {{ matchLabels: {{ app: server }} }}
   action: ALLOW
   rules:
-  - from: [{ source: { principals: [cluster.local/ns/default/sa/client] } }]
-    to: [{ operation: { methods: [GET], paths: ["/bytes/*"] } }]
-"#;
+  - from: [{{ source: {{ principals: [cluster.local/ns/default/sa/client] }} }}]
+    to: [{{ operation: {{ methods: [{method}], paths: ["{prefix}*"] }} }}]
+"#
+    )
+}
 
 /// Both workloads; `transport` is `native` for a proxy on port 15008, `none` for plaintext.
 fn workloads(transport: &str) -> String {
@@ -103,8 +119,9 @@ impl Contestant for Leno {
         }
     }
 
-    fn start(&self, world: &World) -> Result<Running> {
-        let config = world.write("leno/mesh.yaml", &format!("{ROUTES}{POLICY}{}", workloads("native")))?;
+    fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
+        let mesh = [service(traffic), ROUTES.to_owned(), policy(traffic), workloads("native")].concat();
+        let config = world.write("leno/mesh.yaml", &mesh)?;
         let command = |name: &str, side: &Side, leg: String| -> Result<Command> {
             let mut command = inside(side, world.binary("leno"))?;
             arguments(&mut command, world, name, &config);
@@ -120,7 +137,8 @@ impl Contestant for Leno {
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {
-        let config = world.write("leno-single/mesh.yaml", &format!("{ROUTES}{}", workloads("none")))?;
+        let mesh = [service(Traffic::Requests), ROUTES.to_owned(), workloads("none")].concat();
+        let config = world.write("leno-single/mesh.yaml", &mesh)?;
         let mut command = Command::new(world.binary("leno"));
         arguments(&mut command, world, "client", &config);
         command.arg(outbound());

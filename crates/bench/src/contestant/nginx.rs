@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, process::Command};
 use anyhow::Result;
 use leno_testkit::programs::NGINX;
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::{
     limits,
     process::inside,
@@ -22,23 +22,27 @@ impl Contestant for Nginx {
         NGINX.find().err().map(|missing| missing.to_string())
     }
 
-    fn start(&self, world: &World) -> Result<Running> {
+    fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
         let client = Config {
             name: "client",
+            traffic,
             processes: "worker_processes 2;",
             listen: format!("{CLIENT_PROXY}"),
             server: String::new(),
             dial: SERVER_PROXY,
-            location: client_tls(world),
+            scheme_ending: "s",
+            location: client_tls(world, traffic),
             access_log: world.access_log("nginx-client"),
         };
         let server = Config {
             name: "server",
+            traffic,
             processes: "worker_processes 2;",
             listen: format!("{SERVER_PROXY} ssl"),
-            server: server_tls(world),
+            server: server_tls(world, traffic),
             dial: LOCAL_SERVER,
-            location: "proxy_set_header X-Forwarded-Client-Cert $ssl_client_s_dn;".to_owned(),
+            scheme_ending: "",
+            location: format!("{}_set_header X-Forwarded-Client-Cert $ssl_client_s_dn;", module(traffic)),
             access_log: world.access_log("nginx-server"),
         };
         let command = |config: Config, side| -> Result<Command> {
@@ -53,11 +57,13 @@ impl Contestant for Nginx {
     fn single(&self, world: &World) -> Result<Option<Command>> {
         let config = Config {
             name: "single",
+            traffic: Traffic::Requests,
             // What counts instructions sees one process.
             processes: "master_process off;",
             listen: format!("{CLIENT_PROXY}"),
             server: String::new(),
             dial: DIRECT,
+            scheme_ending: "",
             location: String::new(),
             access_log: None,
         };
@@ -70,11 +76,14 @@ impl Contestant for Nginx {
 /// What differs between them.
 struct Config {
     name: &'static str,
+    traffic: Traffic,
     processes: &'static str,
     listen: String,
     /// Of the server that listens.
     server: String,
     dial: SocketAddr,
+    /// Makes the scheme of what is dialled one with TLS.
+    scheme_ending: &'static str,
     /// Of each location.
     location: String,
     access_log: Option<PathBuf>,
@@ -89,10 +98,16 @@ impl Config {
     }
 
     fn text(&self, world: &World) -> String {
-        let Self { name, processes, listen, server, dial, location, access_log } = self;
+        let Self { name, traffic, processes, listen, server, dial, scheme_ending, location, access_log } =
+            self;
         let log =
             access_log.as_ref().map_or_else(|| "off".to_owned(), |path| format!("{} mesh", path.display()));
-        let scheme = if location.contains("proxy_ssl") { "https" } else { "http" };
+        let module = module(*traffic);
+        // Of the same port nginx speaks either version of HTTP in plaintext, not both.
+        let (version, pass, own) = match traffic {
+            Traffic::Requests => ("", format!("proxy_pass http{scheme_ending}"), HTTP1),
+            Traffic::Streams => (" http2", format!("grpc_pass grpc{scheme_ending}"), HTTP2),
+        };
         let folder = world.file(&format!("nginx-{name}"));
         let folder = folder.display();
         let (host, seconds) = (limits::HOST, limits::TRANSFER.as_secs());
@@ -118,23 +133,21 @@ http {{
     keepalive 256;
     keepalive_requests 1000000000;
   }}
-  proxy_http_version 1.1;
-  proxy_max_temp_file_size 0;
   server {{
-    listen {listen} reuseport;
+    listen {listen}{version} reuseport;
     server_name server;
+    {own}
     merge_slashes on;
 {server}
-    proxy_set_header Connection "";
-    proxy_set_header Host {host};
-    proxy_set_header X-Request-Id $request_id;
+    {module}_set_header Host {host};
+    {module}_set_header X-Request-Id $request_id;
     location /admin/ {{
       if ($http_x_team != operators) {{ return 404; }}
-      proxy_read_timeout 5s;
-      proxy_pass {scheme}://upstream;
+      {module}_read_timeout 5s;
+      {pass}://upstream;
     }}
-    location = /healthz {{ proxy_read_timeout 1s; proxy_pass {scheme}://upstream; }}
-    location / {{ proxy_read_timeout {seconds}s; proxy_pass {scheme}://upstream; }}
+    location = /healthz {{ {module}_read_timeout 1s; {pass}://upstream; }}
+    location / {{ {module}_read_timeout {seconds}s; {pass}://upstream; }}
     {location}
   }}
 }}
@@ -143,27 +156,43 @@ http {{
     }
 }
 
+/// What it takes to keep connections open, and to buffer nothing on disk.
+const HTTP1: &str = "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_max_temp_file_size 0;";
+
+/// A stream's body has no limit.
+const HTTP2: &str = "client_max_body_size 0;";
+
+/// What sends on: directives' names begin so.
+fn module(traffic: Traffic) -> &'static str {
+    match traffic {
+        Traffic::Requests => "proxy",
+        Traffic::Streams => "grpc",
+    }
+}
+
 /// Mutual TLS towards the server's proxy.
-fn client_tls(world: &World) -> String {
+fn client_tls(world: &World, traffic: Traffic) -> String {
     let path = |name: &str| world.file(name).display().to_string();
+    let module = module(traffic);
     format!(
-        "proxy_ssl_protocols TLSv1.3; proxy_ssl_certificate {}; proxy_ssl_certificate_key {};
-    proxy_ssl_trusted_certificate {}; proxy_ssl_verify on; proxy_ssl_name server;",
+        "{module}_ssl_protocols TLSv1.3; {module}_ssl_certificate {}; {module}_ssl_certificate_key {};
+    {module}_ssl_trusted_certificate {}; {module}_ssl_verify on; {module}_ssl_name server;",
         path("client.pem"),
         path("client.key"),
         path("root.pem"),
     )
 }
 
-/// Mutual TLS, and who may read.
-fn server_tls(world: &World) -> String {
+/// Mutual TLS, and who may do what.
+fn server_tls(world: &World, traffic: Traffic) -> String {
+    let (method, prefix) = (traffic.method(), traffic.prefix());
     let path = |name: &str| world.file(name).display().to_string();
     format!(
         r#"    ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};
     ssl_client_certificate {}; ssl_verify_client on;
     if ($ssl_client_s_dn != "CN=client") {{ return 403; }}
-    if ($request_method != GET) {{ return 403; }}
-    if ($uri !~ ^/bytes/) {{ return 403; }}
+    if ($request_method != {method}) {{ return 403; }}
+    if ($uri !~ ^{prefix}) {{ return 403; }}
 "#,
         path("server.pem"),
         path("server.key"),

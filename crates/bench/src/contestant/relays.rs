@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::{Contestant, Running};
+use super::{Contestant, Running, Traffic};
 use crate::{
     process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
@@ -22,7 +22,7 @@ impl Contestant for Relays {
         None
     }
 
-    fn start(&self, world: &World) -> Result<Running> {
+    fn start(&self, world: &World, _: Traffic) -> Result<Running> {
         let own = std::env::current_exe().context("can't find this program")?;
         let mut client = inside(&world.network.client, &own)?;
         arguments(&mut client, CLIENT_PROXY, SERVER_PROXY);

@@ -33,7 +33,7 @@ fn a_quick_round_gives_every_figure() {
     let _alone = ONE_AT_A_TIME.lock();
     let (mut command, output) = bench(
         "bench-quick.json",
-        &["--contestants=direct,relays", "--only=latency,throughput,memory,transfer"],
+        &["--contestants=direct,relays", "--only=latency,throughput,memory,transfer,grpc"],
     );
     let ran = command.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
@@ -46,6 +46,8 @@ fn a_quick_round_gives_every_figure() {
         "\"closed.128.memory.server_proxy.pss_kib\"",
         "\"idle.client_proxy.bytes_per_connection\"",
         "\"transfer.mib_per_second\"",
+        "\"grpc.messages_per_cpu_second\"",
+        "\"grpc.in_turn.messages_per_second\"",
     ] {
         assert!(report.contains(figure), "no {figure} in {report}");
     }
