@@ -130,6 +130,8 @@ codes! {
         "put the settings into one object";
     NOT_ALLOWED = "LENO0064", Warns, "A listener does not let a route attach.",
         "set allowedRoutes.namespaces of the listener";
+    OTHER_LISTENER = "LENO0065", Warns, "A route is attached to a listener that speaks something else than it is about.",
+        "attach an HTTPRoute to an HTTP or HTTPS listener, a TLSRoute to one that passes TLS through, a TCPRoute to a TCP one";
     NOT_FOUND = "IST0101", Warns, "Something that is referred to does not exist.", "create it, or correct the name";
     CONFLICTING_HOSTS = "IST0109", Warns, "Several VirtualServices route one host of the mesh; the oldest counts.",
         "put the routes into one VirtualService, or make their exportTo disjoint";

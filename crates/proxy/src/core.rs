@@ -118,6 +118,8 @@ pub struct Core {
     mirroring: Rc<Cell<usize>>,
     view: RefCell<Rc<Held>>,
     rng: RefCell<Rng>,
+    /// Of connections, so that what requests draw doesn't depend on how many there are.
+    connections_rng: RefCell<Rng>,
     ids: RefCell<Ids>,
     shard: Shard,
     handles: RefCell<HashMap<HandleKey, Handles>>,
@@ -156,6 +158,7 @@ impl Core {
             mirroring: Rc::default(),
             view,
             rng: RefCell::new(Rng::new(seed)),
+            connections_rng: RefCell::new(Rng::new(!seed)),
             ids: RefCell::new(Ids::seeded(seed)),
             shard: shared.registry.shard(),
             handles: RefCell::default(),
@@ -185,6 +188,11 @@ impl Core {
     /// A number uniform over 64 bits.
     pub(crate) fn draw(&self) -> u64 {
         self.rng.borrow_mut().draw()
+    }
+
+    /// The same, once for each connection.
+    pub(crate) fn draw_for_connection(&self) -> u64 {
+        self.connections_rng.borrow_mut().draw()
     }
 
     /// Calls `f` with a new request id.

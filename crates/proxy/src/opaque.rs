@@ -118,7 +118,7 @@ async fn outbound_joined(
 /// Relays a connection from outside the mesh to where the routes of its listener lead.
 pub(crate) async fn gateway(core: Rc<Core>, path: &GatewayPath, client: Box<dyn Io>) {
     let view = core.view();
-    let to = path.opaque_to(&view, core.draw(), &mut Silent);
+    let to = path.opaque_to(&view, core.draw_for_connection(), &mut Silent);
     let cluster = to.as_ref().map(ToString::to_string).unwrap_or_default();
     let chosen =
         to.and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, Client::opaque(&to, &path.ends), &[]));

@@ -252,7 +252,7 @@ impl OutboundPath {
             dialled,
             destination,
             client: Client::Own,
-            draw: core.draw(),
+            draw: core.draw_for_connection(),
             unknown,
             handles: Handles::default(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leno_model::gateway::{AllowedRoutes, Gateway, Listener};
+use leno_model::gateway::{AllowedRoutes, Gateway, Listener, ListenerProtocol};
 use leno_model::labels::Labels;
 use leno_model::name::Host;
 use leno_model::route::Scope;
@@ -74,6 +74,14 @@ fn check_attachment(
         analysis.report(codes::NOT_FOUND, &route.origin, message);
         return;
     }
+    if route.dialect == RouteDialect::GatewayApi && !listeners.iter().any(|listener| speaks(listener, route))
+    {
+        let what = if is_about_connections(route) { "connections unread" } else { "requests" };
+        let message =
+            format_args!("no listener of Gateway {namespace}/{name} that it names passes {what} on");
+        analysis.report(codes::OTHER_LISTENER, &route.origin, message);
+        return;
+    }
     let allowed: Vec<&Listener> =
         listeners.into_iter().filter(|listener| allows(analysis, gateway, listener, route)).collect();
     if allowed.is_empty() {
@@ -88,6 +96,17 @@ fn check_attachment(
             analysis.report(codes::HOST_NOT_AT_GATEWAY, &route.origin, message);
         }
     }
+}
+
+/// Whether a listener does with connections what the route is about.
+fn speaks(listener: &Listener, route: &RouteObject) -> bool {
+    let unread = matches!(listener.protocol, ListenerProtocol::Tls | ListenerProtocol::Tcp);
+    unread == is_about_connections(route)
+}
+
+/// Rules of the Gateway API are about one or the other.
+fn is_about_connections(route: &RouteObject) -> bool {
+    route.rules.iter().flat_map(|rule| &rule.matches).any(|condition| condition.stream.is_some())
 }
 
 /// Whether a listener takes routes of the route's namespace. Istio's routes name gateways of any namespace.

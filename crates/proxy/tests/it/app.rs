@@ -26,28 +26,25 @@ where
     address
 }
 
-/// A listener at a free port. At the workload's own address nobody else gets the port on loopback, where its proxy looks
-/// for the application first.
-async fn listen(ip: IpAddr) -> (TcpListener, Vec<TcpSocket>) {
+/// A listener at a free port, and what keeps that from others on loopback.
+async fn listen(ip: IpAddr) -> (TcpListener, Option<[TcpSocket; 2]>) {
     loop {
         let listener = TcpListener::bind((ip, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         if ip != OWN {
-            return (listener, Vec::new());
+            return (listener, None);
         }
-        if let (Ok(four), Ok(six)) =
-            (hold(Ipv4Addr::LOCALHOST.into(), port), hold(Ipv6Addr::LOCALHOST.into(), port))
-        {
-            return (listener, vec![four, six]);
+        if let Ok(held) = hold_on_loopback(listener.local_addr().unwrap().port()) {
+            return (listener, Some(held));
         }
     }
 }
 
-/// Keeps an address from others without listening there.
-fn hold(ip: IpAddr, port: u16) -> std::io::Result<TcpSocket> {
-    let socket = if ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.bind((ip, port).into())?;
-    Ok(socket)
+/// Keeps a port of the workload's own address from others on loopback, where its proxy looks for the application first.
+pub(crate) fn hold_on_loopback(port: u16) -> std::io::Result<[TcpSocket; 2]> {
+    let (four, six) = (TcpSocket::new_v4()?, TcpSocket::new_v6()?);
+    four.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    six.bind((Ipv6Addr::LOCALHOST, port).into())?;
+    Ok([four, six])
 }
 
 /// Sends back what it gets.

@@ -10,7 +10,7 @@ use leno_runtime::task;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::{head, serving};
+use crate::app::{head, hold_on_loopback, serving};
 use crate::world::OWN;
 
 /// What an application does with a request.
@@ -75,9 +75,14 @@ impl App {
 
 /// An address that refuses connections for as long as the second value is held.
 pub(crate) fn refusing() -> (SocketAddr, impl Sized) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::new(OWN, 0).into()).unwrap();
-    (socket.local_addr().unwrap().as_socket().unwrap(), socket)
+    loop {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(OWN, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        if let Ok(loopback) = hold_on_loopback(address.port()) {
+            return (address, (socket, loopback));
+        }
+    }
 }
 
 fn reset(stream: TcpStream) {

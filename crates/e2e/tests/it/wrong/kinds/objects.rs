@@ -55,7 +55,10 @@ kind: Gateway
 metadata: {name: edge}
 spec:
   gatewayClassName: leno
-  listeners: [{name: http, port: 80, protocol: HTTP}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}
+  - {name: tcp, port: 5432, protocol: TCP}
 ";
 
 /// The kind, a sound object, and the ways to break it.
@@ -169,6 +172,41 @@ pub(super) const KINDS: &[(&str, &str, &[Case])] = &[
             case(UNSUPPORTED, "    timeouts:", "    sessionPersistence: {sessionName: a}\n    timeouts:"),
             case(VALUE, "/a}", "a}"),
             case(VALUE, "request: 5s", "request: 5"),
+        ],
+    ),
+    (
+        "TLSRoute",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata:\n  name: web\nspec:\n  parentRefs: [{name: edge, \
+         sectionName: tls}]\n  hostnames: [web.example]\n  rules:\n  - backendRefs: [{name: beside, port: 80, weight: 1}]\n",
+        &[
+            case(UNKNOWN, "  - backendRefs:", "  - timeouts: {}\n    backendRefs:"),
+            case(TYPE, "port: 80", "port: http"),
+            case(MISSING, "{name: beside, port: 80, weight: 1}", "{port: 80}"),
+            case(REFERENCE, "name: beside", "name: nobody"),
+            case(REFERENCE, "{name: edge,", "{name: nowhere,"),
+            case(REFERENCE, "sectionName: tls", "sectionName: http"),
+            case(CHOICE, "{name: beside,", "{name: beside, kind: Pod,"),
+            case(TWICE, "  rules:", "  rules: []\n  rules:"),
+            case(UNSUPPORTED, "  rules:", "  useDefaultGateways: All\n  rules:"),
+            case(VALUE, "web.example", "web..example"),
+            case(VALUE, "weight: 1", "weight: -1"),
+        ],
+    ),
+    (
+        "TCPRoute",
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\nmetadata:\n  name: web\nspec:\n  parentRefs: [{name: edge, \
+         sectionName: tcp}]\n  rules:\n  - backendRefs: [{name: beside, port: 80, weight: 1}]\n",
+        &[
+            case(UNKNOWN, "  rules:", "  hostnames: [web.example]\n  rules:"),
+            case(TYPE, "weight: 1", "weight: all"),
+            case(MISSING, "{name: beside, port: 80, weight: 1}", "{name: beside}"),
+            case(MISSING, "  parentRefs: [{name: edge, sectionName: tcp}]\n", ""),
+            case(REFERENCE, "name: beside", "name: nobody"),
+            case(REFERENCE, "sectionName: tcp", "sectionName: none"),
+            case(CHOICE, "/v1\n", "/v2\n"),
+            case(TWICE, "  rules:", "  rules: []\n  rules:"),
+            case(UNSUPPORTED, "  rules:", "  useDefaultGateways: All\n  rules:"),
+            case(VALUE, "port: 80", "port: 0"),
         ],
     ),
     (
