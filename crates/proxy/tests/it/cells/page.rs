@@ -60,6 +60,12 @@ const ELSEWHERE: &[[&str; 4]] = &[
         "curl as client",
     ],
     [
+        "an application that listens at one of its addresses alone, IPv4 or IPv6: the first that answers (RFC 8305)",
+        "plaintext on loopback",
+        "proxy::inbound::a_declared_port_is_reached_on_loopback_and_on_the_own_address",
+        "own sockets only",
+    ],
+    [
         "CONNECT that no route names, at a gateway and at a published port",
         "refused with 404 and 403",
         "proxy::tunnels::strangers_get_none_unless_a_route_says_so",
