@@ -75,8 +75,8 @@ pub(crate) async fn connection(
     match protocol {
         ListenerProtocol::Http => {
             let Some((protocol, io)) = detect::http(io).await else { return };
-            let path = GatewayPath::new(&core, local, ends, port);
-            serve::requests(core, Path::Gateway(path), protocol, io, Scheme::Http).await;
+            let path = Rc::new(Path::Gateway(GatewayPath::new(&core, local, ends, port)));
+            serve::requests(core, path, protocol, io, Scheme::Http).await;
         }
         ListenerProtocol::Https => {
             let accepting = secure::accept(&core, io, |hello| tls.config(hello.server_name()));
@@ -89,8 +89,8 @@ pub(crate) async fn connection(
             ends.server_name = session.server_name().map(Into::into);
             let protocol =
                 if session.alpn_protocol() == Some(alpn::H2) { Protocol::Http2 } else { Protocol::Http1 };
-            let path = GatewayPath::new(&core, local, ends, port);
-            serve::requests(core, Path::Gateway(path), protocol, Box::new(tls), Scheme::Https).await;
+            let path = Rc::new(Path::Gateway(GatewayPath::new(&core, local, ends, port)));
+            serve::requests(core, path, protocol, Box::new(tls), Scheme::Https).await;
         }
         ListenerProtocol::Tls => {
             let Some((name, io)) = Box::pin(detect::server_name(io)).await else { return };

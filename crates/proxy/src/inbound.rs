@@ -320,7 +320,7 @@ async fn http(
     protocol: leno_http::server::Protocol,
     io: Box<dyn Io>,
 ) {
-    serve::requests(core, Path::Inbound(path), protocol, io, Scheme::Http).await;
+    serve::requests(core, Rc::new(Path::Inbound(path)), protocol, io, Scheme::Http).await;
 }
 
 async fn plain_http(core: Rc<Core>, path: Box<InboundPath>, io: Box<dyn Io>) {

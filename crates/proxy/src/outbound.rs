@@ -136,17 +136,19 @@ pub(crate) async fn serve_known(
         _ => None,
     };
     let declared = declared(&core, &dialled, destination.port());
-    let mut path = OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) };
+    // In a box: here it is once, however often it is passed on.
+    let mut path =
+        Box::new(OutboundPath { client, ..OutboundPath::new(&core, &local, dialled, destination, remote) });
     match declared {
         service::Protocol::Tcp | service::Protocol::Tls if path.reads_names(&core) => {
             let Some((name, io)) = Box::pin(detect::server_name(io)).await else { return };
             path.ends.server_name = name;
-            opaque::outbound(core, &path, io).await;
+            Box::pin(opaque::outbound(core, &path, io)).await;
         }
-        service::Protocol::Tcp | service::Protocol::Tls => opaque::outbound(core, &path, io).await,
+        service::Protocol::Tcp | service::Protocol::Tls => Box::pin(opaque::outbound(core, &path, io)).await,
         service::Protocol::Http | service::Protocol::Http2 | service::Protocol::Grpc => {
             if let Some((protocol, io)) = detect::http(io).await {
-                serve::requests(core, Path::Outbound(path), protocol, io, Scheme::Http).await;
+                serve::requests(core, Rc::new(Path::Outbound(*path)), protocol, io, Scheme::Http).await;
             }
         }
         service::Protocol::Auto => undeclared(core, path, io).await,
@@ -154,7 +156,7 @@ pub(crate) async fn serve_known(
 }
 
 /// A connection of which nothing is declared.
-async fn undeclared(core: Rc<Core>, mut path: OutboundPath, io: Box<dyn Io>) {
+async fn undeclared(core: Rc<Core>, mut path: Box<OutboundPath>, io: Box<dyn Io>) {
     let view = core.view();
     let detected = match path.opaque_to(&view) {
         // Where it leads depends on what the client says.
@@ -165,14 +167,14 @@ async fn undeclared(core: Rc<Core>, mut path: OutboundPath, io: Box<dyn Io>) {
     drop(view);
     match detected {
         Detected::Http(protocol, io) => {
-            serve::requests(core, Path::Outbound(path), protocol, io, Scheme::Http).await;
+            serve::requests(core, Rc::new(Path::Outbound(*path)), protocol, io, Scheme::Http).await;
         }
         Detected::Opaque(io, name) => {
             path.ends.server_name = name;
-            opaque::outbound(core, &path, io).await;
+            Box::pin(opaque::outbound(core, &path, io)).await;
         }
         Detected::Spoke { client, chosen, upstream } => {
-            opaque::joined(core, &path, *chosen, client, upstream).await
+            Box::pin(opaque::joined(core, &path, *chosen, client, upstream)).await;
         }
         Detected::Failed(failure) => {
             refused::connection(&core, &path.local, Reporter::Source, &path.ends, failure);

@@ -20,7 +20,7 @@ use crate::request;
 /// Serves requests until the connection ends.
 pub(crate) async fn requests(
     core: Rc<Core>,
-    path: Path,
+    path: Rc<Path>,
     protocol: Protocol,
     io: Box<dyn Io>,
     scheme: Scheme,
@@ -29,7 +29,6 @@ pub(crate) async fn requests(
     let config =
         Rc::new(Config { scheme, h2, budget: Some(core.shared.budget.clone()), ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
-    let path = Rc::new(path);
     let each = async |exchange| {
         let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
         match protocol {
