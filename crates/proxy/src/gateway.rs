@@ -177,13 +177,8 @@ impl GatewayPath {
             return Decided::fail(Failure::NoRoute);
         }
         let Some(router) = tables.router(head.authority()) else { return Decided::fail(Failure::NoRoute) };
-        let source = RouteSource {
-            labels: &self.local.labels,
-            namespace: &self.local.name.namespace,
-            port: self.port,
-            scope: &self.scope,
-        };
-        let mut decided = Decided::by_route(view, router.route(head, &source, draw, explain), self.port);
+        let mut decided =
+            Decided::by_route(view, router.route(head, &self.source(), draw, explain), self.port);
         if let Decision::Forward(plan) = &mut decided.decision {
             // That a client speaks HTTP/2 says nothing about the applications behind (as with Istio's gateways).
             let usual = if head.is_grpc() { Protocol::Http2 } else { Protocol::Http1 };
@@ -192,26 +187,25 @@ impl GatewayPath {
         decided
     }
 
-    /// Where a connection goes that isn't looked into.
-    pub(crate) fn opaque_to<'v>(
-        &self,
-        view: &'v View,
-        draw: u64,
-        explain: &mut impl Explain,
-    ) -> Result<To<'v>, Failure> {
-        self.check_connection(view)?;
-        let tables = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&self.port));
-        let name = self.ends.server_name.as_deref();
-        let router = tables.and_then(|tables| tables.stream_router(name.unwrap_or_default()));
-        let source = RouteSource {
+    /// What routes may ask about the gateway.
+    fn source(&self) -> RouteSource<'_> {
+        RouteSource {
             labels: &self.local.labels,
             namespace: &self.local.name.namespace,
             port: self.port,
             scope: &self.scope,
-        };
+        }
+    }
+
+    /// Where a connection goes that isn't looked into.
+    pub(crate) fn opaque_to<'v>(&self, view: &'v View, draw: u64) -> Result<To<'v>, Failure> {
+        self.check_connection(view)?;
+        let tables = view.gateway.as_deref().and_then(|gateway| gateway.ports.get(&self.port));
+        let name = self.ends.server_name.as_deref();
+        let router = tables.and_then(|tables| tables.stream_router(name.unwrap_or_default()));
         let destination = self.ends.local.map(|address| address.ip());
         let connection = Connection { server_name: name, destination };
-        let routed = router.and_then(|router| router.route(&connection, &source, draw, explain));
+        let routed = router.and_then(|router| router.route(&connection, &self.source(), draw, &mut Silent));
         path::streamed(view, &routed.ok_or(Failure::NoRoute)?, self.port)
     }
 

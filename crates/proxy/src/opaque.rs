@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use leno_engine::explain::Silent;
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::io::Io;
 use leno_http::relay::{self, DuplexEnd, Tally};
@@ -112,13 +111,13 @@ async fn outbound_joined(
     let service = outbound::service_name(&view, &dialled, &path.destination.to_string());
     drop(view);
     let leg = Leg { local: &path.local, ends: &path.ends, service, cluster: path.cluster_name() };
-    Box::pin(leg.relay(&core, chosen, (client, upstream), |_| Ok(()))).await;
+    leg.relay(&core, chosen, (client, upstream), |_| Ok(())).await;
 }
 
 /// Relays a connection from outside the mesh to where the routes of its listener lead.
 pub(crate) async fn gateway(core: Rc<Core>, path: &GatewayPath, client: Box<dyn Io>) {
     let view = core.view();
-    let to = path.opaque_to(&view, core.draw_for_connection(), &mut Silent);
+    let to = path.opaque_to(&view, core.draw_for_connection());
     let cluster = to.as_ref().map(ToString::to_string).unwrap_or_default();
     let chosen =
         to.and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, Client::opaque(&to, &path.ends), &[]));
@@ -140,7 +139,7 @@ pub(crate) async fn gateway(core: Rc<Core>, path: &GatewayPath, client: Box<dyn 
     };
     drop(view);
     let leg = Leg { local: &path.local, ends: &path.ends, service, cluster };
-    Box::pin(leg.relay(&core, chosen, (client, upstream), |view| path.check_connection(view))).await;
+    leg.relay(&core, chosen, (client, upstream), |view| path.check_connection(view)).await;
 }
 
 /// A connection that leads away from here.

@@ -268,6 +268,16 @@ impl OutboundPath {
         router.is_some_and(StreamRouter::reads_names)
     }
 
+    /// What routes of a service port may ask about the workload.
+    fn source(&self, port: u16) -> RouteSource<'_> {
+        RouteSource {
+            labels: &self.local.labels,
+            namespace: &self.local.name.namespace,
+            port,
+            scope: &Scope::Mesh,
+        }
+    }
+
     /// Where a service's routes for connections lead; `None` where no rule matches.
     fn streamed<'v>(&self, view: &'v View, host: &Host) -> Option<Result<To<'v>, Failure>> {
         let port = self.destination.port();
@@ -275,14 +285,8 @@ impl OutboundPath {
             server_name: self.ends.server_name.as_deref(),
             destination: Some(self.destination.ip()),
         };
-        let source = RouteSource {
-            labels: &self.local.labels,
-            namespace: &self.local.name.namespace,
-            port,
-            scope: &Scope::Mesh,
-        };
         let router = view.hosts.get(host)?.stream_router(port)?;
-        let routed = router.route(&connection, &source, self.draw, &mut Silent)?;
+        let routed = router.route(&connection, &self.source(port), self.draw, &mut Silent)?;
         Some(path::streamed(view, &routed, port))
     }
 
@@ -390,13 +394,7 @@ impl OutboundPath {
         let Some(router) = view.hosts.get(host).and_then(|tables| tables.router(port)) else {
             return Decided::fail(Failure::NoDestination);
         };
-        let source = RouteSource {
-            labels: &self.local.labels,
-            namespace: &self.local.name.namespace,
-            port,
-            scope: &Scope::Mesh,
-        };
-        Decided::by_route(view, router.route(head, &source, draw, explain), port)
+        Decided::by_route(view, router.route(head, &self.source(port), draw, explain), port)
     }
 
     /// A request to an address outside the mesh may still name a service of it by host: a client behind a fixed proxy

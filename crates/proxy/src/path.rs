@@ -270,10 +270,7 @@ fn destination<'v>(
 pub(crate) fn streamed<'v>(view: &'v View, routed: &Routed<'v>, dialled: u16) -> Result<To<'v>, Failure> {
     match routed {
         Routed::Forward(forward) => {
-            let tables = view.hosts.get(forward.host).ok_or(Failure::NoDestination)?;
-            let port = leno_engine::destination::service_port(&tables.unit, forward.port, dialled)
-                .ok_or(Failure::NoDestination)?;
-            Ok(To::Cluster { cluster: tables.cluster(port, forward.subset)?, only: None })
+            destination(view, forward.host, forward.port, forward.subset, dialled).map(|found| found.to)
         }
         Routed::Failed { failure, .. } => Err(*failure),
         Routed::Redirect { .. } | Routed::Respond { .. } => Err(Failure::Internal),

@@ -18,6 +18,7 @@ use self::filters::Filters;
 use super::{GROUP, hostname};
 use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
+use crate::findings::Position;
 use crate::kinds::Kind;
 use crate::object::{Object, Reference, Routes};
 use crate::retry;
@@ -38,17 +39,7 @@ pub(crate) static HTTP_ROUTE: Kind = Kind {
 
 fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let spec = fields.required("spec")?.fields()?;
-    let parents = spec.items("parentRefs");
-    if parents.is_empty() {
-        context.findings.report_with(
-            codes::INEFFECTIVE,
-            spec.at(),
-            "the route has no effect: spec.parentRefs names no parent",
-            "name a Gateway or Service",
-        );
-    }
-    let attachments: Vec<Attachment> =
-        parents.iter().filter_map(|parent| attachment(parent, context)).collect();
+    let attachments = attachments(&spec, context, spec.at());
     let host_values = spec.items("hostnames");
     let hosts = host_values.iter().filter_map(hostname).collect();
     if let Some(first) = host_values.first()
@@ -69,7 +60,18 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     }
     retry::declare(context, &mut rules);
     spec.finish();
-    Some(Object::Routes(Routes {
+    Some(routes(context, attachments, hosts, rules, references))
+}
+
+/// A route of the Gateway API, as read.
+pub(super) fn routes(
+    context: &Context<'_>,
+    attachments: Vec<Attachment>,
+    hosts: Vec<Host>,
+    rules: Vec<Rule>,
+    references: Vec<Reference>,
+) -> Object {
+    Object::Routes(Routes {
         route: RouteObject {
             origin: context.origin(context.at),
             dialect: RouteDialect::GatewayApi,
@@ -82,11 +84,21 @@ fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
             age: 0,
         },
         references,
-    }))
+    })
+}
+
+/// The parents; that there is none is reported at `at`.
+pub(super) fn attachments(spec: &Fields<'_>, context: &Context<'_>, at: Position) -> Vec<Attachment> {
+    let parents = spec.items("parentRefs");
+    if parents.is_empty() {
+        let message = "the route has no effect: spec.parentRefs names no parent";
+        context.findings.report_with(codes::INEFFECTIVE, at, message, "name a Gateway or Service");
+    }
+    parents.iter().filter_map(|parent| attachment(parent, context)).collect()
 }
 
 /// A parent.
-pub(super) fn attachment(value: &Value<'_>, context: &Context<'_>) -> Option<Attachment> {
+fn attachment(value: &Value<'_>, context: &Context<'_>) -> Option<Attachment> {
     let fields = value.fields()?;
     let group = fields.text("group").unwrap_or(GROUP);
     let kind = fields.text("kind").unwrap_or("Gateway");

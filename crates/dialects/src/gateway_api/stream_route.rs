@@ -5,15 +5,13 @@
 use std::sync::Arc;
 
 use leno_model::name::Host;
-use leno_model::route::{Action, Forward, HeaderEdits, Match, MatchOrder, Rule, StreamMatch};
-use leno_model::snapshot::{Attachment, RouteDialect, RouteObject};
+use leno_model::route::{Action, Forward, HeaderEdits, Match, Rule, StreamMatch};
 
-use super::http_route::{attachment, backends, fields::PARENT};
+use super::http_route::{attachments, backends, fields::PARENT, routes};
 use super::{GROUP, hostname};
-use crate::codes;
 use crate::envelope::{API_VERSION, Context, KIND, META, STATUS};
 use crate::kinds::Kind;
-use crate::object::{Object, Reference, Routes};
+use crate::object::{Object, Reference};
 use crate::table::{Field, Shape};
 use crate::yaml::{Fields, Value};
 
@@ -67,9 +65,7 @@ const BACKEND: &[Field] = &[
 
 fn read(context: &Context<'_>, fields: &Fields<'_>, is_tls: bool) -> Option<Object> {
     let spec = fields.required("spec")?.fields()?;
-    let parents = spec.items("parentRefs");
-    let attachments: Vec<Attachment> =
-        parents.iter().filter_map(|parent| attachment(parent, context)).collect();
+    let attachments = attachments(&spec, context, fields.at());
     let host_values = if is_tls { spec.items("hostnames") } else { Vec::new() };
     let hosts: Vec<Host> = host_values.iter().filter_map(hostname).collect();
     let mut references = Vec::new();
@@ -79,24 +75,7 @@ fn read(context: &Context<'_>, fields: &Fields<'_>, is_tls: bool) -> Option<Obje
         rules.extend(read);
     }
     spec.finish();
-    if parents.is_empty() {
-        let message = "the route has no effect: spec.parentRefs names no parent";
-        context.findings.report_with(codes::INEFFECTIVE, fields.at(), message, "name a Gateway or Service");
-    }
-    Some(Object::Routes(Routes {
-        route: RouteObject {
-            origin: context.origin(context.at),
-            dialect: RouteDialect::GatewayApi,
-            namespace: context.namespace().clone(),
-            attachments,
-            hosts,
-            visible_in: None,
-            order: MatchOrder::MostSpecific,
-            rules,
-            age: 0,
-        },
-        references,
-    }))
+    Some(routes(context, attachments, hosts, rules, references))
 }
 
 fn rule(

@@ -14,21 +14,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::{answer, echo, head, mirror, serving};
+use crate::gateway::plain;
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, rest, service, soon, workload};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: app\r\n\r\n";
 
 fn listener(port: u16) -> ListenerUnit {
-    ListenerUnit {
-        name: "http".into(),
-        port,
-        protocol: ListenerProtocol::Http,
-        hostname: None,
-        certificates: Vec::new(),
-        proxy_protocol: true,
-        hosts: vec![("*".parse().unwrap(), table(forward()))],
-    }
+    let plain = plain(port, ListenerProtocol::Http, "*", table(forward()));
+    ListenerUnit { proxy_protocol: true, ..plain }
 }
 
 /// Whom the application is told about by a client that begins so; `None` where it isn't served.

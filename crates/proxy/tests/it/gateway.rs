@@ -9,10 +9,12 @@ use leno_identity::tls::{Options, Version};
 use leno_identity::{Svid, alpn};
 use leno_model::gateway::ListenerProtocol;
 use leno_model::policy::{Clause, Condition, ConditionKey, ConditionValue, PolicyAction};
+use leno_model::route::RouteTable;
 use leno_model::secret::{SecretBytes, TlsSecret};
 use leno_model::service::{Protocol, Transport};
 use leno_model::text::TextMatch;
 use leno_model::unit::{Answer, GatewayUnit, ListenerUnit, Question};
+use leno_proxy::listener::{Kind, Socket};
 use leno_runtime::task;
 use leno_wire::{Subject, Unit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +26,19 @@ use crate::app::{answer, endless, head, mirror, serving};
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, authority, deny, host, service, soon, svid_of};
 
+/// A listener without certificates, with routes of these hosts.
+pub(crate) fn plain(port: u16, protocol: ListenerProtocol, on: &str, routes: RouteTable) -> ListenerUnit {
+    ListenerUnit {
+        name: "plain".into(),
+        port,
+        protocol,
+        hostname: None,
+        certificates: Vec::new(),
+        proxy_protocol: false,
+        hosts: vec![(on.parse().unwrap(), routes)],
+    }
+}
+
 fn listener(port: u16, name: &str, shown: &Svid, asked: Option<&BuiltIn>) -> ListenerUnit {
     let credential = shown.credential();
     let secret = TlsSecret {
@@ -33,12 +48,9 @@ fn listener(port: u16, name: &str, shown: &Svid, asked: Option<&BuiltIn>) -> Lis
     };
     ListenerUnit {
         name: name.into(),
-        port,
-        protocol: ListenerProtocol::Https,
         hostname: Some(name.parse().unwrap()),
         certificates: vec![Arc::new(secret)],
-        proxy_protocol: false,
-        hosts: vec![(name.parse().unwrap(), table(forward()))],
+        ..plain(port, ListenerProtocol::Https, name, table(forward()))
     }
 }
 
@@ -70,17 +82,7 @@ impl World {
     ) -> SocketAddr {
         let (port, held) = port();
         self.tell(service);
-        self.answer(Question::Name(host().as_str().into()), Answer::Service(host()));
-        let unit = GatewayUnit {
-            namespace: "default".into(),
-            name: "edge".into(),
-            listeners: listeners(port),
-            policies: Vec::new(),
-        };
-        self.tell([Unit::Gateway(Arc::new(unit))]);
-        let subject = Subject::Gateway { namespace: "default".into(), name: "edge".into() };
-        self.start(subject, "edge", Vec::new());
-        self.settled(1).await;
+        self.start_edge(listeners(port), Vec::new()).await;
         let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         // Cores open ports a moment after the configuration is in effect.
         soon(async {
@@ -91,6 +93,29 @@ impl World {
         .await;
         drop(held);
         address
+    }
+
+    /// Starts a gateway that publishes port 80 of the service, and returns where.
+    pub(crate) async fn published(&self) -> SocketAddr {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let kind = Kind::Published { host: host(), port: 80 };
+        self.start_edge(Vec::new(), vec![(kind, Socket::Tcp(listener))]).await;
+        address
+    }
+
+    async fn start_edge(&self, listeners: Vec<ListenerUnit>, sockets: Vec<(Kind, Socket)>) {
+        self.answer(Question::Name(host().as_str().into()), Answer::Service(host()));
+        let (namespace, name): (Arc<str>, Arc<str>) = ("default".into(), "edge".into());
+        let subject = Subject::Gateway { namespace: namespace.clone(), name: name.clone() };
+        self.tell([Unit::Gateway(Arc::new(GatewayUnit {
+            namespace,
+            name,
+            listeners,
+            policies: Vec::new(),
+        }))]);
+        self.start(subject, "edge", sockets);
+        self.settled(1).await;
     }
 }
 

@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use leno_model::gateway::ListenerProtocol;
 use leno_model::service::{Protocol, Transport};
-use leno_model::unit::ListenerUnit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::serving;
+use crate::gateway::plain;
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, rest, service, soon};
 
@@ -47,17 +47,11 @@ async fn grpc(stream: TcpStream) {
 async fn browsers_call_grpc_services() {
     let app = serving(OWN, grpc).await;
     let world = World::new();
-    let listener = |port| ListenerUnit {
-        name: "http".into(),
-        port,
-        protocol: ListenerProtocol::Http,
-        hostname: None,
-        certificates: Vec::new(),
-        proxy_protocol: false,
-        hosts: vec![("*".parse().unwrap(), table(forward()))],
-    };
-    let gateway =
-        world.edge(service(Protocol::Grpc, Transport::Plain, app), |port| vec![listener(port)]).await;
+    let gateway = world
+        .edge(service(Protocol::Grpc, Transport::Plain, app), |port| {
+            vec![plain(port, ListenerProtocol::Http, "*", table(forward()))]
+        })
+        .await;
     let message: &[u8] = b"\0\0\0\0\x05hello";
     let trailers: &[u8] = b"\x80\0\0\0\x10grpc-status: 0\r\n";
     let answered = [message, trailers].concat();

@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 use leno_identity::tls::Options;
 use leno_identity::tls::mesh::{self, ClientAuth};
 use leno_model::service::{Address, Protocol, Transport};
-use leno_model::unit::{Answer, GatewayUnit, Question};
-use leno_proxy::listener::{Kind, Socket};
 use leno_runtime::task;
-use leno_wire::{Subject, Unit};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use crate::app::{answer, mirror, serving};
-use crate::world::{OWN, World, host, rest, service, soon, workload};
+use crate::world::{OWN, World, rest, service, soon, workload};
 
 async fn get(proxy: std::net::SocketAddr, extra: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(proxy).await.unwrap();
@@ -127,20 +124,7 @@ async fn a_stranger_can_not_forge_where_a_request_comes_from() {
     let app = serving(OWN, mirror).await;
     let world = World::new();
     world.tell(service(Protocol::Http, Transport::Plain, app));
-    world.answer(Question::Name(host().as_str().into()), Answer::Service(host()));
-    let unit = GatewayUnit {
-        namespace: "default".into(),
-        name: "edge".into(),
-        listeners: Vec::new(),
-        policies: Vec::new(),
-    };
-    world.tell([Unit::Gateway(Arc::new(unit))]);
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let kind = Kind::Published { host: host(), port: 80 };
-    let subject = Subject::Gateway { namespace: "default".into(), name: "edge".into() };
-    world.start(subject, "edge", vec![(kind, Socket::Tcp(listener))]);
-    world.settled(1).await;
+    let address = world.published().await;
     let forged = "x-forwarded-for: 192.0.2.1\r\nx-envoy-internal: true\r\nx-forwarded-client-cert: URI=spiffe://a/b\r\n";
     let (status, seen) = get(address, forged).await.unwrap();
     assert_eq!(status, 200);

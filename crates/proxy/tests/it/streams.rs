@@ -12,7 +12,7 @@ use leno_model::gateway::ListenerProtocol;
 use leno_model::name::Host;
 use leno_model::route::{Match, MatchOrder, RouteTable, StreamMatch};
 use leno_model::service::{Address, Protocol, Transport};
-use leno_model::unit::{Answer, GatewayUnit, ListenerUnit, Question};
+use leno_model::unit::{Answer, GatewayUnit, Question};
 use leno_testkit::programs::{CURL, or_skip};
 use leno_wire::Unit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::app::{echo, serving};
+use crate::gateway::plain;
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, authority, deny, host, rest, service, soon, svid_of, workload};
 
@@ -31,18 +32,6 @@ fn by_name(names: &[&str]) -> RouteTable {
     routes.order = MatchOrder::FirstMatch;
     routes.rules[0].matches = vec![Match { stream, ..Match::default() }];
     routes
-}
-
-fn listener(port: u16, protocol: ListenerProtocol, on: &str, routes: RouteTable) -> ListenerUnit {
-    ListenerUnit {
-        name: "through".into(),
-        port,
-        protocol,
-        hostname: None,
-        certificates: Vec::new(),
-        proxy_protocol: false,
-        hosts: vec![(on.parse().unwrap(), routes)],
-    }
 }
 
 /// An application that ends TLS itself: it answers a request over it with its name.
@@ -98,7 +87,7 @@ async fn a_gateway_passes_tls_on_by_the_name_that_it_asks_for() {
     let world = World::new();
     let gateway = world
         .gateway(app, |port| {
-            vec![listener(
+            vec![plain(
                 port,
                 ListenerProtocol::Tls,
                 "*.example.com",
@@ -111,9 +100,9 @@ async fn a_gateway_passes_tls_on_by_the_name_that_it_asks_for() {
     assert_eq!(ask(gateway, "c.example.com").await, None, "no rule");
     assert_eq!(ask(gateway, "a.example.org").await, None, "no host");
     // Neither is a client that says nothing of the kind.
-    let mut plain = TcpStream::connect(gateway).await.unwrap();
-    plain.write_all(b"GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n").await.unwrap();
-    assert_eq!(rest(&mut plain).await, b"");
+    let mut client = TcpStream::connect(gateway).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n").await.unwrap();
+    assert_eq!(rest(&mut client).await, b"");
     if let Some(curl) = or_skip(CURL.find()) {
         let to = format!("a.example.com:443:127.0.0.1:{}", gateway.port());
         let mut command = std::process::Command::new(curl);
@@ -140,7 +129,7 @@ async fn a_gateway_passes_tls_on_by_the_name_that_it_asks_for() {
     let unit = GatewayUnit {
         namespace: "default".into(),
         name: "edge".into(),
-        listeners: vec![listener(gateway.port(), ListenerProtocol::Tls, "*", by_name(&["a.example.com"]))],
+        listeners: vec![plain(gateway.port(), ListenerProtocol::Tls, "*", by_name(&["a.example.com"]))],
         policies: vec![Arc::new(deny(Vec::new()))],
     };
     world.tell([Unit::Gateway(Arc::new(unit))]);
@@ -153,7 +142,7 @@ async fn a_gateway_passes_bytes_on_by_port() {
     let app = serving(OWN, echo).await;
     let world = World::new();
     let gateway =
-        world.gateway(app, |port| vec![listener(port, ListenerProtocol::Tcp, "*", by_name(&[]))]).await;
+        world.gateway(app, |port| vec![plain(port, ListenerProtocol::Tcp, "*", by_name(&[]))]).await;
     let mut stream = TcpStream::connect(gateway).await.unwrap();
     stream.write_all(b"ping").await.unwrap();
     stream.shutdown().await.unwrap();

@@ -1,6 +1,6 @@
 //! CONNECT: to an application that is a proxy server itself, and nowhere else.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use leno_model::gateway::ListenerProtocol;
@@ -8,15 +8,14 @@ use leno_model::policy::Operation;
 use leno_model::route::{Match, RouteTable};
 use leno_model::service::{Address, Protocol, Transport};
 use leno_model::text::TextMatch;
-use leno_model::unit::{GatewayUnit, ListenerUnit};
-use leno_proxy::listener::{Kind, Socket};
-use leno_wire::{Subject, Unit};
+use leno_wire::Unit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::app::{endless, head, serving};
+use crate::gateway::plain;
 use crate::routes::{forward, table};
-use crate::world::{OWN, World, deny, host, service, soon, workload};
+use crate::world::{OWN, World, deny, service, soon, workload};
 
 const CONNECT: &[u8] = b"CONNECT far.example.com:443 HTTP/1.1\r\nhost: far.example.com:443\r\n\r\n";
 
@@ -113,36 +112,12 @@ async fn strangers_get_none_unless_a_route_says_so() {
     for (routes, expected) in [(table(forward()), 404), (naming(), 200)] {
         let app = serving(OWN, endless).await;
         let world = World::new();
-        let listener = |port| ListenerUnit {
-            name: "http".into(),
-            port,
-            protocol: ListenerProtocol::Http,
-            hostname: None,
-            certificates: Vec::new(),
-            proxy_protocol: false,
-            hosts: vec![("*".parse().unwrap(), routes)],
-        };
-        let gateway = world.gateway(app, |port| vec![listener(port)]).await;
+        let gateway = world.gateway(app, |port| vec![plain(port, ListenerProtocol::Http, "*", routes)]).await;
         assert_eq!(connect(gateway).await, expected);
     }
     // A published port is for an application's requests.
     let app = serving(OWN, endless).await;
     let world = World::new();
     world.tell(service(Protocol::Http, Transport::Plain, app));
-    let unit = GatewayUnit {
-        namespace: "default".into(),
-        name: "edge".into(),
-        listeners: Vec::new(),
-        policies: Vec::new(),
-    };
-    world.tell([Unit::Gateway(Arc::new(unit))]);
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let published = listener.local_addr().unwrap();
-    let kind = Kind::Published { host: host(), port: 80 };
-    let subject = Subject::Gateway { namespace: "default".into(), name: "edge".into() };
-    let question = leno_model::unit::Question::Name(host().as_str().into());
-    world.answer(question, leno_model::unit::Answer::Service(host()));
-    world.start(subject, "edge", vec![(kind, Socket::Tcp(listener))]);
-    world.settled(1).await;
-    assert_eq!(connect(published).await, 403);
+    assert_eq!(connect(world.published().await).await, 403);
 }

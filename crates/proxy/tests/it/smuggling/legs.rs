@@ -7,9 +7,9 @@ use leno_model::gateway::ListenerProtocol;
 use leno_model::policy::MtlsMode;
 use leno_model::pool::{ConnectionPool, Upgrade};
 use leno_model::service::{Protocol, Transport};
-use leno_model::unit::ListenerUnit;
 use leno_wire::Unit;
 
+use crate::gateway::plain;
 use crate::routes::{forward, table};
 use crate::world::{OWN, World, service, workload};
 
@@ -67,7 +67,13 @@ pub(super) async fn all(
         let world = World::new();
         let address = match role {
             Role::Outbound => world.web(units(spoken, app), 1).await,
-            Role::Gateway => world.edge(units(spoken, app), everything).await,
+            Role::Gateway => {
+                world
+                    .edge(units(spoken, app), |port| {
+                        vec![plain(port, ListenerProtocol::Http, "*", table(forward()))]
+                    })
+                    .await
+            }
             Role::Inbound => inbound(&world, spoken, app).await,
         };
         let name = format!("{role:?}, {client:?} to {spoken:?}");
@@ -89,19 +95,6 @@ fn units(spoken: Version, app: SocketAddr) -> [Unit; 2] {
             Some(ConnectionPool { upgrade: Some(upgrade), ..ConnectionPool::default() });
     }
     [host, endpoints]
-}
-
-/// A plaintext listener for all hosts.
-fn everything(port: u16) -> Vec<ListenerUnit> {
-    vec![ListenerUnit {
-        name: "all".into(),
-        port,
-        protocol: ListenerProtocol::Http,
-        hostname: None,
-        certificates: Vec::new(),
-        proxy_protocol: false,
-        hosts: vec![("*".parse().unwrap(), table(forward()))],
-    }]
 }
 
 async fn inbound(world: &World, spoken: Version, app: SocketAddr) -> SocketAddr {
