@@ -20,12 +20,13 @@ mod tests;
 use http::uri::{Authority, PathAndQuery};
 
 use bytes::is_name_byte;
-pub(crate) use bytes::{HIGH, is_target_byte, is_token_byte, token_len};
+pub(crate) use bytes::{HIGH, digits, is_target_byte, is_token_byte, token_len};
 pub use fields::Fields;
 pub(crate) use fields::Repr;
-pub(crate) use fields::{check_name, check_value};
 pub use request::RequestHead;
+pub(crate) use request::RequestParts;
 pub use response::ResponseHead;
+pub(crate) use response::ResponseParts;
 use spans::Span;
 
 /// The HTTP version of a message as it arrived.
@@ -216,15 +217,15 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
             }
             (host, rest.get(1..).unwrap_or_default())
         }
-        None => match memchr::memchr(b':', bytes) {
-            Some(at) => bytes.split_at(at),
-            None => (bytes, &[][..]),
-        },
+        None => {
+            let name = bytes.iter().position(|b| !is_name_byte(*b)).unwrap_or(bytes.len());
+            bytes.split_at_checked(name).unwrap_or_default()
+        }
     };
     let port_ok = match port {
         [] => true,
         [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         _ => false,
     };
-    port_ok && !host.is_empty() && (bytes.starts_with(b"[") || host.iter().copied().all(is_name_byte))
+    port_ok && !host.is_empty()
 }

@@ -49,6 +49,12 @@ pub const RELAY_BUFFER: usize = 16 * 1024;
 /// Relay buffers that one core keeps for reuse (256 KiB); beyond these they go back to the allocator.
 pub const RELAY_BUFFERS_KEPT: usize = 16;
 
+/// Room of the buffers that heads and small frames are written to: nearly every head, with [`COALESCE`] bytes behind it.
+pub const TEXT_BUFFER: usize = 4 * 1024;
+
+/// Such buffers that one core keeps for reuse (128 KiB): only what is being written holds one.
+pub const TEXT_BUFFERS_KEPT: usize = 32;
+
 /// Bytes that a connection reads ahead of the exchange that it serves: pipelined requests wait in the kernel instead.
 pub const READ_AHEAD: usize = RELAY_BUFFER;
 

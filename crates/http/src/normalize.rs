@@ -56,18 +56,20 @@ pub enum Rejected {
 /// # Errors
 /// [`Failure::PathRejected`] or [`Failure::BadRequest`]; the request must not be served then.
 pub fn request(head: &mut RequestHead, mode: PathMode) -> Result<(), Failure> {
-    let normal = host(head.authority()).map_err(|_rejected| Failure::BadRequest)?;
-    if let std::borrow::Cow::Owned(normal) = normal {
-        head.set_authority(&normal).map_err(|_invalid| Failure::BadRequest)?;
+    if !host::is_plain(head.authority_bytes()) {
+        let normal = host(head.authority()).map_err(|_rejected| Failure::BadRequest)?;
+        if let std::borrow::Cow::Owned(normal) = normal {
+            head.set_authority(&normal).map_err(|_invalid| Failure::BadRequest)?;
+        }
     }
     if *head.connect() == Connect::Connect {
         return Ok(());
     }
-    let sent = head.path();
-    if sent == "*" {
+    let sent = head.path_bytes();
+    if sent == b"*" || path::is_plain(sent, mode) {
         return Ok(());
     }
-    let normal = path(sent, mode).map_err(|_rejected| Failure::PathRejected)?;
+    let normal = path(head.path(), mode).map_err(|_rejected| Failure::PathRejected)?;
     if let std::borrow::Cow::Owned(normal) = normal {
         head.set_path(&normal).map_err(|_invalid| Failure::PathRejected)?;
     }

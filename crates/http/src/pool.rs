@@ -1,15 +1,39 @@
-//! Relay buffers of one core.
+//! Buffers of one core, for relays and for what is written.
 //!
 //! A connection holds a buffer only while it holds bytes: reads go to a leased buffer, and one that turns out not to
 //! be needed goes back within the same poll. That is what keeps idle connections small.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 
-use crate::limits::{RELAY_BUFFER, RELAY_BUFFERS_KEPT};
+use crate::limits::{RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT};
 
 thread_local! {
+    /// The one that came back last, which is quicker to have than one of the others.
+    static LAST: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer with room for a head and small frames. [`give_text`] takes it back.
+pub(crate) fn take_text() -> Vec<u8> {
+    TEXTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(TEXT_BUFFER))
+}
+
+/// Keeps a buffer for the next who needs one, unless it has grown or there are enough.
+pub(crate) fn give_text(mut buffer: Vec<u8>) {
+    if buffer.capacity() != TEXT_BUFFER {
+        return;
+    }
+    buffer.clear();
+    // At thread exit the list may be gone already; the buffer then is freed.
+    let _kept = TEXTS.try_with(|texts| {
+        if let Ok(mut texts) = texts.try_borrow_mut()
+            && texts.len() < TEXT_BUFFERS_KEPT
+        {
+            texts.push(buffer);
+        }
+    });
 }
 
 /// A buffer of [`RELAY_BUFFER`] bytes on loan; its content is whatever was in it.
@@ -17,8 +41,12 @@ pub(crate) struct Lease(Box<[u8]>);
 
 impl Lease {
     pub(crate) fn take() -> Self {
-        let kept = FREE.with_borrow_mut(Vec::pop);
-        Self(kept.unwrap_or_else(|| vec![0; RELAY_BUFFER].into_boxed_slice()))
+        Self(LAST.take().unwrap_or_else(Self::another))
+    }
+
+    #[cold]
+    fn another() -> Box<[u8]> {
+        FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; RELAY_BUFFER].into_boxed_slice())
     }
 }
 
@@ -38,15 +66,22 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        // At thread exit the list may be gone already; the buffer then is freed.
-        let _kept = FREE.try_with(|free| {
-            if let Ok(mut free) = free.try_borrow_mut()
-                && free.len() < RELAY_BUFFERS_KEPT
-            {
-                free.push(buffer);
-            }
-        });
+        // At thread exit both may be gone already; the buffer then is freed.
+        if let Ok(Some(older)) = LAST.try_with(|last| last.replace(Some(buffer))) {
+            keep(older);
+        }
     }
+}
+
+#[cold]
+fn keep(buffer: Box<[u8]>) {
+    let _kept = FREE.try_with(|free| {
+        if let Ok(mut free) = free.try_borrow_mut()
+            && free.len() + 1 < RELAY_BUFFERS_KEPT
+        {
+            free.push(buffer);
+        }
+    });
 }
 
 impl std::fmt::Debug for Lease {
@@ -64,9 +99,24 @@ mod tests {
         let leases: Vec<_> = (0..RELAY_BUFFERS_KEPT + 4).map(|_| Lease::take()).collect();
         assert!(leases.iter().all(|lease| lease.len() == RELAY_BUFFER));
         drop(leases);
-        assert_eq!(FREE.with_borrow(Vec::len), RELAY_BUFFERS_KEPT);
-        let lease = Lease::take();
-        assert_eq!(FREE.with_borrow(Vec::len), RELAY_BUFFERS_KEPT - 1);
-        drop(lease);
+        let kept = |last: Option<Box<[u8]>>| FREE.with_borrow(Vec::len) + usize::from(last.is_some());
+        assert_eq!(FREE.with_borrow(Vec::len) + 1, RELAY_BUFFERS_KEPT);
+        let (last, other) = (Lease::take(), Lease::take());
+        assert_eq!(kept(LAST.take()), RELAY_BUFFERS_KEPT - 2);
+        drop((last, other));
+        assert_eq!(kept(LAST.take()), RELAY_BUFFERS_KEPT);
+    }
+
+    #[test]
+    fn text_buffers_come_back_empty_unless_they_have_grown() {
+        let mut texts: Vec<_> = (0..TEXT_BUFFERS_KEPT + 4).map(|_| take_text()).collect();
+        texts.iter_mut().for_each(|text| text.extend_from_slice(b"text"));
+        texts.into_iter().for_each(give_text);
+        assert_eq!(TEXTS.with_borrow(Vec::len), TEXT_BUFFERS_KEPT);
+        let mut text = take_text();
+        assert!(text.is_empty());
+        text.resize(TEXT_BUFFER + 1, 0);
+        give_text(text);
+        assert_eq!(TEXTS.with_borrow(Vec::len), TEXT_BUFFERS_KEPT - 1);
     }
 }

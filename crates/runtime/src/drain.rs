@@ -88,6 +88,12 @@ impl Drain {
         self.reached(Stage::Forced).await;
     }
 
+    /// Whether the drain hasn't begun. Takes no lock, where that is so.
+    pub fn is_open(&self) -> bool {
+        // Nobody marks a later stage as seen by this receiver.
+        matches!(self.stage.has_changed(), Ok(false)) || *self.stage.borrow() == Stage::Open
+    }
+
     /// Whether the drain has begun.
     pub fn is_begun(&self) -> bool {
         *self.stage.borrow() >= Stage::Begun

@@ -48,14 +48,14 @@ impl ClientConnection {
         }
         self.idle_since.set(None);
         let encoding = encode::request(head, conn.text());
-        conn.asked = match (&head.connect, &head.method) {
+        conn.asked = match (&head.parts.connect, &head.parts.method) {
             (Connect::Connect, _) => Asked::Connect,
             (Connect::Extended(_) | Connect::Upgrade(_), _) => Asked::Upgrade,
             (Connect::None, &Method::HEAD) => Asked::Head,
             (Connect::None, _) => Asked::Plain,
         };
-        conn.answered.connect = head.connect.clone();
-        conn.writing = match (&head.connect, encoding) {
+        conn.answered.connect = head.parts.connect.clone();
+        conn.writing = match (&head.parts.connect, encoding) {
             (Connect::None, Encoding::None) => Writing::Idle,
             (Connect::None, encoding) => Writing::Body(encoding),
             _ => Writing::Switch,
@@ -203,7 +203,7 @@ impl Response {
 fn translate_switch(head: &mut ResponseHead, asked: &Connect) {
     if matches!(asked, Connect::Extended(_)) {
         head.set_status(StatusCode::OK);
-        head.upgrade = None;
+        head.parts.upgrade = None;
         head.fields_mut().remove("sec-websocket-accept");
     }
 }

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use leno_model::request::RequestView;
 
-use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Version};
+use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Version, digits};
 
 /// Room for what a head's own lines need besides its fields, and for a small body behind it.
 const STEP: usize = 512;
@@ -26,19 +26,20 @@ pub(crate) enum Encoding {
 
 /// Writes a request head and says how its body follows.
 pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
-    out.reserve(head.fields.written_size() + STEP);
-    let (method, target) = match &head.connect {
+    out.reserve(head.parts.fields.written_size() + STEP);
+    let (method, target) = match &head.parts.connect {
         Connect::Connect => (Method::CONNECT.as_str(), head.authority_bytes()),
         // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a GET there.
         Connect::Extended(_) => (Method::GET.as_str(), head.target_bytes()),
         Connect::None | Connect::Upgrade(_) => (head.method(), head.target_bytes()),
     };
     put(out, &[method.as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", head.authority_bytes(), b"\r\n"]);
-    fields(&head.fields, out);
-    match &head.connect {
+    fields(&head.parts.fields, out);
+    match &head.parts.connect {
         Connect::Upgrade(protocol) | Connect::Extended(protocol) => {
             // RFC 8441 §5.1: over HTTP/2 there is no key.
-            if matches!(head.connect, Connect::Extended(_)) && head.fields.get("sec-websocket-key").is_none()
+            if matches!(head.parts.connect, Connect::Extended(_))
+                && head.parts.fields.get("sec-websocket-key").is_none()
             {
                 put(out, &[b"sec-websocket-key: ", crate::websocket::key().as_bytes(), b"\r\n"]);
             }
@@ -51,12 +52,12 @@ pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
         }
         Connect::None => {}
     }
-    if head.te_trailers {
+    if head.parts.te_trailers {
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
-    let encoding = match head.framing {
+    let encoding = match head.parts.framing {
         // RFC 9110 §8.6: methods that anticipate a body say that there is none.
-        Framing::None if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) => {
+        Framing::None if matches!(head.parts.method, Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
             Encoding::None
         }
@@ -86,20 +87,20 @@ pub(crate) struct Answered {
 
 /// Writes a response head and says how its body follows, and whether the connection may go on after it.
 pub(crate) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8>) -> (Encoding, bool) {
-    out.reserve(head.fields.written_size() + STEP);
-    let (status, tunnel) = tunnel_status(head.status, &request.connect);
+    out.reserve(head.parts.fields.written_size() + STEP);
+    let (status, tunnel) = tunnel_status(head.parts.status, &request.connect);
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    match head.fields.slice(head.reason) {
+    match head.parts.fields.slice(head.parts.reason) {
         [] => out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
         reason => out.extend_from_slice(reason),
     }
     out.extend_from_slice(b"\r\n");
-    fields(&head.fields, out);
+    fields(&head.parts.fields, out);
     if tunnel {
         if let (StatusCode::SWITCHING_PROTOCOLS, Connect::Upgrade(asked)) = (status, &request.connect) {
-            let protocol = head.upgrade.as_deref().unwrap_or(asked);
+            let protocol = head.parts.upgrade.as_deref().unwrap_or(asked);
             put(out, &[b"connection: upgrade\r\nupgrade: ", protocol.as_bytes(), b"\r\n"]);
         }
         out.extend_from_slice(b"\r\n");
@@ -139,13 +140,13 @@ fn response_framing(
     }
     if request.is_head || status == StatusCode::NOT_MODIFIED {
         let announced =
-            head.fields.get("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
+            head.parts.fields.get("content-length").and_then(|v| std::str::from_utf8(v).ok()?.parse().ok());
         if let Some(length) = announced {
             content_length(length, out);
         }
         return Encoding::None;
     }
-    match head.framing {
+    match head.parts.framing {
         Framing::None => {
             content_length(0, out);
             Encoding::None
@@ -202,22 +203,9 @@ pub(crate) fn chunk_size(size: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a number in a base up to sixteen. Twice per message, and formatting machinery would be most of the cost.
+/// Writes a number in a base up to sixteen.
 fn number<const BASE: u64>(number: u64, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = [0; 20];
-    let mut rest = number;
-    let mut start = digits.len();
-    for place in digits.iter_mut().rev() {
-        start -= 1;
-        *place =
-            usize::try_from(rest % BASE).ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
-        rest /= BASE;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    out.extend_from_slice(digits::<BASE>(number, &mut [0; 20]));
 }
 
 /// Writes the last chunk and the trailers, without those that can't be any.

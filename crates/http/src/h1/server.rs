@@ -217,7 +217,7 @@ impl ServerConnection {
 
     /// Looks at what has arrived with the head: of a request that is wrong as a whole, nothing is to reach anybody.
     fn check_ahead(&self, parsed: &ParsedRequest) -> Result<(), Refusal> {
-        if parsed.head.framing == Framing::Stream { self.conn.borrow().check_chunked() } else { Ok(()) }
+        if parsed.head.parts.framing == Framing::Stream { self.conn.borrow().check_chunked() } else { Ok(()) }
     }
 
     /// Makes an exchange of a head.
@@ -225,18 +225,18 @@ impl ServerConnection {
         let ParsedRequest { head, persistent } = parsed;
         let mut conn = self.conn.borrow_mut();
         conn.persistent = persistent;
-        conn.expecting = head.expect_continue;
+        conn.expecting = head.parts.expect_continue;
         conn.writing = Writing::Head;
-        conn.reading = match (&head.connect, head.framing) {
+        conn.reading = match (&head.parts.connect, head.parts.framing) {
             (Connect::Connect | Connect::Upgrade(_), _) => Reading::Switch { dropped: false },
             (_, Framing::Stream) => Reading::Body(Decoder::chunked()),
             (_, Framing::Length(length @ 1..)) => Reading::Body(Decoder::length(length)),
             _ => Reading::Idle,
         };
         conn.answered = Answered {
-            version: head.version,
-            is_head: head.method == Method::HEAD,
-            connect: head.connect.clone(),
+            version: head.parts.version,
+            is_head: head.parts.method == Method::HEAD,
+            connect: head.parts.connect.clone(),
             persistent,
         };
         drop(conn);

@@ -131,10 +131,8 @@ impl ClientConnection {
         &mut self,
         head: &RequestHead,
     ) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
-        let unsent = |failure| Unsent { failure, progress: Progress::NotSent };
-        let request = convert::to_h2_request(head).map_err(unsent)?;
         poll_fn(|cx| self.send.poll_ready(cx)).await.map_err(|_closed| unsent(Failure::UpstreamClosed))?;
-        let is_extended = matches!(head.connect, Connect::Extended(_) | Connect::Upgrade(_));
+        let is_extended = matches!(head.parts.connect, Connect::Extended(_) | Connect::Upgrade(_));
         if is_extended {
             // On a new connection nothing is known yet of what the peer allows.
             self.settings.wait().await;
@@ -142,24 +140,34 @@ impl ClientConnection {
                 return Err(unsent(Failure::UpgradeRefused));
             }
         }
-        let is_tunnel = head.connect != Connect::None;
-        let ended = !is_tunnel && matches!(head.framing, Framing::None | Framing::Length(0));
+        self.begin(head)
+    }
+
+    /// Sends a request for which there is room.
+    fn begin(&mut self, head: &RequestHead) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
+        let request = convert::to_h2_request(head).map_err(unsent)?;
+        let is_tunnel = head.parts.connect != Connect::None;
+        let ended = !is_tunnel && matches!(head.parts.framing, Framing::None | Framing::Length(0));
         let (response, send) =
             self.send.send_request(request, ended).map_err(|_closed| unsent(Failure::UpstreamClosed))?;
         let stream = Stream::open(&self.streams);
         let end = End::Client(Rc::clone(&stream));
-        let framing = if is_tunnel { Framing::Stream } else { head.framing };
+        let framing = if is_tunnel { Framing::Stream } else { head.parts.framing };
         let outgoing = if ended {
             Outgoing::finished(end)
         } else {
             Outgoing::new(send, &self.queue, None, end, framing)
         };
+        let key = match head.parts.connect {
+            Connect::Upgrade(_) => head.parts.fields.get("sec-websocket-key"),
+            _ => None,
+        };
         let response = Response {
             response: Some(response),
             stream,
-            asked: head.connect.clone(),
-            accept: head.fields.get("sec-websocket-key").map(websocket::accept),
-            is_head: head.method == Method::HEAD,
+            asked: head.parts.connect.clone(),
+            accept: key.map(websocket::accept),
+            is_head: head.parts.method == Method::HEAD,
             received: Rc::clone(&self.received),
             max_fields: self.max_fields,
             informational: 0,
@@ -192,6 +200,10 @@ impl ClientConnection {
     pub fn idle_since(&self) -> Option<Instant> {
         self.streams.idle_since()
     }
+}
+
+fn unsent(failure: Failure) -> Unsent {
+    Unsent { failure, progress: Progress::NotSent }
 }
 
 fn builder(config: &Config) -> h2::client::Builder {
@@ -268,10 +280,10 @@ impl Response {
         head.set_framing(Framing::Stream);
         if let Connect::Upgrade(protocol) = &self.asked {
             let mut granted = ResponseHead::switching(protocol);
-            granted.fields = head.fields.clone();
+            granted.parts.fields = head.parts.fields.clone();
             if let Some(accept) = &self.accept {
                 // A digest in base64 is a well-formed value.
-                let _set = granted.fields.set(header::SEC_WEBSOCKET_ACCEPT.as_str(), accept.as_bytes());
+                let _set = granted.parts.fields.set(header::SEC_WEBSOCKET_ACCEPT.as_str(), accept.as_bytes());
             }
             *head = granted;
         }

@@ -204,9 +204,11 @@ impl ServerConnection {
             Ok((head, held))
         });
         match converted {
-            Ok((head, _)) if matches!(head.framing, Framing::Length(_)) && is_reset(&mut respond) => None,
+            Ok((head, _)) if matches!(head.parts.framing, Framing::Length(_)) && is_reset(&mut respond) => {
+                None
+            }
             Ok((head, held)) => {
-                let connect = head.connect.clone();
+                let connect = head.parts.connect.clone();
                 let body = Incoming::new(recv, end.clone(), self.window.received());
                 let body = exchange::Incoming::h2(body);
                 let queue = Rc::clone(&self.queue);
@@ -301,7 +303,7 @@ impl Reply {
             return Outgoing::failed(self.end.clone(), Failure::Internal);
         }
         let tunnel = self.connect != Connect::None && head.status().is_success();
-        let framing = if tunnel { Framing::Stream } else { head.framing };
+        let framing = if tunnel { Framing::Stream } else { head.parts.framing };
         let never = self.is_head || matches!(head.status().as_u16(), 204 | 304);
         let ended = never || matches!(framing, Framing::None | Framing::Length(0));
         match respond.send_response(convert::to_h2_response(head), ended) {

@@ -84,6 +84,23 @@ const fn usual(word: u64) -> u64 {
     (letters | within(low, b'0', b'9') | within(low, b'-', b'-')) & !word
 }
 
+/// The digits of a number in a base up to sixteen. Formatting machinery would be most of the cost of a short field.
+pub(crate) fn digits<const BASE: u64>(number: u64, place: &mut [u8; 20]) -> &[u8] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut rest = number;
+    let mut start = place.len();
+    for digit in place.iter_mut().rev() {
+        start -= 1;
+        *digit =
+            usize::try_from(rest % BASE).ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
+        rest /= BASE;
+        if rest == 0 {
+            break;
+        }
+    }
+    place.get(start..).unwrap_or_default()
+}
+
 /// `tchar` of RFC 9110 §5.6.2.
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)

@@ -14,7 +14,10 @@ use leno_model::failure::Failure;
 use leno_model::request::RequestView;
 
 use super::spans::{Kind, Span, Spans};
-use super::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Scheme, Text, Version};
+use super::{
+    Connect, Fields, Framing, Repr, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text,
+    Version,
+};
 use super::{is_authority, is_protocol, is_target_byte};
 
 /// Makes a head of a request that arrived over HTTP/2.
@@ -32,7 +35,7 @@ pub(crate) fn from_h2_request(
         return Err(Failure::HeadTooLarge);
     }
     // CGI-like interfaces can't tell these from the real ones.
-    if parts.headers.contains_key("content_length") || parts.headers.contains_key("transfer_encoding") {
+    if parts.headers.keys().any(|name| matches!(name.as_str(), "content_length" | "transfer_encoding")) {
         return Err(Failure::BadRequest);
     }
     let protocol = parts.extensions.remove::<Protocol>();
@@ -65,7 +68,7 @@ pub(crate) fn from_h2_request(
     }
     let expect_continue = expectation(&mut parts.headers, framing)?;
     let te_trailers = parts.headers.get(header::TE).is_some_and(|te| te == "trailers");
-    let mut head = RequestHead {
+    let mut head = RequestHead::from(RequestParts {
         method: parts.method,
         scheme,
         authority,
@@ -77,8 +80,9 @@ pub(crate) fn from_h2_request(
         connect,
         expect_continue,
         te_trailers,
-    };
-    head.query_at = memchr::memchr(b'?', head.target().as_bytes()).and_then(|at| u32::try_from(at).ok());
+    });
+    head.parts.query_at =
+        memchr::memchr(b'?', head.target().as_bytes()).and_then(|at| u32::try_from(at).ok());
     Ok(head)
 }
 
@@ -150,42 +154,46 @@ pub(crate) fn from_h2_response(
     if is_announced && (parts.status.is_informational() || parts.status == StatusCode::NO_CONTENT) {
         return Err(Failure::UpstreamProtocol);
     }
-    Ok(ResponseHead {
+    let parts = ResponseParts {
         status: parts.status,
         reason: Span::default(),
         fields: Fields(Repr::Map(parts.headers)),
         framing,
         version: Version::Http2,
         upgrade: None,
-    })
+    };
+    Ok(parts.into())
 }
 
 /// Makes the parts of a request that goes out over HTTP/2.
 pub(crate) fn to_h2_request(head: &RequestHead) -> Result<Request<()>, Failure> {
-    let mut headers = match &head.fields.0 {
+    let mut headers = match &head.parts.fields.0 {
         Repr::Map(map) => map.clone(),
         Repr::Spans(spans) => to_map(spans, Bytes::copy_from_slice(&spans.buffer)),
     };
-    set_length(&mut headers, head.framing);
-    if head.te_trailers {
+    set_length(&mut headers, head.parts.framing);
+    if head.parts.te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     let mut request = Request::new(());
     let mut parts = uri::Parts::default();
     parts.authority = authority_of(head)?;
-    if head.connect == Connect::Connect {
+    if head.parts.connect == Connect::Connect {
         *request.method_mut() = Method::CONNECT;
     } else {
         parts.path_and_query = Some(path_of(head)?);
         if parts.authority.is_some() {
-            parts.scheme = Some(match head.scheme {
+            parts.scheme = Some(match head.parts.scheme {
                 Scheme::Http => uri::Scheme::HTTP,
                 Scheme::Https => uri::Scheme::HTTPS,
             });
         }
-        *request.method_mut() = head.method.clone();
+        *request.method_mut() = head.parts.method.clone();
     }
-    if let Connect::Extended(protocol) | Connect::Upgrade(protocol) = &head.connect {
+    for (_, value) in headers.iter_mut().filter(|(name, _)| is_passing(name.as_str())) {
+        value.set_sensitive(true);
+    }
+    if let Connect::Extended(protocol) | Connect::Upgrade(protocol) = &head.parts.connect {
         // RFC 8441 §5: what HTTP/1.1 calls an upgrade is a CONNECT there, and its key has no use.
         *request.method_mut() = Method::CONNECT;
         headers.remove(header::SEC_WEBSOCKET_KEY);
@@ -198,8 +206,8 @@ pub(crate) fn to_h2_request(head: &RequestHead) -> Result<Request<()>, Failure> 
 
 /// Makes the parts of a response that goes out over HTTP/2.
 pub(crate) fn to_h2_response(head: ResponseHead) -> Response<()> {
-    let framing = head.framing;
-    let mut headers = match head.fields.0 {
+    let ResponseParts { status, fields, framing, .. } = *head.parts;
+    let mut headers = match fields.0 {
         Repr::Map(map) => map,
         Repr::Spans(mut spans) => {
             let buffer = Bytes::from(std::mem::take(&mut spans.buffer));
@@ -210,9 +218,18 @@ pub(crate) fn to_h2_response(head: ResponseHead) -> Response<()> {
         set_length(&mut headers, framing);
     }
     let mut response = Response::new(());
-    *response.status_mut() = head.status;
+    *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Whether a field's value is another with every request. `h2` would take each into its table, and look through all of
+/// them for the next one; that it is never to be indexed (RFC 7541 §6.2.3) is the one way to tell it not to.
+fn is_passing(name: &str) -> bool {
+    matches!(
+        name,
+        "x-request-id" | "traceparent" | "b3" | "x-b3-traceid" | "x-b3-spanid" | "x-b3-parentspanid"
+    )
 }
 
 fn set_length(headers: &mut HeaderMap, framing: Framing) {
@@ -243,7 +260,7 @@ fn to_map(spans: &Spans, buffer: Bytes) -> HeaderMap {
 }
 
 fn authority_of(head: &RequestHead) -> Result<Option<Authority>, Failure> {
-    match &head.authority {
+    match &head.parts.authority {
         Text::Authority(authority) => Ok(Some(authority.clone())),
         _ if head.authority().is_empty() => Ok(None),
         _ => Authority::try_from(head.authority()).map(Some).map_err(|_invalid| Failure::BadRequest),
@@ -251,7 +268,7 @@ fn authority_of(head: &RequestHead) -> Result<Option<Authority>, Failure> {
 }
 
 fn path_of(head: &RequestHead) -> Result<PathAndQuery, Failure> {
-    if let Text::Path(path) = &head.target {
+    if let Text::Path(path) = &head.parts.target {
         return Ok(path.clone());
     }
     let text = encode_excluded(head.target());

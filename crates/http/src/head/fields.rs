@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::bytes::is_token_byte;
+use super::bytes::{digits, is_token_byte};
 use super::spans::{Kind, Span, Spans};
 use super::{Framing, InvalidField, Known, is_managed};
 
@@ -35,7 +35,7 @@ impl Fields {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         match &self.0 {
             Repr::Spans(spans) => spans.first(name),
-            Repr::Map(map) => map.get(name).map(HeaderValue::as_bytes),
+            Repr::Map(map) => first(map, name).map(HeaderValue::as_bytes),
         }
     }
 
@@ -69,7 +69,14 @@ impl Fields {
     /// If the name or the value is not well-formed or the field [is managed](is_managed); then nothing changes.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         check_settable(name)?;
-        self.replace(name, value, || to_name(name))
+        check_value(value)?;
+        match &mut self.0 {
+            Repr::Spans(spans) => spans.replace(name, value, Kind::Verbatim),
+            Repr::Map(map) => {
+                map.insert(to_name(name)?, to_value(value)?);
+            }
+        }
+        Ok(())
     }
 
     /// As [`Self::set`], for a name that is known to be well-formed.
@@ -78,26 +85,25 @@ impl Fields {
     /// If the value is not well-formed; then nothing changes.
     pub fn put(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
         let name = name.as_str();
-        self.replace(name, value, || Ok(HeaderName::from_static(name)))
-    }
-
-    fn replace(
-        &mut self,
-        name: &str,
-        value: &[u8],
-        in_map: impl FnOnce() -> Result<HeaderName, InvalidField>,
-    ) -> Result<(), InvalidField> {
         check_value(value)?;
         match &mut self.0 {
-            Repr::Spans(spans) => {
-                spans.remove(name);
-                spans.push(name, value, Kind::Verbatim);
-            }
+            Repr::Spans(spans) => spans.replace(name, value, Kind::Verbatim),
             Repr::Map(map) => {
-                map.insert(in_map()?, to_value(value)?);
+                map.insert(name, to_value(value)?);
             }
         }
         Ok(())
+    }
+
+    /// As [`Self::put`], for a number, which is always well-formed.
+    pub fn put_number(&mut self, name: Known, number: u64) {
+        let name = name.as_str();
+        match &mut self.0 {
+            Repr::Spans(spans) => spans.replace(name, digits::<10>(number, &mut [0; 20]), Kind::Verbatim),
+            Repr::Map(map) => {
+                map.insert(name, HeaderValue::from(number));
+            }
+        }
     }
 
     /// Adds a line.
@@ -106,13 +112,14 @@ impl Fields {
     /// As [`Self::set`].
     pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         check_settable(name)?;
+        check_value(value)?;
         match &mut self.0 {
-            Repr::Spans(spans) => spans.append(name, value),
+            Repr::Spans(spans) => spans.push(name, value, Kind::Verbatim),
             Repr::Map(map) => {
                 map.append(to_name(name)?, to_value(value)?);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// Removes every line of a field and says whether there was one. Managed fields stay.
@@ -122,7 +129,7 @@ impl Fields {
         }
         match &mut self.0 {
             Repr::Spans(spans) => spans.remove(name),
-            Repr::Map(map) => map.remove(name).is_some(),
+            Repr::Map(map) => first(map, name).is_some() && map.remove(name).is_some(),
         }
     }
 
@@ -195,7 +202,7 @@ impl Fields {
             Repr::Spans(spans) => {
                 spans.remove("content-length");
                 if let Some(length) = length {
-                    spans.push("content-length", length.to_string().as_bytes(), Kind::Managed);
+                    spans.push("content-length", digits::<10>(length, &mut [0; 20]), Kind::Managed);
                 }
             }
             Repr::Map(map) => match length {
@@ -221,8 +228,19 @@ fn check_settable(name: &str) -> Result<(), InvalidField> {
     if is_managed(name) { Err(InvalidField::Managed) } else { check_name(name) }
 }
 
+/// Up to so many lines are looked through: to hash a name costs about as much as to compare it with these.
+const FEW: usize = 20;
+
+/// The first value of a field, by its name in any case.
+fn first<'m>(map: &'m HeaderMap, name: &str) -> Option<&'m HeaderValue> {
+    if map.len() > FEW {
+        return map.get(name);
+    }
+    map.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
 /// A token in lower case.
-pub(crate) fn check_name(name: &str) -> Result<(), InvalidField> {
+fn check_name(name: &str) -> Result<(), InvalidField> {
     let ok = !name.is_empty()
         && name.len() <= usize::from(u16::MAX)
         && name.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase());
@@ -230,7 +248,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), InvalidField> {
 }
 
 /// No control characters but TAB, and no blanks at the ends.
-pub(crate) fn check_value(value: &[u8]) -> Result<(), InvalidField> {
+fn check_value(value: &[u8]) -> Result<(), InvalidField> {
     let bad = has_control(value) || value.trim_ascii().len() != value.len();
     if bad { Err(InvalidField::Value) } else { Ok(()) }
 }
@@ -244,7 +262,7 @@ fn to_name(name: &str) -> Result<HeaderName, InvalidField> {
     HeaderName::from_bytes(name.as_bytes()).map_err(|_invalid| InvalidField::Name)
 }
 
+/// A value that was checked.
 fn to_value(value: &[u8]) -> Result<HeaderValue, InvalidField> {
-    check_value(value)?;
     HeaderValue::from_bytes(value).map_err(|_invalid| InvalidField::Value)
 }

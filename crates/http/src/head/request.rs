@@ -7,9 +7,15 @@ use leno_model::request::RequestView;
 
 use super::{Connect, Fields, Framing, InvalidField, Scheme, Text, Version, is_authority, is_target_byte};
 
-/// The head of a request.
+/// The head of a request: as large as a pointer, since it is moved some dozen times on its way through a proxy.
 #[derive(Clone, Debug)]
 pub struct RequestHead {
+    pub(crate) parts: Box<RequestParts>,
+}
+
+/// What a [`RequestHead`] says.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestParts {
     pub(crate) method: Method,
     pub(crate) scheme: Scheme,
     pub(crate) authority: Text,
@@ -24,13 +30,19 @@ pub struct RequestHead {
     pub(crate) te_trailers: bool,
 }
 
+impl From<RequestParts> for RequestHead {
+    fn from(parts: RequestParts) -> Self {
+        Self { parts: Box::new(parts) }
+    }
+}
+
 impl RequestHead {
     /// A request of the proxy's own, without fields and body.
     ///
     /// # Errors
     /// If `authority` or `target` could not be sent as they are.
     pub fn new(method: Method, scheme: Scheme, authority: &str, target: &str) -> Result<Self, InvalidField> {
-        let mut head = Self {
+        let mut head = Self::from(RequestParts {
             method,
             scheme,
             authority: Text::EMPTY,
@@ -42,10 +54,10 @@ impl RequestHead {
             connect: Connect::None,
             expect_continue: false,
             te_trailers: false,
-        };
+        });
         head.set_authority(authority)?;
-        if head.method == Method::CONNECT {
-            head.connect = Connect::Connect;
+        if head.parts.method == Method::CONNECT {
+            head.parts.connect = Connect::Connect;
         } else {
             head.set_target(target)?;
         }
@@ -55,46 +67,55 @@ impl RequestHead {
     /// The fields.
     #[must_use]
     pub fn fields(&self) -> &Fields {
-        &self.fields
+        &self.parts.fields
     }
 
     /// The fields, to edit them.
     pub fn fields_mut(&mut self) -> &mut Fields {
-        &mut self.fields
+        &mut self.parts.fields
     }
 
     /// The method as a value.
     #[must_use]
     pub fn method_ref(&self) -> &Method {
-        &self.method
+        &self.parts.method
     }
 
     /// Replaces the method. Asking for `CONNECT`, or replacing it, isn't possible this way and has no effect.
     pub fn set_method(&mut self, method: Method) {
-        if method != Method::CONNECT && self.method != Method::CONNECT {
-            self.method = method;
+        if method != Method::CONNECT && self.parts.method != Method::CONNECT {
+            self.parts.method = method;
         }
     }
 
     /// Replaces the scheme.
     pub fn set_scheme(&mut self, scheme: Scheme) {
-        self.scheme = scheme;
+        self.parts.scheme = scheme;
     }
 
     /// Path and query as sent; `*` for `OPTIONS *`, empty for plain `CONNECT`.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.target.as_str(&self.fields)
+        self.parts.target.as_str(&self.parts.fields)
     }
 
     /// [`Self::target`], for those who only write it.
     pub(crate) fn target_bytes(&self) -> &[u8] {
-        self.target.as_bytes(&self.fields)
+        self.parts.target.as_bytes(&self.parts.fields)
+    }
+
+    /// The path, for those who needn't know that it is text.
+    pub(crate) fn path_bytes(&self) -> &[u8] {
+        let target = self.target_bytes();
+        match self.parts.query_at {
+            Some(at) => target.get(..at as usize).unwrap_or(target),
+            None => target,
+        }
     }
 
     /// The authority, for those who only write it.
     pub(crate) fn authority_bytes(&self) -> &[u8] {
-        self.authority.as_bytes(&self.fields)
+        self.parts.authority.as_bytes(&self.parts.fields)
     }
 
     /// Replaces path and query.
@@ -103,12 +124,12 @@ impl RequestHead {
     /// [`InvalidField::Target`] unless it begins with `/`, or is `*` with `OPTIONS`, and is free of characters that a
     /// target can't hold.
     pub fn set_target(&mut self, target: &str) -> Result<(), InvalidField> {
-        let asterisk = target == "*" && self.method == Method::OPTIONS;
+        let asterisk = target == "*" && self.parts.method == Method::OPTIONS;
         if !(asterisk || target.starts_with('/')) || !target.bytes().all(is_target_byte) {
             return Err(InvalidField::Target);
         }
-        self.query_at = memchr::memchr(b'?', target.as_bytes()).and_then(|at| u32::try_from(at).ok());
-        self.target = Text::Owned(target.into());
+        self.parts.query_at = memchr::memchr(b'?', target.as_bytes()).and_then(|at| u32::try_from(at).ok());
+        self.parts.target = Text::Owned(target.into());
         Ok(())
     }
 
@@ -134,68 +155,68 @@ impl RequestHead {
         if !authority.is_empty() && !is_authority(authority.as_bytes()) {
             return Err(InvalidField::Authority);
         }
-        self.authority = Text::Owned(authority.into());
+        self.parts.authority = Text::Owned(authority.into());
         Ok(())
     }
 
     /// What follows the head.
     #[must_use]
     pub fn framing(&self) -> Framing {
-        self.framing
+        self.parts.framing
     }
 
     /// Says what will follow the head, for instance after a body was buffered or transformed.
     pub fn set_framing(&mut self, framing: Framing) {
-        self.framing = framing;
-        self.fields.set_length(framing);
+        self.parts.framing = framing;
+        self.parts.fields.set_length(framing);
     }
 
     /// The version that the request came in.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.version
+        self.parts.version
     }
 
     /// Whether this is an ordinary request.
     #[must_use]
     pub fn connect(&self) -> &Connect {
-        &self.connect
+        &self.parts.connect
     }
 
     /// Takes the wish to upgrade off the request, which then is an ordinary one.
     pub fn clear_upgrade(&mut self) {
-        if matches!(self.connect, Connect::Upgrade(_)) {
-            self.connect = Connect::None;
+        if matches!(self.parts.connect, Connect::Upgrade(_)) {
+            self.parts.connect = Connect::None;
         }
     }
 
     /// Whether the client waits for a `100 Continue` before it sends its body.
     #[must_use]
     pub fn expects_continue(&self) -> bool {
-        self.expect_continue
+        self.parts.expect_continue
     }
 
     /// Takes `Expect: 100-continue` off the request: the proxy answers it itself.
     pub fn clear_expect(&mut self) {
-        self.expect_continue = false;
-        self.fields.remove("expect");
+        self.parts.expect_continue = false;
+        self.parts.fields.remove("expect");
     }
 
     /// Whether the sender accepts trailers (`TE: trailers`), which gRPC requires.
     #[must_use]
     pub fn accepts_trailers(&self) -> bool {
-        self.te_trailers
+        self.parts.te_trailers
     }
 
     /// Says that trailers are accepted.
     pub fn accept_trailers(&mut self) {
-        self.te_trailers = true;
+        self.parts.te_trailers = true;
     }
 
     /// Whether the request is gRPC by its content type.
     #[must_use]
     pub fn is_grpc(&self) -> bool {
-        self.fields.get("content-type").is_some_and(is_grpc_type)
+        self.parts.fields.get("content-type").is_some_and(is_grpc_type)
     }
 }
 
@@ -203,27 +224,27 @@ impl RequestView for RequestHead {
     /// An extended CONNECT is the GET that it becomes for a server which speaks HTTP/1 (RFC 8441 §5), or a policy about
     /// GET would not cover it.
     fn method(&self) -> &str {
-        if matches!(self.connect, Connect::Extended(_)) { "GET" } else { self.method.as_str() }
+        if matches!(self.parts.connect, Connect::Extended(_)) { "GET" } else { self.parts.method.as_str() }
     }
 
     fn scheme(&self) -> &str {
-        self.scheme.as_str()
+        self.parts.scheme.as_str()
     }
 
     fn authority(&self) -> &str {
-        self.authority.as_str(&self.fields)
+        self.parts.authority.as_str(&self.parts.fields)
     }
 
     fn path(&self) -> &str {
         let target = self.target();
-        match self.query_at {
+        match self.parts.query_at {
             Some(at) => target.get(..at as usize).unwrap_or(target),
             None => target,
         }
     }
 
     fn query(&self) -> Option<&str> {
-        self.query_at.and_then(|at| self.target().get(at as usize + 1..))
+        self.parts.query_at.and_then(|at| self.target().get(at as usize + 1..))
     }
 
     /// Also answers `host` and the pseudo fields, as Envoy's matchers do.
@@ -233,7 +254,7 @@ impl RequestView for RequestHead {
             ":path" => self.target(),
             ":method" => self.method(),
             ":scheme" => self.scheme(),
-            _ => return self.fields.joined(name),
+            _ => return self.parts.fields.joined(name),
         };
         Some(Cow::Borrowed(text.as_bytes())).filter(|text| !text.is_empty())
     }

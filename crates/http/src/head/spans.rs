@@ -3,8 +3,6 @@
 //! Unedited lines that follow each other are written as one copy. Invariant: every range lies inside the buffer,
 //! names are tokens, and values hold no control characters but TAB, so that writing a line needs no check.
 
-use super::{InvalidField, check_name, check_value};
-
 /// A range of the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -128,11 +126,10 @@ impl Spans {
         }
     }
 
-    pub(crate) fn append(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
-        check_name(name)?;
-        check_value(value)?;
-        self.push(name, value, Kind::Verbatim);
-        Ok(())
+    /// Appends a line in the place of all of its name.
+    pub(crate) fn replace(&mut self, name: &str, value: &[u8], kind: Kind) {
+        self.remove(name);
+        self.push(name, value, kind);
     }
 
     /// Appends a line whose name and value are known to be well-formed.

@@ -22,7 +22,7 @@ fn parsed(text: &str) -> RequestHead {
 fn both() -> [Fields; 2] {
     let lines = [("A", "1"), ("Cookie", "x=1"), ("B", "2"), ("a", "3"), ("cookie", "y=2"), ("C", "4")];
     let text: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let spans = parsed(&format!("GET / HTTP/1.1\r\nHost: h\r\n{text}\r\n")).fields;
+    let spans = parsed(&format!("GET / HTTP/1.1\r\nHost: h\r\n{text}\r\n")).parts.fields;
     let mut map = HeaderMap::new();
     for (name, value) in lines {
         map.append(
@@ -253,16 +253,16 @@ proptest! {
             }
         }
         head.fields_mut().remove("expect");
-        let mut before = all(&head.fields);
+        let mut before = all(&head.parts.fields);
         let request = convert::to_h2_request(&head).expect("convertible");
         let again = convert::from_h2_request(request, true, Scheme::Http, 100).expect("acceptable");
-        prop_assert_eq!(&all(&again.fields), &before);
+        prop_assert_eq!(&all(&again.parts.fields), &before);
         let mut out = Vec::new();
         encode::request(&again, &mut out);
         let back = parsed(std::str::from_utf8(&out).expect("text"));
         // Cookie crumbs have become one line.
         before.retain(|line| !line.starts_with("cookie="));
-        let mut after = all(&back.fields);
+        let mut after = all(&back.parts.fields);
         after.retain(|line| !line.starts_with("cookie="));
         prop_assert_eq!(after, before);
     }

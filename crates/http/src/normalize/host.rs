@@ -7,8 +7,7 @@ use crate::head::is_authority;
 use crate::limits::AUTHORITY_BYTES;
 
 /// Whether this is the normal form, as nearly all are: a name or IPv4 address, and a port of at most four digits.
-fn is_plain(authority: &str) -> bool {
-    let bytes = authority.as_bytes();
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
     let name = bytes.iter().take_while(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')).count();
     let ends_well = name.checked_sub(1).and_then(|last| bytes.get(last)).is_some_and(|last| *last != b'.');
     let port = match bytes.get(name..) {
@@ -24,7 +23,7 @@ fn is_plain(authority: &str) -> bool {
 /// # Errors
 /// [`Rejected::Authority`].
 pub fn host(authority: &str) -> Result<Cow<'_, str>, Rejected> {
-    if authority.is_empty() || is_plain(authority) {
+    if authority.is_empty() || is_plain(authority.as_bytes()) {
         return Ok(Cow::Borrowed(authority));
     }
     normal(authority)
@@ -75,7 +74,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_plain_is_normal(text in "[a-zA-Z0-9.:-]{0,8}(:[0-9]{0,5})?") {
-            if is_plain(&text) {
+            if is_plain(text.as_bytes()) {
                 prop_assert_eq!(normal(&text), Ok(Cow::Borrowed(&*text)));
             }
         }

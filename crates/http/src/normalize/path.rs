@@ -9,7 +9,7 @@ use super::{PathMode, Rejected};
 /// # Errors
 /// If the path can be read in several ways; in mode [`PathMode::None`] never.
 pub fn path(path: &str, mode: PathMode) -> Result<Cow<'_, str>, Rejected> {
-    if mode == PathMode::None || is_plain(path, mode) {
+    if mode == PathMode::None || is_plain(path.as_bytes(), mode) {
         return Ok(Cow::Borrowed(path));
     }
     let decoded = decode(path, mode == PathMode::DecodeAndMergeSlashes)?;
@@ -18,7 +18,7 @@ pub fn path(path: &str, mode: PathMode) -> Result<Cow<'_, str>, Rejected> {
 }
 
 /// Whether nothing in the path could need a change: one look at each byte, which most requests end with.
-fn is_plain(path: &str, mode: PathMode) -> bool {
+pub(super) fn is_plain(path: &[u8], mode: PathMode) -> bool {
     let mut previous = 0;
     let changes = |byte: u8, previous: u8| match byte {
         b'%' | b'\\' | b'"' | b'<' | b'>' | b'`' => true,
@@ -26,7 +26,7 @@ fn is_plain(path: &str, mode: PathMode) -> bool {
         b'/' => previous == b'/' && mode != PathMode::Base,
         _ => false,
     };
-    path.bytes().all(|byte| !changes(byte, std::mem::replace(&mut previous, byte)))
+    path.iter().all(|byte| !changes(*byte, std::mem::replace(&mut previous, *byte)))
 }
 
 /// Decodes what need not be encoded, encodes what must be, and turns backslashes.

@@ -6,9 +6,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[tokio::test(start_paused = true)]
 async fn nothing_held_is_over_at_once() {
     let (trigger, drain) = new();
-    assert!(!drain.is_begun());
+    assert!(!drain.is_begun() && drain.is_open());
     assert_eq!(trigger.run(DEADLINE).await, Outcome::Graceful);
-    assert!(drain.is_begun() && !drain.is_forced());
+    assert!(drain.is_begun() && !drain.is_forced() && !drain.is_open());
     drain.begun().await;
     drain.drained().await;
 }

@@ -13,6 +13,7 @@ use super::{Conn, Writing};
 use crate::exchange::Progress;
 use crate::h1::encode::{self, Encoding};
 use crate::limits::COALESCE;
+use crate::pool;
 
 /// Bytes queued from which on they are written before more is taken.
 const ENOUGH: usize = 4 * COALESCE;
@@ -43,7 +44,16 @@ impl Output {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let Self { text, .. } = std::mem::take(self);
+        pool::give_text(text);
+    }
+
+    /// What is written first; a buffer is had from the core when there is none.
+    fn text(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text = pool::take_text();
+        }
+        &mut self.text
     }
 
     /// Whether a frame may be given without waiting for what is queued. What it adds to the text is written before the
@@ -68,6 +78,12 @@ impl Output {
         self.rest.advance(written.min(self.rest.len()));
     }
 
+    /// The text, where there is nothing else.
+    fn only_text(&self) -> Option<&[u8]> {
+        let only_text = self.frame.is_empty() && self.tail.is_empty() && self.rest.is_empty();
+        only_text.then(|| self.text.get(self.at..).unwrap_or_default())
+    }
+
     /// The parts that aren't empty.
     fn parts(&self) -> ([IoSlice<'_>; 4], usize) {
         let all = [self.text.get(self.at..).unwrap_or_default(), &self.frame, self.tail, &self.rest];
@@ -88,7 +104,7 @@ impl Output {
 impl Conn {
     /// Where heads are written to.
     pub(in crate::h1) fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.output.text
+        self.output.text()
     }
 
     /// Waits until a frame may be given; a head, or small frames, may go on waiting for company.
@@ -133,12 +149,20 @@ impl Conn {
         let Some(io) = &mut self.io else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
         let mut io = Pin::new(io);
         loop {
-            let (parts, count) = self.output.parts();
-            let written = match parts.get(..count) {
-                None | Some([]) => break,
-                Some([part]) => ready!(io.as_mut().poll_write(cx, part))?,
-                Some([part, ..]) if !io.is_write_vectored() => ready!(io.as_mut().poll_write(cx, part))?,
-                Some(parts) => ready!(io.as_mut().poll_write_vectored(cx, parts))?,
+            let written = match self.output.only_text() {
+                Some([]) => break,
+                Some(text) => ready!(io.as_mut().poll_write(cx, text))?,
+                None => {
+                    let (parts, count) = self.output.parts();
+                    match parts.get(..count) {
+                        None | Some([]) => break,
+                        Some([part]) => ready!(io.as_mut().poll_write(cx, part))?,
+                        Some([part, ..]) if !io.is_write_vectored() => {
+                            ready!(io.as_mut().poll_write(cx, part))?
+                        }
+                        Some(parts) => ready!(io.as_mut().poll_write_vectored(cx, parts))?,
+                    }
+                }
             };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -180,12 +204,13 @@ impl Conn {
         }
         let chunked = self.writing == Writing::Body(Encoding::Chunked);
         if chunked {
-            encode::chunk_size(data.len(), &mut self.output.text);
+            encode::chunk_size(data.len(), self.output.text());
         }
         if data.len() <= COALESCE {
-            self.output.text.extend_from_slice(&data);
+            let text = self.output.text();
+            text.extend_from_slice(&data);
             if chunked {
-                self.output.text.extend_from_slice(b"\r\n");
+                text.extend_from_slice(b"\r\n");
             }
         } else {
             self.output.frame = data;
@@ -213,7 +238,7 @@ impl Conn {
     fn end_chunks(&mut self, trailers: Option<&HeaderMap>) {
         let output = &mut self.output;
         if output.frame.is_empty() && output.tail.is_empty() {
-            encode::last_chunk(trailers, &mut output.text);
+            encode::last_chunk(trailers, output.text());
         } else if trailers.is_none() && output.tail == b"\r\n" {
             output.tail = b"\r\n0\r\n\r\n";
         } else {

@@ -51,45 +51,47 @@ impl Section {
         let value = line.value(bytes);
         let span = Span::new(line.value_start, line.value_end);
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-        match name.len() {
-            2 if is(b"te") => {
+        // The first letter, in lower case, tells nearly all names from those below; comparing them costs more.
+        let first = name.first().map_or(0, |first| first | 0x20);
+        match (name.len(), first) {
+            (2, b't') if is(b"te") => {
                 self.te_trailers |=
                     value.split(|b| *b == b',').any(|v| v.trim_ascii().eq_ignore_ascii_case(b"trailers"));
                 return Ok(Kind::Gone);
             }
-            4 if is(b"host") => {
+            (4, b'h') if is(b"host") => {
                 if self.host.replace(span).is_some() {
                     return Err(Refusal::HostRepeated);
                 }
                 return Ok(Kind::Gone);
             }
-            6 if is(b"expect") => {
+            (6, b'e') if is(b"expect") => {
                 let repeated = self.expect.replace(span).is_some();
                 if repeated || !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
                 }
             }
-            7 if is(b"upgrade") => {
+            (7, b'u') if is(b"upgrade") => {
                 self.upgrade.get_or_insert(span);
                 return Ok(Kind::Gone);
             }
-            10 if is(b"connection") => {
+            (10, b'c') if is(b"connection") => {
                 self.options.add(value, line.value_start)?;
                 return Ok(Kind::Gone);
             }
-            10 if is(b"keep-alive") => return Ok(Kind::Gone),
-            14 if is(b"content-length") => {
+            (10, b'k') if is(b"keep-alive") => return Ok(Kind::Gone),
+            (14, b'c') if is(b"content-length") => {
                 if self.length.replace(length(value)?).is_some() {
                     return Err(Refusal::LengthRepeated);
                 }
                 return Ok(Kind::Managed);
             }
-            14 if is(b"http2-settings") => return Ok(Kind::Gone),
+            (14, b'h') if is(b"http2-settings") => return Ok(Kind::Gone),
             // CGI-like interfaces can't tell these from the real ones.
-            14 if is(b"content_length") => return Err(Refusal::FieldName),
-            17 if is(b"transfer_encoding") => return Err(Refusal::FieldName),
-            16 if is(b"proxy-connection") => return Ok(Kind::Gone),
-            17 if is(b"transfer-encoding") => {
+            (14, b'c') if is(b"content_length") => return Err(Refusal::FieldName),
+            (17, b't') if is(b"transfer_encoding") => return Err(Refusal::FieldName),
+            (16, b'p') if is(b"proxy-connection") => return Ok(Kind::Gone),
+            (17, b't') if is(b"transfer-encoding") => {
                 // Several lines form one list (RFC 9110 §5.3), so a second one is another coding.
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Refusal::Encoding);

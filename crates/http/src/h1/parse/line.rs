@@ -38,6 +38,7 @@ pub(super) enum Next {
 }
 
 /// Reads the line that begins at `start`.
+#[inline]
 pub(super) fn field_line(bytes: &[u8], start: usize) -> Result<Next, Stop> {
     let rest = bytes.get(start..).unwrap_or_default();
     let name_len = token_len(rest);

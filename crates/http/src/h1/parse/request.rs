@@ -8,7 +8,8 @@ use super::scan::check_beginning;
 use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
 use crate::head::{
-    Connect, Fields, Framing, RequestHead, Text, Version, is_authority, is_protocol, is_target_byte,
+    Connect, Fields, Framing, RequestHead, RequestParts, Text, Version, is_authority, is_protocol,
+    is_target_byte,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -69,7 +70,7 @@ fn parse(bytes: &[u8], limits: Limits) -> Result<(ParsedRequest, usize), Stop> {
 
     let mut buffer = Vec::with_capacity(end + EDIT_ROOM);
     buffer.extend_from_slice(bytes.get(..end).unwrap_or_default());
-    let head = RequestHead {
+    let head = RequestParts {
         scheme: limits.scheme,
         authority: Text::Span(authority),
         query_at: target.query_at(bytes),
@@ -82,7 +83,7 @@ fn parse(bytes: &[u8], limits: Limits) -> Result<(ParsedRequest, usize), Stop> {
         te_trailers: section.te_trailers,
         method: line.method,
     };
-    Ok((ParsedRequest { head, persistent }, end))
+    Ok((ParsedRequest { head: head.into(), persistent }, end))
 }
 
 /// The request line.
@@ -96,7 +97,7 @@ struct RequestLine {
 impl RequestLine {
     fn read(bytes: &[u8]) -> Result<Self, Stop> {
         let looked_at = bytes.get(..=METHOD_BYTES).unwrap_or(bytes);
-        let Some(method_end) = memchr::memchr(b' ', looked_at) else {
+        let Some(method_end) = looked_at.iter().position(|b| *b == b' ') else {
             let end = line_end(bytes, 0)?;
             return Err(if end > METHOD_BYTES { Refusal::Method } else { Refusal::RequestLine }.into());
         };

@@ -6,7 +6,7 @@ use super::fields::Section;
 use super::line::line_end;
 use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
-use crate::head::{Fields, Framing, ResponseHead, Version, is_protocol};
+use crate::head::{Fields, Framing, ResponseHead, ResponseParts, Version, is_protocol};
 
 /// What the request was, as far as it decides how its response is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ fn parse(bytes: &[u8], asked: Asked, limits: Limits) -> Result<(ParsedResponse, 
     let mut buffer = Vec::with_capacity(end + 128);
     buffer.extend_from_slice(bytes.get(..end).unwrap_or_default());
     let fields = Fields::spans(Spans { buffer, lines: section.lines });
-    let head = ResponseHead { status, reason, fields, framing, version, upgrade };
-    Ok((ParsedResponse { head, persistent, body }, end))
+    let head = ResponseParts { status, reason, fields, framing, version, upgrade };
+    Ok((ParsedResponse { head: head.into(), persistent, body }, end))
 }
 
 /// `HTTP/1.x SP 3DIGIT [SP reason] CRLF`. The space before an empty reason is required by the grammar and left out by
