@@ -54,10 +54,10 @@ pub fn read_milliseconds(value: &[u8]) -> Option<Duration> {
     number(value).map(Duration::from_millis)
 }
 
-/// Writes a number of milliseconds; at least one, since 0 would mean none.
+/// The number of milliseconds to write; at least one, since 0 would mean none.
 #[must_use]
-pub fn write_milliseconds(left: Duration) -> String {
-    left.as_millis().max(1).to_string()
+pub fn milliseconds(left: Duration) -> u64 {
+    u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 /// Digits only, as many as fit.
@@ -111,7 +111,7 @@ mod tests {
             assert!(read <= left && left - read <= left / 1_000_000, "{left:?} {read:?}");
         }
         assert_eq!(write_grpc(Duration::MAX), "99999999H");
-        assert_eq!(write_milliseconds(Duration::from_micros(10)), "1");
+        assert_eq!(milliseconds(Duration::from_micros(10)), 1);
     }
 
     #[test]

@@ -281,9 +281,24 @@ fn names_failure(terms: &Terms<'_>, failure: Failure, progress: Progress) -> boo
         })
 }
 
+/// The conditions that an answer can meet which is no error.
+const OF_GOOD: [Condition; 3] =
+    [Condition::RetriableStatusCodes, Condition::RetriableHeaders, Condition::EnvoyRateLimited];
+
 fn names_answer(terms: &Terms<'_>, answer: &Answer<'_>) -> bool {
+    let is_good = answer.status < 400 && answer.grpc_status.is_none_or(|code| code == 0);
+    // Nearly all are.
+    if is_good && answer.mark.is_none() {
+        return OF_GOOD
+            .into_iter()
+            .any(|condition| terms.on.contains(condition) && meets(terms, answer, condition));
+    }
+    terms.on.iter().any(|condition| meets(terms, answer, condition))
+}
+
+fn meets(terms: &Terms<'_>, answer: &Answer<'_>, condition: Condition) -> bool {
     let grpc = |code: u8| answer.grpc_status == Some(u16::from(code));
-    terms.on.iter().any(|condition| match condition {
+    match condition {
         Condition::ServerError => (500..600).contains(&answer.status),
         Condition::GatewayError => (502..=504).contains(&answer.status),
         Condition::Retriable4xx => answer.status == 409,
@@ -298,7 +313,7 @@ fn names_answer(terms: &Terms<'_>, answer: &Answer<'_>) -> bool {
         // The proxy in front of the application got no connection to it: what a direct client would have seen.
         Condition::ConnectFailure => answer.mark == Some(Mark::Untouched),
         Condition::Reset | Condition::ResetBeforeRequest | Condition::RefusedStream => false,
-    })
+    }
 }
 
 /// Random below a bound that doubles with every try.

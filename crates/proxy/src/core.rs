@@ -30,6 +30,7 @@ use tokio::sync::{Semaphore, watch};
 
 use leno_model::name::WorkloadName;
 
+use crate::alarm::Alarms;
 use crate::circuit::Gates;
 use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES, MIRRORS_AT_ONCE};
 use crate::outside::Outside;
@@ -114,6 +115,8 @@ pub struct Core {
     /// Turns to compute a handshake.
     pub(crate) handshakes: Semaphore,
     pub(crate) places: Rc<Places>,
+    /// Timers of requests.
+    pub(crate) alarms: Rc<Alarms>,
     /// Copies of requests under way.
     mirroring: Rc<Cell<usize>>,
     view: RefCell<Rc<Held>>,
@@ -155,6 +158,7 @@ impl Core {
             vigil: Vigil::default(),
             handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
             places: Places::new(shared.places, shared.load.clone()),
+            alarms: Rc::default(),
             mirroring: Rc::default(),
             view,
             rng: RefCell::new(Rng::new(seed)),

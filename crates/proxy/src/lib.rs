@@ -26,6 +26,7 @@ pub mod view;
 mod vigil;
 
 mod admin;
+mod alarm;
 mod announced;
 mod caller;
 mod detect;

@@ -409,8 +409,8 @@ impl Path {
     pub(crate) fn answered(&self, core: &Core, head: &mut ResponseHead, service_time: Duration) {
         match self {
             Self::Outbound(_) | Self::Gateway(_) => {
-                let milliseconds = service_time.as_millis().to_string();
-                let _malformed = head.fields_mut().put(SERVICE_TIME, milliseconds.as_bytes());
+                let milliseconds = u64::try_from(service_time.as_millis()).unwrap_or(u64::MAX);
+                head.fields_mut().put_number(SERVICE_TIME, milliseconds);
             }
             Self::Inbound(path) => path.learn(core),
         }

@@ -12,7 +12,8 @@
 mod shared;
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -40,7 +41,7 @@ use crate::table::Table;
 use shared::{Shared, Terms};
 
 /// What two requests must have in common to share a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// The epoch of our certificate; 0 in plaintext. A new certificate means new connections.
     pub(crate) epoch: u64,
@@ -60,6 +61,19 @@ pub(crate) struct Key {
     pub(crate) outside: Option<Arc<str>>,
     /// What a connection begins with to say who the client is; then it is that client's alone.
     pub(crate) first: Option<Arc<[u8]>>,
+}
+
+impl Hash for Key {
+    /// Of what tells nearly all keys apart and costs little: a request looks its connection up by one.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.target.ip() {
+            IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
+            IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
+        }
+        state.write_u16(self.target.port());
+        state.write_u8(u8::from(self.protocol == Protocol::Http2));
+        self.first.hash(state);
+    }
 }
 
 /// What two streams of HBONE must have in common to share a connection.
@@ -105,9 +119,10 @@ pub(crate) struct Pool {
 
 /// The HTTP/1 connections of one key. Those on loan know where they come back to.
 #[derive(Default)]
+#[allow(clippy::vec_box, reason = "a connection goes from hand to hand in its box")]
 struct Bucket {
     /// Those that are idle, the latest last.
-    idle: RefCell<Vec<Idle>>,
+    idle: RefCell<Vec<Box<Leased>>>,
     /// The limits by which it was used last.
     circuit: RefCell<Option<Circuit>>,
     /// How many of this core wait for a connection of it.
@@ -117,6 +132,21 @@ struct Bucket {
 }
 
 impl Bucket {
+    /// Takes the limits over that hold now.
+    fn limit(&self, circuit: Option<&Circuit>) {
+        if circuit.is_some() || self.circuit.borrow().is_some() {
+            self.circuit.replace(circuit.cloned());
+        }
+    }
+
+    /// A kept connection, ready for another request.
+    fn lease(self: &Rc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
+        let rest = wanted.circuit.map_or(wanted.rest, |circuit| circuit.rest(wanted.rest));
+        let mut kept = kept(self, rest, wanted.wall)?;
+        kept.served = kept.served.saturating_add(1);
+        Some(Lease::new(kept, true, Owner::Bucket(Rc::clone(self))))
+    }
+
     /// How long a connection may rest.
     fn longest(&self) -> Duration {
         self.circuit.borrow().as_ref().map_or(POOL_IDLE, Circuit::longest_rest)
@@ -152,10 +182,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-struct Idle {
-    connection: h1::ClientConnection,
+/// A connection that requests are sent on. It stays in its box, whoever has it.
+struct Leased {
+    connection: Connection,
     facts: Facts,
+    /// Requests of an HTTP/1 connection, that which is under way included.
     served: u32,
+    /// When an HTTP/1 connection was given back.
     since: Instant,
 }
 
@@ -177,7 +210,11 @@ impl Facts {
     }
 }
 
-impl Idle {
+impl Leased {
+    fn new(connection: Connection, facts: Facts) -> Box<Self> {
+        Box::new(Self { connection, facts, served: 1, since: Instant::now() })
+    }
+
     fn rested(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
@@ -185,18 +222,23 @@ impl Idle {
 
 /// A connection on loan.
 pub(crate) struct Lease {
-    connection: Option<Connection>,
-    facts: Facts,
+    /// `None` once it was given back.
+    leased: Option<Box<Leased>>,
     /// Whether it had carried requests before.
     pub(crate) reused: bool,
-    /// Where it comes back to.
-    home: Option<Rc<Bucket>>,
-    /// Whether nobody is to use an HTTP/2 connection again.
-    retired: Option<Rc<Cell<bool>>>,
-    /// Requests of an HTTP/1 connection, this one included.
-    served: u32,
-    /// Whom an HTTP/2 connection belongs to, where there are limits.
-    shared: Option<Rc<Shared>>,
+    owner: Owner,
+}
+
+/// Whom a connection on loan belongs to.
+enum Owner {
+    /// Where an HTTP/1 connection comes back to.
+    Bucket(Rc<Bucket>),
+    Shared {
+        /// Whether nobody is to use the HTTP/2 connection again.
+        retired: Rc<Cell<bool>>,
+        /// Who wants to know that it came back, where there are limits.
+        shared: Option<Rc<Shared>>,
+    },
 }
 
 impl Pool {
@@ -232,14 +274,30 @@ impl Pool {
     {
         match wanted.key.protocol {
             Protocol::Http1 => self.single(wanted, dial).await,
+            Protocol::Http2 => shared::of(&self.shared, wanted.key).lease(self.terms(&wanted), dial).await,
+        }
+    }
+
+    /// The same where that takes no wait: a kept connection, if there is one.
+    pub(crate) fn kept(&self, wanted: &Wanted<'_>) -> Option<Lease> {
+        match wanted.key.protocol {
+            Protocol::Http1 => {
+                let bucket = self.single.borrow().get(wanted.key).map(Rc::clone)?;
+                bucket.limit(wanted.circuit);
+                bucket.lease(wanted)
+            }
             Protocol::Http2 => {
-                let Wanted { key, wall, circuit, .. } = wanted;
-                let config = if key.peer.is_some() && !key.tunnel { &self.mesh_config } else { &self.config };
-                let open = &self.open;
-                let terms = Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open };
-                shared::of(&self.shared, key).lease(terms, dial).await
+                let shared = self.shared.borrow().get(wanted.key).map(Rc::clone)?;
+                shared.kept(&self.terms(wanted))
             }
         }
+    }
+
+    /// What a request wants of an HTTP/2 connection.
+    fn terms<'t>(&'t self, wanted: &Wanted<'t>) -> Terms<'t> {
+        let Wanted { key, wall, circuit, .. } = *wanted;
+        let config = if key.peer.is_some() && !key.tunnel { &self.mesh_config } else { &self.config };
+        Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open: &self.open }
     }
 
     /// A connection with room for one more stream of HBONE: a kept one, else a new one by `dial`.
@@ -256,17 +314,12 @@ impl Pool {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let Wanted { key, rest, wall, circuit } = wanted;
+        let Wanted { key, wall, circuit, .. } = wanted;
         let bucket = self.bucket(key);
-        if circuit.is_some() || bucket.circuit.borrow().is_some() {
-            bucket.circuit.replace(circuit.cloned());
-        }
-        let rest = circuit.map_or(rest, |circuit| circuit.rest(rest));
+        bucket.limit(circuit);
         let mut wait = None;
         let place = loop {
-            if let Some(Idle { connection, facts, served, .. }) = kept(&bucket, rest, wall) {
-                let mut lease = Lease::new(Connection::H1(connection), facts, true, Some(bucket.clone()));
-                lease.served = served.saturating_add(1);
+            if let Some(lease) = bucket.lease(&wanted) {
                 return Ok(lease);
             }
             let Some(circuit) = circuit else { break None };
@@ -288,9 +341,9 @@ impl Pool {
         drop(wait);
         let Dialled { io, local, until, proof } = dial().await?;
         let (io, until) = within(circuit, place, io, until, wall);
-        let connection = h1::ClientConnection::new(io, &self.config);
+        let connection = Connection::H1(h1::ClientConnection::new(io, &self.config));
         let facts = Facts { local, until, proof, _open: Rc::new(self.open.hold()) };
-        Ok(Lease::new(Connection::H1(connection), facts, false, Some(bucket)))
+        Ok(Lease::new(Leased::new(connection, facts), false, Owner::Bucket(bucket)))
     }
 
     fn bucket(&self, key: &Key) -> Rc<Bucket> {
@@ -323,8 +376,9 @@ impl Pool {
         self.single.borrow_mut().retain(|key, bucket| {
             let stale = key.epoch != 0 && key.epoch < epoch;
             let longest = bucket.longest();
-            let is_good =
-                |idle: &mut Idle| !stale && idle.rested(now) < longest && idle.connection.is_reusable();
+            let is_good = |idle: &mut Box<Leased>| {
+                !stale && idle.rested(now) < longest && idle.connection.is_reusable()
+            };
             bucket.idle.borrow_mut().retain_mut(is_good);
             Rc::strong_count(bucket) > 1 || !bucket.idle.borrow().is_empty()
         });
@@ -355,7 +409,7 @@ fn within(
 }
 
 /// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
-fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
+fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Box<Leased>> {
     let longest = bucket.longest();
     let mut idle = bucket.idle.borrow_mut();
     let now = Instant::now();
@@ -376,34 +430,38 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Idle> {
 }
 
 impl Lease {
-    fn new(connection: Connection, facts: Facts, reused: bool, home: Option<Rc<Bucket>>) -> Self {
-        Self { connection: Some(connection), facts, reused, home, retired: None, served: 1, shared: None }
+    fn new(leased: Box<Leased>, reused: bool, owner: Owner) -> Self {
+        Self { leased: Some(leased), reused, owner }
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.leased.as_ref().map(|leased| &leased.facts)
     }
 
     /// This side's address.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.facts.local
+        self.facts()?.local
     }
 
     /// See [`Dialled::until`].
     pub(crate) fn until(&self) -> Option<SystemTime> {
-        self.facts.until
+        self.facts()?.until
     }
 
     /// See [`Dialled::proof`].
     pub(crate) fn proof(&self) -> Option<Rc<Proof>> {
-        self.facts.proof.clone()
+        self.facts()?.proof.clone()
     }
 
     /// The connection.
     pub(crate) fn connection(&mut self) -> Result<&mut Connection, Failure> {
-        self.connection.as_mut().ok_or(Failure::Internal)
+        self.leased.as_mut().map(|leased| &mut leased.connection).ok_or(Failure::Internal)
     }
 
     /// Gives it back for nobody to use again. Exchanges that others have on it go on.
     pub(crate) fn discard(mut self) {
-        self.connection = None;
-        if let Some(retired) = &self.retired {
+        self.leased = None;
+        if let Owner::Shared { retired, .. } = &self.owner {
             retired.set(true);
         }
     }
@@ -411,23 +469,27 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take() {
-            self.connection = None;
-            shared.came_back();
-            return;
-        }
-        let (Some(Connection::H1(connection)), Some(home)) = (self.connection.take(), self.home.take())
-        else {
-            return;
+        let leased = self.leased.take();
+        let home = match &self.owner {
+            Owner::Bucket(home) => home,
+            Owner::Shared { shared, .. } => {
+                drop(leased);
+                if let Some(shared) = shared {
+                    shared.came_back();
+                }
+                return;
+            }
         };
+        let Some(mut leased) = leased else { return };
         // Whether the peer has closed it is looked at when it is needed again.
-        if !connection.is_idle() || self.served >= home.most_requests() || home.is_in_the_way() {
+        let is_idle = matches!(&leased.connection, Connection::H1(connection) if connection.is_idle());
+        if !is_idle || leased.served >= home.most_requests() || home.is_in_the_way() {
             return;
         }
         let mut idle = home.idle.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            let facts = self.facts.clone();
-            idle.push(Idle { connection, facts, served: self.served, since: Instant::now() });
+            leased.since = Instant::now();
+            idle.push(leased);
             home.back.notify_one();
         }
     }

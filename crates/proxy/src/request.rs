@@ -15,8 +15,9 @@ mod round;
 mod tries;
 mod tunnel;
 
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -30,8 +31,8 @@ use leno_http::head::{RequestHead, ResponseHead};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
 use leno_model::route::HeaderEdits;
-use tokio::time::Sleep;
 
+use crate::alarm::Alarm;
 use crate::core::{Core, Held};
 use crate::headers;
 use crate::path::{Decision, Path, Plan};
@@ -156,8 +157,8 @@ impl Forwarding<'_> {
         let mut terms = Terms::new(&self.plan.settings, head.method(), rule, wishes.as_deref());
         let grpc = hints::grpc_deadline(&head, waited);
         terms.timeout = leno_engine::deadline::nearest([terms.timeout, grpc]);
-        let deadline = pin!(terms.timeout.map(tokio::time::sleep));
-        let tries = Tries {
+        let mut deadline = terms.timeout.map(|timeout| self.core.alarms.after(timeout));
+        let mut tries = Tries {
             on: self,
             terms: &terms,
             is_grpc_timed: grpc.is_some(),
@@ -169,7 +170,7 @@ impl Forwarding<'_> {
             failed: Vec::new(),
             permit: None,
         };
-        tries.run(record, &mut head, reply, deadline).await;
+        tries.run(record, &mut head, reply, &mut deadline).await;
     }
 }
 
@@ -192,13 +193,14 @@ async fn denied(core: &Core, path: &Path, decided: &Rc<Held>, head: &RequestHead
     }
 }
 
-/// Waits until a deadline; for ever without one. The timer is one for the whole exchange, since setting it costs more
-/// than asking it.
-async fn until(deadline: Pin<&mut Option<Sleep>>) {
-    match deadline.as_pin_mut() {
-        Some(deadline) => deadline.await,
-        None => std::future::pending().await,
-    }
+/// Whether a deadline has passed; wakes the task when it does.
+fn is_over(deadline: &mut Option<Alarm>, cx: &mut Context<'_>) -> bool {
+    deadline.as_mut().is_some_and(|deadline| deadline.poll(cx).is_ready())
+}
+
+/// Waits until a deadline; for ever without one.
+async fn until(deadline: &mut Option<Alarm>) {
+    poll_fn(|cx| if is_over(deadline, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The requests of one downstream connection: HTTP/1 one after the other, HTTP/2 side by side.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use leno_http::exchange::Exchange;
 use leno_http::h2;
@@ -30,10 +32,10 @@ pub(crate) async fn requests(
         Rc::new(Config { scheme, h2, budget: Some(core.shared.budget.clone()), ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
     let each = async |exchange| {
-        let serving = request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy());
+        // In a box, or idle connections would hold the room that a request needs, and a task would move it about.
+        let serving = Box::pin(request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy()));
         match protocol {
-            // In a box, or idle connections would hold the room that a request needs.
-            Protocol::Http1 => Box::pin(serving).await,
+            Protocol::Http1 => serving.await,
             // Bounded by the connection's limit of concurrent streams.
             Protocol::Http2 => {
                 task::spawn_local("request", serving).detach();
@@ -48,6 +50,16 @@ pub(crate) async fn requests(
     refused::request(&core, &path, name.as_str(), &Refused::because(failure, rule));
 }
 
+/// What a connection hears of first.
+enum Heard {
+    /// The next exchange, or the end.
+    Accepted(Option<Exchange>),
+    /// Draining begins.
+    Begun,
+    /// Draining is over.
+    Forced,
+}
+
 /// Serves exchanges by `each` until the connection ends or draining is over. Why it ended, if the client broke a rule.
 pub(crate) async fn exchanges(
     core: &Core,
@@ -59,16 +71,37 @@ pub(crate) async fn exchanges(
     let handle = connection.drain_handle();
     // Registered once per connection: that takes a lock which all cores share.
     let (mut begun, mut forced) = (pin!(drain.begun()), pin!(drain.forced()));
+    // Whom they wake; asked again they are only when somebody else waits, or there is something to hear.
+    let mut woken: Option<Waker> = None;
     loop {
         // Waiting for an end is for those who wait for a request.
-        let exchange = tokio::select! {
-            biased;
-            exchange = connection.accept() => exchange,
-            () = &mut begun, if !handle.is_begun() => {
+        let heard = {
+            let mut accepting = pin!(connection.accept());
+            poll_fn(|cx| {
+                if let Poll::Ready(exchange) = accepting.as_mut().poll(cx) {
+                    return Poll::Ready(Heard::Accepted(exchange));
+                }
+                if drain.is_open() && woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker())) {
+                    return Poll::Pending;
+                }
+                if !handle.is_begun() && begun.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Heard::Begun);
+                }
+                if forced.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Heard::Forced);
+                }
+                woken = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await
+        };
+        let exchange = match heard {
+            Heard::Accepted(exchange) => exchange,
+            Heard::Begun => {
                 handle.begin();
                 continue;
             }
-            () = &mut forced => return None,
+            Heard::Forced => return None,
         };
         let Some(exchange) = exchange else { return connection.turned_away() };
         if drain.is_begun() {

@@ -14,7 +14,7 @@ use leno_runtime::task;
 use leno_telemetry::metric::Gauge;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Facts, Lease, within};
+use super::{Facts, Lease, Leased, Owner, within};
 use crate::circuit::Circuit;
 use crate::dial::Dialled;
 use crate::limits::POOL_IDLE;
@@ -66,10 +66,8 @@ impl Streams {
         if most.is_some_and(|most| self.served.get() >= most) {
             self.retired.set(true);
         }
-        let mut lease = Lease::new(Connection::H2(self.connection), self.facts, reused, None);
-        lease.retired = Some(self.retired);
-        lease.shared = circuit.map(|_| Rc::clone(shared));
-        lease
+        let owner = Owner::Shared { retired: self.retired, shared: circuit.map(|_| Rc::clone(shared)) };
+        Lease::new(Leased::new(Connection::H2(self.connection), self.facts), reused, owner)
     }
 }
 
@@ -101,6 +99,15 @@ fn probing(config: &Rc<Config>, circuit: Option<&Circuit>) -> Rc<Config> {
 }
 
 impl Shared {
+    /// A kept connection with room for one more stream, if there is one now.
+    pub(super) fn kept(self: &Rc<Self>, terms: &Terms<'_>) -> Option<Lease> {
+        self.used.set(Instant::now());
+        if terms.circuit.is_some() || self.circuit.borrow().is_some() {
+            self.circuit.replace(terms.circuit.cloned());
+        }
+        self.free(terms)
+    }
+
     /// A connection with room for one more stream: a kept one, else a new one by `dial`. Where connections are limited, it
     /// waits until it may have one.
     pub(super) async fn lease<F>(self: &Rc<Self>, terms: Terms<'_>, dial: F) -> Result<Lease, Failure>
@@ -109,19 +116,12 @@ impl Shared {
     {
         let Terms { wall, circuit, config, open, .. } = terms;
         let asked = Instant::now();
-        self.used.set(asked);
-        if circuit.is_some() || self.circuit.borrow().is_some() {
-            self.circuit.replace(circuit.cloned());
-        }
-        let most = circuit.and_then(|circuit| circuit.pool.streams);
-        let most = most.map_or(terms.most, |most| terms.most.min(most as usize));
-        let free = || self.free(wall, most);
-        if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit, self));
+        if let Some(kept) = self.kept(&terms) {
+            return Ok(kept);
         }
         let _turn = self.dialling.acquire().await.map_err(|_never_closed| Failure::Internal)?;
-        if let Some(kept) = free() {
-            return Ok(kept.lease(true, circuit, self));
+        if let Some(kept) = self.free(&terms) {
+            return Ok(kept);
         }
         if let Some((at, failure)) = self.failed.get()
             && at >= asked
@@ -138,8 +138,8 @@ impl Shared {
                 None => wait = Some(circuit.wait()?),
                 Some(wait) => wait.changed(&self.room).await?,
             }
-            if let Some(kept) = free() {
-                return Ok(kept.lease(true, Some(circuit), self));
+            if let Some(kept) = self.free(&terms) {
+                return Ok(kept);
             }
         };
         drop(wait);
@@ -192,14 +192,16 @@ impl Shared {
     }
 
     /// A connection with room for another stream. Closed ones are forgotten.
-    fn free(&self, wall: SystemTime, most: usize) -> Option<Streams> {
+    fn free(self: &Rc<Self>, terms: &Terms<'_>) -> Option<Lease> {
+        let most = terms.circuit.and_then(|circuit| circuit.pool.streams);
+        let most = most.map_or(terms.most, |most| terms.most.min(most as usize));
         let mut connections = self.connections.borrow_mut();
         connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
-        connections
-            .iter()
-            .find(|Streams { connection, facts, .. }| {
-                facts.hold(wall) && connection.active() < most && connection.available() > 0
-            })
-            .cloned()
+        let has_room = |Streams { connection, facts, .. }: &&Streams| {
+            facts.hold(terms.wall) && connection.active() < most && connection.available() > 0
+        };
+        let free = connections.iter().find(has_room).cloned();
+        drop(connections);
+        free.map(|streams| streams.lease(true, terms.circuit, self))
     }
 }

@@ -1,20 +1,23 @@
 //! The answer that counts: its head is edited and sent, its body relayed.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use leno_engine::state::{InFlight, Outcome};
 use leno_http::exchange::{Incoming, Outgoing, Reply};
 use leno_http::grpc_web;
-use leno_http::head::{RequestHead, ResponseHead};
+use leno_http::head::RequestHead;
 use leno_http::relay::{self, BodyEnd};
 use leno_model::failure::{Failure, Fault, grpc};
-use tokio::time::Sleep;
 
 use super::attempt::{Begun, Sent};
 use super::tunnel::is_tunnel;
-use super::{Forwarding, denied, hints, until};
+use super::{Forwarding, denied, hints, is_over};
+use crate::alarm::Alarm;
 use crate::headers;
 use crate::record::Record;
 
@@ -24,15 +27,15 @@ impl Forwarding<'_> {
         self,
         record: &mut Record,
         request: &RequestHead,
-        begun: Box<Begun>,
+        begun: Begun,
         in_flight: Option<InFlight>,
         reply: Reply,
-        deadline: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
     ) {
-        let Begun { mut head, incoming, sent, .. } = *begun;
+        let Begun { mut head, grpc_status, incoming, sent, .. } = begun;
         let now = Instant::now();
         let service_time = now.saturating_duration_since(sent.at);
-        let outcome = outcome(&head, service_time);
+        let outcome = outcome(head.status(), grpc_status, service_time);
         let tunnels = is_tunnel(request, head.status());
         let in_flight = match in_flight {
             Some(in_flight) if tunnels || incoming.is_ended() || outcome.is_failure() => {
@@ -71,29 +74,40 @@ impl Forwarding<'_> {
         self,
         record: &mut Record,
         request: &RequestHead,
-        mut sent: Sent,
+        mut sent: Box<Sent>,
         mut incoming: Incoming,
         mut outgoing: Outgoing,
-        mut deadline: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
     ) -> bool {
-        let denied = denied(self.core, self.path, self.view, request);
-        tokio::pin!(denied);
-        let end = loop {
-            tokio::select! {
-                biased;
-                end = relay::body(&mut incoming, &mut outgoing, record.response_tally()) => break end,
-                end = relay::body(&mut sent.body, &mut sent.outgoing, record.request_tally()), if sent.uploading => {
-                    match end {
-                        BodyEnd::Complete | BodyEnd::Stopped(_) => sent.uploading = false,
-                        BodyEnd::Aborted(failure) => {
-                            record.failed(failure);
-                            outgoing.abort(failure);
-                            return false;
-                        }
-                    }
-                },
-                failure = &mut denied => break BodyEnd::Aborted(failure),
-                () = until(deadline.as_mut()) => break BodyEnd::Aborted(Failure::UpstreamTimeout),
+        let mut denied = pin!(denied(self.core, self.path, self.view, request));
+        let step = poll_fn(|cx| {
+            if let Poll::Ready(end) =
+                relay::poll_body(&mut incoming, &mut outgoing, record.response_tally(), cx)
+            {
+                return Poll::Ready(Ok(end));
+            }
+            if sent.uploading {
+                let Sent { body, outgoing, .. } = &mut *sent;
+                match relay::poll_body(body, outgoing, record.request_tally(), cx) {
+                    Poll::Ready(BodyEnd::Complete | BodyEnd::Stopped(_)) => sent.uploading = false,
+                    Poll::Ready(BodyEnd::Aborted(failure)) => return Poll::Ready(Err(failure)),
+                    Poll::Pending => {}
+                }
+            }
+            if let Poll::Ready(failure) = denied.as_mut().poll(cx) {
+                return Poll::Ready(Ok(BodyEnd::Aborted(failure)));
+            }
+            if is_over(deadline, cx) {
+                return Poll::Ready(Ok(BodyEnd::Aborted(Failure::UpstreamTimeout)));
+            }
+            Poll::Pending
+        });
+        let end = match step.await {
+            Ok(end) => end,
+            Err(failure) => {
+                record.failed(failure);
+                outgoing.abort(failure);
+                return false;
             }
         };
         match end {
@@ -129,17 +143,14 @@ fn trailers(failure: Failure) -> Option<HeaderMap> {
 }
 
 /// Tells the balancer and outlier detection how the endpoint did.
-pub(super) fn learn(in_flight: Option<&InFlight>, head: &ResponseHead, now: Instant, service_time: Duration) {
+pub(super) fn learn(in_flight: Option<&InFlight>, begun: &Begun, now: Instant, service_time: Duration) {
     if let Some(in_flight) = in_flight {
-        in_flight.learn(now, outcome(head, service_time));
+        in_flight.learn(now, outcome(begun.head.status(), begun.grpc_status, service_time));
     }
 }
 
 /// What the head of an answer says about the endpoint.
-fn outcome(head: &ResponseHead, latency: Duration) -> Outcome {
-    let status = match head.grpc_status() {
-        Some(status) => grpc::http_status(status),
-        None => head.status().as_u16(),
-    };
+fn outcome(status: StatusCode, grpc_status: Option<u16>, latency: Duration) -> Outcome {
+    let status = grpc_status.map_or(status.as_u16(), grpc::http_status);
     Outcome::Status { status, latency }
 }

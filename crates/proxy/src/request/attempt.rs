@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use leno_engine::retry::{self, Mark};
@@ -17,7 +17,7 @@ use leno_model::failure::Failure;
 use crate::core::Core;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
 use crate::local::Local;
-use crate::pool::{Lease, Wanted};
+use crate::pool::{Key, Lease, Wanted};
 use crate::upstream::Chosen;
 
 /// What a try is about.
@@ -36,6 +36,16 @@ pub(super) struct Attempt<'t> {
     pub(super) is_sent: &'t Cell<bool>,
 }
 
+impl<'t> Attempt<'t> {
+    /// What it wants of a connection.
+    fn wanted<'w>(&self, local: &Local, key: &'w Key) -> Wanted<'w>
+    where
+        't: 'w,
+    {
+        Wanted { key, rest: self.rest, wall: local.wall(), circuit: self.chosen.circuit.as_ref() }
+    }
+}
+
 /// A request on a connection.
 pub(super) struct Sent {
     pub(super) lease: Lease,
@@ -50,8 +60,10 @@ pub(super) struct Sent {
 /// An answer whose head is here.
 pub(super) struct Begun {
     pub(super) head: ResponseHead,
+    /// `grpc-status`, where it stands in the head as it came.
+    pub(super) grpc_status: Option<u16>,
     pub(super) incoming: Incoming,
-    pub(super) sent: Sent,
+    pub(super) sent: Box<Sent>,
     /// What the mesh's proxies say of it, once that was taken off the head.
     pub(super) mark: Option<Mark>,
 }
@@ -62,7 +74,7 @@ impl Begun {
         let has_field = |name: &str| self.head.fields().get(name).is_some();
         judge(retry::End::Answered(retry::Answer {
             status: self.head.status().as_u16(),
-            grpc_status: self.head.grpc_status(),
+            grpc_status: self.grpc_status,
             has_field: &has_field,
             mark: self.mark,
         }))
@@ -72,7 +84,7 @@ impl Begun {
 /// How a try ended.
 pub(super) enum End {
     /// Its answer has begun.
-    Answer(Box<Begun>),
+    Answer(Begun),
     /// The upstream failed.
     Failed(Failed),
     /// There is nobody to answer any more.
@@ -95,7 +107,7 @@ pub(super) fn rest(repeatable: bool) -> Duration {
 }
 
 /// Makes a try. Dropping it cancels the request upstream.
-pub(super) async fn attempt(core: &Core, local: &Local, attempt: Attempt<'_>, body: Incoming) -> End {
+pub(super) async fn attempt(core: &Core, local: &Local, attempt: &Attempt<'_>, body: Incoming) -> End {
     let (lease, outgoing, response) = match connect(core, local, attempt).await {
         Ok(connected) => connected,
         Err(failure) => {
@@ -109,23 +121,22 @@ pub(super) async fn attempt(core: &Core, local: &Local, attempt: Attempt<'_>, bo
     };
     attempt.is_sent.set(true);
     let sent = Sent { lease, outgoing, response, body, uploading: true, at: Instant::now() };
-    begin(attempt, sent).await
+    begin(attempt, Box::new(sent)).await
 }
 
 async fn connect(
     core: &Core,
     local: &Local,
-    attempt: Attempt<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<(Lease, Outgoing, Response), Failure> {
-    let Attempt { head, chosen, protocol, rest, .. } = attempt;
-    let key = chosen.key(local, protocol);
     // A pooled connection that turns out to be gone is no failure of the endpoint: the next is tried at once.
     loop {
-        let wanted = Wanted { key: &key, rest, wall: local.wall(), circuit: chosen.circuit.as_ref() };
-        // In a box, or every request would hold the room of a handshake.
-        let dialling = async || Box::pin(chosen.dial(core, local)).await;
-        let mut lease = core.pool.lease(wanted, dialling).await?;
-        match lease.connection()?.send(head).await {
+        let mut lease = match kept(core, local, attempt) {
+            Some(kept) => kept,
+            // In a box, or every request would hold the room of a handshake.
+            None => Box::pin(lease(core, local, attempt)).await?,
+        };
+        match lease.connection()?.send(attempt.head).await {
             Ok((outgoing, response)) => return Ok((lease, outgoing, response)),
             // Left in the pool it could be the next one again.
             Err(unsent) if lease.reused && unsent.failure == Failure::UpstreamClosed => lease.discard(),
@@ -134,29 +145,60 @@ async fn connect(
     }
 }
 
+/// A connection that is ready for another request.
+fn kept(core: &Core, local: &Local, attempt: &Attempt<'_>) -> Option<Lease> {
+    let key = attempt.chosen.key(local, attempt.protocol);
+    core.pool.kept(&attempt.wanted(local, &key))
+}
+
+/// Waits for a connection, or makes one.
+async fn lease(core: &Core, local: &Local, attempt: &Attempt<'_>) -> Result<Lease, Failure> {
+    let key = attempt.chosen.key(local, attempt.protocol);
+    let dialling = async || attempt.chosen.dial(core, local).await;
+    core.pool.lease(attempt.wanted(local, &key), dialling).await
+}
+
 /// Waits for the answer's head while the body goes up.
-async fn begin(attempt: Attempt<'_>, mut sent: Sent) -> End {
+async fn begin(attempt: &Attempt<'_>, mut sent: Box<Sent>) -> End {
+    // Without a body there is nothing to send but the head, which goes out while its answer is awaited.
+    let has_body = !sent.outgoing.is_finished();
+    sent.uploading = has_body;
     loop {
-        tokio::select! {
-            biased;
-            answer = sent.response.head() => match answer {
-                Ok(Answer::Final(head, incoming)) => {
-                    return End::Answer(Box::new(Begun { head, incoming, sent, mark: None }));
-                }
-                Ok(Answer::Informational(head)) => attempt.interim.pass(head).await,
-                Err(failure) => {
-                    let Sent { lease, response, body, .. } = sent;
-                    let progress = response.progress();
-                    return End::Failed(Failed { failure, progress, reused: lease.reused, body });
-                }
-            },
-            end = relay::body(&mut sent.body, &mut sent.outgoing, attempt.tally), if sent.uploading => match end {
-                // The answer may say more than that the upstream stopped reading.
-                BodyEnd::Complete | BodyEnd::Stopped(_) => sent.uploading = false,
-                BodyEnd::Aborted(failure) => return End::Over(failure),
-            },
+        match poll_fn(|cx| poll_begun(&mut sent, attempt.tally, cx)).await {
+            Step::Head(Ok(Answer::Final(head, incoming))) => {
+                let grpc_status = head.grpc_status();
+                // What of a head has not gone out by now goes out beside the answer.
+                sent.uploading |= !has_body;
+                return End::Answer(Begun { head, grpc_status, incoming, sent, mark: None });
+            }
+            Step::Head(Ok(Answer::Informational(head))) => attempt.interim.pass(head).await,
+            Step::Head(Err(failure)) => {
+                let Sent { lease, response, body, .. } = *sent;
+                let progress = response.progress();
+                return End::Failed(Failed { failure, progress, reused: lease.reused, body });
+            }
+            // The answer may say more than that the upstream stopped reading.
+            Step::Sent(BodyEnd::Complete | BodyEnd::Stopped(_)) => sent.uploading = false,
+            Step::Sent(BodyEnd::Aborted(failure)) => return End::Over(failure),
         }
     }
+}
+
+/// What happens first to a request that was sent.
+enum Step {
+    Head(Result<Answer, Failure>),
+    /// The body goes up no further.
+    Sent(BodyEnd),
+}
+
+fn poll_begun(sent: &mut Sent, tally: &Tally, cx: &mut Context<'_>) -> Poll<Step> {
+    if let Poll::Ready(answer) = sent.response.poll_head(cx) {
+        return Poll::Ready(Step::Head(answer));
+    }
+    if sent.uploading {
+        return relay::poll_body(&mut sent.body, &mut sent.outgoing, tally, cx).map(Step::Sent);
+    }
+    Poll::Pending
 }
 
 /// An interim answer on its way from a try to the client. Both are polled by one task.
@@ -170,8 +212,13 @@ impl Interim {
         poll_fn(|_cx| if self.0.borrow().is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
+    /// Takes one, if there is one. To be asked after the tries were polled, which don't wake anybody for it.
+    pub(super) fn take(&self) -> Option<ResponseHead> {
+        self.0.take()
+    }
+
     /// Takes one. To be polled after the tries, which don't wake it.
     pub(super) async fn next(&self) -> ResponseHead {
-        poll_fn(|_cx| self.0.take().map_or(Poll::Pending, Poll::Ready)).await
+        poll_fn(|_cx| self.take().map_or(Poll::Pending, Poll::Ready)).await
     }
 }

@@ -76,14 +76,11 @@ pub(crate) fn mark_try(
 ) {
     let fields = head.fields_mut();
     if matches!(to, To::Cluster { .. }) && !matches!(path, Path::Inbound(_)) {
-        let _managed = match tries {
-            1 => fields.put(ATTEMPT_COUNT, b"1"),
-            _ => fields.put(ATTEMPT_COUNT, tries.to_string().as_bytes()),
-        };
+        fields.put_number(ATTEMPT_COUNT, u64::from(tries));
     }
     let Some(left) = left else { return };
     if !matches!(to, To::External { .. }) {
-        let _managed = fields.put(EXPECTED, deadline::write_milliseconds(left).as_bytes());
+        fields.put_number(EXPECTED, deadline::milliseconds(left));
     }
     if is_grpc_timed {
         let _managed = fields.put(GRPC, deadline::write_grpc(left).as_bytes());

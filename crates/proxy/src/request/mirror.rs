@@ -102,10 +102,10 @@ impl Copied {
             End::Answer(begun) => {
                 let now = Instant::now();
                 let latency = now.saturating_duration_since(begun.sent.at);
-                learn(self.chosen.in_flight.as_ref(), &begun.head, now, latency);
+                learn(self.chosen.in_flight.as_ref(), &begun, now, latency);
                 counts.answered.inc();
                 // What is left of it after that time is cut off.
-                let _elapsed = tokio::time::timeout_at(deadline, throw_away(*begun)).await;
+                let _elapsed = tokio::time::timeout_at(deadline, throw_away(begun)).await;
             }
             End::Failed(Failed { failure: Failure::Overflow, .. }) => counts.limited.inc(),
             End::Failed(failed) => {
@@ -129,7 +129,7 @@ impl Copied {
             interim: &interim,
             is_sent: &is_sent,
         };
-        let mut trying = pin!(attempt(&self.core, &self.local, what, body));
+        let mut trying = pin!(attempt(&self.core, &self.local, &what, body));
         loop {
             tokio::select! {
                 biased;

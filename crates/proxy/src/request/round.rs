@@ -5,8 +5,9 @@
 //! connection, which no policy has to allow and nothing counts.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use leno_engine::deadline::nearest;
@@ -16,12 +17,12 @@ use leno_http::exchange::{Incoming, Progress, Reply};
 use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
-use tokio::time::Sleep;
 
 use super::attempt::{Attempt, Begun, End, Failed, Interim, attempt, rest};
 use super::hedge::{self, Which};
 use super::tries::Tries;
-use super::{denied, hints, until};
+use super::{denied, hints, is_over};
+use crate::alarm::Alarm;
 use crate::limits::STALE_TRIES;
 use crate::path::spoken;
 use crate::record::Record;
@@ -30,7 +31,7 @@ use crate::upstream::{self, Chosen, Client, Spoken};
 /// What came of a round.
 pub(super) enum Round {
     /// The head of an answer.
-    Answer(Box<Begun>, Box<Chosen>),
+    Answer(Begun, Box<Chosen>),
     /// No answer.
     Failed(Failure, Progress, Box<Chosen>),
     /// There is nobody to answer any more.
@@ -54,7 +55,7 @@ impl Tries<'_> {
         record: &mut Record,
         head: &mut RequestHead,
         reply: &mut Reply,
-        mut deadline: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
     ) -> Round {
         let mut chosen = match self.choose(record, head) {
             Ok(chosen) => chosen,
@@ -63,8 +64,7 @@ impl Tries<'_> {
         let mut rested = rest(self.terms.repeatable != Repeatable::No);
         let mut stale = 0;
         loop {
-            let (event, second) =
-                self.side_by_side(record, head, &chosen, rested, reply, deadline.as_mut()).await;
+            let (event, second) = self.side_by_side(record, head, &chosen, rested, reply, deadline).await;
             if let Some(second) = second {
                 // The first one's time is known by now to be no shorter than this.
                 self.on.path.chosen(self.on.core, &second, record);
@@ -144,20 +144,20 @@ impl Tries<'_> {
         chosen: &Chosen,
         rest: Duration,
         reply: &mut Reply,
-        mut deadline: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
         let (core, local) = (self.on.core, self.on.path.local());
         let (interim, is_sent) = (Interim::default(), Cell::new(false));
         let protocol = self.protocol(head);
         let tally = record.request_tally();
         let what = Attempt { head, chosen, protocol, rest, tally, interim: &interim, is_sent: &is_sent };
-        let mut first = pin!(attempt(core, local, what, self.body.take()));
+        let mut first = pin!(attempt(core, local, &what, self.body.take()));
         let seen = self.came.unwrap_or(head);
         let is_stream = self.body.is_stream();
         let hedge_after = self.terms.hedge_after;
-        let mut timer = pin!(nearest([hedge_after, self.terms.per_try]).map(tokio::time::sleep));
+        let mut timer = nearest([hedge_after, self.terms.per_try]).map(|time| core.alarms.after(time));
         let mut watch = Watch { tries: self.on, record, seen, is_stream, interim: &interim, reply };
-        let event = watch.until_end(first.as_mut(), deadline.as_mut(), timer.as_mut()).await;
+        let event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
         let is_due = hedge_after.is_some_and(|after| self.terms.per_try.is_none_or(|limit| after < limit));
         if !matches!(event, Event::Timer) {
             return (event, None);
@@ -166,20 +166,20 @@ impl Tries<'_> {
             return (timed_out(&is_sent), None);
         }
         // In a box, or every request would hold the room of a second try.
-        Box::pin(self.hedged(head, what, first, watch, deadline, timer)).await
+        Box::pin(self.hedged(head, &what, first, watch, deadline, &mut timer)).await
     }
 
     /// Goes on with a first try that takes long, with a second one beside it where that may be.
     async fn hedged(
         &mut self,
         head: &RequestHead,
-        what: Attempt<'_>,
+        what: &Attempt<'_>,
         first: Pin<&mut impl Future<Output = End>>,
         mut watch: Watch<'_>,
-        deadline: Pin<&mut Option<Sleep>>,
-        mut timer: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
+        timer: &mut Option<Alarm>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
-        timer.set(self.terms.per_try.map(tokio::time::sleep));
+        *timer = self.terms.per_try.map(|time| self.on.core.alarms.after(time));
         let in_time = |event| if matches!(event, Event::Timer) { timed_out(what.is_sent) } else { event };
         let Some(second) = self.second(what.chosen, what.protocol) else {
             return (in_time(watch.until_end(first, deadline, timer).await), None);
@@ -190,10 +190,10 @@ impl Tries<'_> {
         let left = nearest([self.left(), self.terms.per_try]);
         hints::mark_try(self.on.path, &self.on.plan.to, &mut again, self.count, left, self.is_grpc_timed);
         let beside = leno_http::relay::Tally::default();
-        let other = Attempt { head: &again, chosen: &second, tally: &beside, ..what };
+        let other = Attempt { head: &again, chosen: &second, tally: &beside, ..*what };
         let began = Instant::now();
         let event = {
-            let other = pin!(attempt(core, local, other, self.body.take()));
+            let other = pin!(attempt(core, local, &other, self.body.take()));
             let mut racing = pin!(hedge::race(first, other, |_, end| self.is_good(end)));
             watch.until_end(racing.as_mut(), deadline, timer).await
         };
@@ -260,25 +260,40 @@ impl Watch<'_> {
     async fn until_end<T>(
         &mut self,
         mut trying: Pin<&mut impl Future<Output = T>>,
-        mut deadline: Pin<&mut Option<Sleep>>,
-        mut timer: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
+        timer: &mut Option<Alarm>,
     ) -> Event<T> {
         let super::Forwarding { core, path, view, .. } = self.tries;
         let mut denied = pin!(denied(core, path, view, self.seen));
         loop {
-            tokio::select! {
-                biased;
-                end = &mut trying => return Event::End(end),
-                head = self.interim.next() => {
-                    if let Err(failure) = self.reply.informational(&head).await {
+            let step = poll_fn(|cx| {
+                if let Poll::Ready(end) = trying.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(Event::End(end)));
+                }
+                if let Some(head) = self.interim.take() {
+                    return Poll::Ready(Err(head));
+                }
+                if let Poll::Ready(failure) = self.reply.poll_closed(cx) {
+                    return Poll::Ready(Ok(Event::Over(failure)));
+                }
+                // What can be sent at once needs no watching.
+                if self.is_stream
+                    && let Poll::Ready(failure) = denied.as_mut().poll(cx)
+                {
+                    return Poll::Ready(Ok(Event::Refused(failure)));
+                }
+                if is_over(deadline, cx) {
+                    return Poll::Ready(Ok(Event::Refused(Failure::UpstreamTimeout)));
+                }
+                if is_over(timer, cx) { Poll::Ready(Ok(Event::Timer)) } else { Poll::Pending }
+            });
+            match step.await {
+                Ok(event) => return event,
+                Err(interim) => {
+                    if let Err(failure) = self.reply.informational(&interim).await {
                         return Event::Over(failure);
                     }
                 }
-                failure = self.reply.closed() => return Event::Over(failure),
-                // What can be sent at once needs no watching.
-                failure = &mut denied, if self.is_stream => return Event::Refused(failure),
-                () = until(deadline.as_mut()) => return Event::Refused(Failure::UpstreamTimeout),
-                () = until(timer.as_mut()) => return Event::Timer,
             }
         }
     }

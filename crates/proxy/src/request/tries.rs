@@ -3,7 +3,6 @@
 //! Whether there is a further try is decided by [`leno_engine::retry`] alone; here is what it takes to make one. A
 //! request whose first answer counts costs no more than the keeping of its body.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +15,13 @@ use leno_http::exchange::Reply;
 use leno_http::head::RequestHead;
 use leno_http::reply::LocalReply;
 use leno_model::failure::{Failure, Fault};
-use tokio::time::Sleep;
 
 use super::answer::learn;
 use super::attempt::Begun;
 use super::body::Body;
 use super::round::Round;
 use super::{Forwarding, hints, refuse, until};
+use crate::alarm::Alarm;
 use crate::path::Path;
 use crate::record::{Limit, Record};
 use crate::upstream::{Chosen, To};
@@ -50,11 +49,11 @@ pub(super) struct Tries<'t> {
 impl Tries<'_> {
     /// Makes tries until one counts, and answers the client.
     pub(super) async fn run(
-        mut self,
+        &mut self,
         record: &mut Record,
         head: &mut RequestHead,
         mut reply: Reply,
-        mut deadline: Pin<&mut Option<Sleep>>,
+        deadline: &mut Option<Alarm>,
     ) {
         if let Some(purse) = self.purse() {
             purse.budget.request();
@@ -64,7 +63,7 @@ impl Tries<'_> {
             return refuse(record, reply, Failure::UpstreamTimeout);
         }
         loop {
-            let round = self.round(record, head, &mut reply, deadline.as_mut()).await;
+            let round = self.round(record, head, &mut reply, deadline).await;
             let pause = match round {
                 Round::Answer(mut begun, mut chosen) => match self.judge_answer(record, head, &begun) {
                     Some(pause) => {
@@ -110,7 +109,7 @@ impl Tries<'_> {
             tokio::select! {
                 biased;
                 failure = reply.closed() => return record.failed(failure),
-                () = until(deadline.as_mut()) => return refuse(record, reply, Failure::UpstreamTimeout),
+                () = until(deadline) => return refuse(record, reply, Failure::UpstreamTimeout),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -190,7 +189,7 @@ impl Tries<'_> {
     fn leave(&mut self, chosen: &Chosen, begun: &Begun) {
         let now = Instant::now();
         let latency = now.saturating_duration_since(begun.sent.at);
-        learn(chosen.in_flight.as_ref(), &begun.head, now, latency);
+        learn(chosen.in_flight.as_ref(), begun, now, latency);
         self.pass_over(chosen);
     }
 

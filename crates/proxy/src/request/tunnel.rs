@@ -27,11 +27,11 @@ impl Forwarding<'_> {
         self,
         record: &mut Record,
         request: &RequestHead,
-        sent: Sent,
+        sent: Box<Sent>,
         incoming: Incoming,
         outgoing: Outgoing,
     ) {
-        let Sent { lease, outgoing: up, response, body, .. } = sent;
+        let Sent { lease, outgoing: up, response, body, .. } = *sent;
         let mut upstream = up.into_tunnel(incoming);
         let mut downstream = outgoing.into_tunnel(body);
         let (there, back) = (record.request_tally(), record.response_tally());
