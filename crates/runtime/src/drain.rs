@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::task::coop::unconstrained;
 use tokio::time;
 
 use crate::limits::FORCED_GRACE;
@@ -78,7 +79,8 @@ pub fn new() -> (Trigger, Drain) {
 impl Drain {
     /// Waits until the drain has begun. Never ends when its trigger was dropped.
     ///
-    /// Safe to cancel. Registering costs a lock, so a loop should pin it once instead of calling it in each round.
+    /// Safe to cancel. Registering costs a lock, so a loop should pin it once instead of calling it in each round. One poll
+    /// registers, so whoever polls it with the same waker need not do so again before [`is_open`](Self::is_open) denies.
     pub async fn begun(&self) {
         self.reached(Stage::Begun).await;
     }
@@ -121,7 +123,9 @@ impl Drain {
     }
 
     async fn reached(&self, stage: Stage) {
-        if self.stage.clone().wait_for(|now| *now >= stage).await.is_err() {
+        let mut watched = self.stage.clone();
+        // Asked by a task that has used its budget up, `wait_for` registers nobody and only asks to be polled again.
+        if unconstrained(watched.wait_for(|now| *now >= stage)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -1,3 +1,9 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::task::coop;
+
 use super::*;
 use crate::spawn;
 
@@ -72,4 +78,36 @@ async fn without_its_trigger_it_never_begins() {
     let (trigger, drain) = new();
     drop(trigger);
     assert!(time::timeout(DEADLINE, drain.begun()).await.is_err());
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_poll_registers_whatever_the_task_did_before() {
+    let (trigger, drain) = new();
+    let (mut begun, mut forced) = (pin!(drain.begun()), pin!(drain.forced()));
+    let woken = Arc::<Woken>::default();
+    poll_fn(|cx| {
+        while let Poll::Ready(spent) = coop::poll_proceed(cx) {
+            spent.made_progress();
+        }
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        assert!(begun.as_mut().poll(&mut cx).is_pending() && forced.as_mut().poll(&mut cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    // What was put off until the task rests has happened by then.
+    tokio::task::yield_now().await;
+    let before = woken.0.load(Ordering::Relaxed);
+    trigger.force();
+    assert_eq!(woken.0.load(Ordering::Relaxed) - before, 2);
 }
