@@ -17,7 +17,8 @@ thread_local! {
 
 /// An empty buffer with room for a head and small frames. [`give_text`] takes it back.
 pub(crate) fn take_text() -> Vec<u8> {
-    TEXTS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(TEXT_BUFFER))
+    let kept = TEXTS.try_with(|texts| texts.try_borrow_mut().ok()?.pop());
+    kept.ok().flatten().unwrap_or_else(|| Vec::with_capacity(TEXT_BUFFER))
 }
 
 /// Keeps a buffer for the next who needs one, unless it has grown or there are enough.

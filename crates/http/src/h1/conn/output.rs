@@ -76,6 +76,11 @@ impl Output {
         self.tail = self.tail.get(n..).unwrap_or_default();
         written -= n;
         self.rest.advance(written.min(self.rest.len()));
+        // A peer that reads slowly holds its frame, but no buffer for text that was written before it.
+        if self.at >= self.text.len() && self.only_text().is_none() {
+            self.at = 0;
+            pool::give_text(std::mem::take(&mut self.text));
+        }
     }
 
     /// The text, where there is nothing else.
@@ -287,5 +292,31 @@ impl Conn {
 
     pub(in crate::h1) fn is_write_vectored(&self) -> bool {
         self.io.as_ref().is_some_and(|io| io.is_write_vectored())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_goes_back_before_the_frame_behind_it_is_written() {
+        let mut output = Output::default();
+        output.text().extend_from_slice(b"head");
+        output.frame = Bytes::from_static(b"frame");
+        output.tail = b"\r\n";
+        output.advance(2);
+        assert!(output.text.capacity() > 0);
+        output.advance(3);
+        assert_eq!((output.text.capacity(), output.at), (0, 0));
+        let (parts, count) = output.parts();
+        let left: Vec<&[u8]> = parts.iter().take(count).map(|part| &**part).collect();
+        assert_eq!(left, [&b"rame"[..], b"\r\n"]);
+        output.advance(6);
+        assert!(output.is_empty());
+        // Of text alone there may follow more.
+        output.text().extend_from_slice(b"head");
+        output.advance(4);
+        assert!(output.is_empty() && output.text.capacity() > 0);
     }
 }
