@@ -59,6 +59,23 @@ fn both_forms_read_alike() {
 }
 
 #[test]
+fn a_map_is_read_alike_whether_it_holds_few_lines_or_many() {
+    for lines in [0, 1, 19, 20, 21, 60] {
+        let mut map = HeaderMap::new();
+        for line in 0..lines {
+            let name: http::HeaderName = format!("name-{}", line / 2).parse().expect("name");
+            map.append(name, line.into());
+        }
+        let mut fields = Fields(Repr::Map(map.clone()));
+        for name in ["name-0", "NAME-9", "name-29", "name", "", "no name", "ä"] {
+            assert_eq!(fields.get(name), map.get(name).map(|value| value.as_bytes()), "{lines} {name}");
+            assert_eq!(fields.remove(name), map.remove(name).is_some(), "{lines} {name}");
+            assert_eq!(fields.iter().count(), map.len());
+        }
+    }
+}
+
+#[test]
 fn both_forms_are_edited_alike() {
     for mut fields in both() {
         fields.set("a", b"9").expect("set");
@@ -222,6 +239,21 @@ fn http2_responses_are_checked() {
 }
 
 #[test]
+fn values_that_are_new_with_every_request_stay_out_of_the_peers_table() {
+    let text =
+        "GET / HTTP/1.1\r\nHost: h\r\nX-Request-Id: 1\r\nTraceparent: 2\r\nA: 3\r\ntraceparent: 4\r\n\r\n";
+    let spans = parsed(text);
+    let request = convert::to_h2_request(&spans).expect("convertible");
+    let map = convert::from_h2_request(request, true, Scheme::Http, 100).expect("acceptable");
+    for head in [spans, map] {
+        let request = convert::to_h2_request(&head).expect("convertible");
+        let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.is_sensitive()));
+        let expected = [("x-request-id", true), ("traceparent", true), ("traceparent", true), ("a", false)];
+        assert_eq!(headers.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn grpc_is_told_by_its_content_type() {
     for (kind, is_grpc) in [
         ("application/grpc", true),
@@ -240,7 +272,39 @@ fn grpc_is_told_by_its_content_type() {
     assert_eq!(head.grpc_status(), Some(14));
 }
 
+/// `host [":" port]`, by its parts.
+fn is_host_and_port(text: &str) -> bool {
+    let (host, port) = match text.split_once(']') {
+        Some((address, port)) => {
+            let Some(address) = address.strip_prefix('[') else { return false };
+            if address.is_empty() || address.contains(|c: char| !(c.is_ascii_hexdigit() || ":.".contains(c)))
+            {
+                return false;
+            }
+            ("", (!port.is_empty()).then_some(port))
+        }
+        None => match text.split_once(':') {
+            Some((host, _)) => (host, text.get(host.len()..)),
+            None => (text, None),
+        },
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'+=*".contains(c);
+    let named = text.starts_with('[') || !host.is_empty() && host.chars().all(is_name);
+    named
+        && port.is_none_or(|port| {
+            port.strip_prefix(':')
+                .is_some_and(|digits| digits.len() <= 5 && digits.chars().all(|c| c.is_ascii_digit()))
+        })
+}
+
 proptest! {
+    #[test]
+    fn authorities_are_told_by_their_parts(
+        text in "([a-zA-Z0-9.~_*-]{0,4}|\\[[0-9a-f:.]{0,6}\\])(:[0-9]{0,6})?[\\[\\]:@/?#% ,;()\"\\\\é\u{0}-\u{20}a0]{0,2}",
+    ) {
+        prop_assert_eq!(is_authority(text.as_bytes()), is_host_and_port(&text), "{:?}", text);
+    }
+
     /// Values go from one version to the other and back without a change.
     #[test]
     fn fields_survive_a_change_of_version(

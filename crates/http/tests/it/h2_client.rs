@@ -92,6 +92,28 @@ async fn a_request_with_body_trailers_and_interim_answers() {
 }
 
 #[tokio::test]
+async fn values_that_are_in_no_table_arrive_all_the_same() {
+    local_set(async {
+        let (mut client, mut accepted) = start(10).await;
+        for number in 0..3 {
+            let mut head = head(Method::GET, Framing::None);
+            let sent = ["x-request-id", "traceparent", "traceparent", "x-other"]
+                .into_iter()
+                .zip(["a", "b", "c", "d"].map(|value| format!("{number} {value}")));
+            for (name, value) in sent.clone() {
+                head.fields_mut().append(name, value.as_bytes()).expect("appended");
+            }
+            let _sent = client.send(&head).await.expect("sent");
+            let (request, _respond) = in_time(accepted.recv()).await.expect("a request");
+            let seen = request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str()));
+            let seen: Vec<_> = seen.map(|(name, value)| (name, value.expect("text").to_owned())).collect();
+            assert_eq!(seen, sent.collect::<Vec<_>>());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn refused_streams_are_told_from_reset_ones() {
     local_set(async {
         for (reason, failure, progress) in [

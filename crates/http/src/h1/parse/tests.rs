@@ -227,6 +227,50 @@ fn connection_fields_end_here() {
 }
 
 #[test]
+fn names_mean_the_same_in_any_case() {
+    let any_case = |name: &str| {
+        let (first, rest) = name.split_at(1);
+        let crossed = name.bytes().enumerate().map(|(at, b)| match at % 2 {
+            0 => b.to_ascii_lowercase(),
+            _ => b.to_ascii_uppercase(),
+        });
+        let crossed = String::from_utf8(crossed.collect()).unwrap();
+        [name.to_lowercase(), name.to_uppercase(), first.to_uppercase() + rest, crossed]
+    };
+    for (name, value) in [
+        ("te", "trailers"),
+        ("upgrade", "websocket"),
+        ("connection", "close"),
+        ("keep-alive", "timeout=5"),
+        ("http2-settings", "AAM"),
+        ("proxy-connection", "close"),
+        ("transfer-encoding", "chunked"),
+    ] {
+        for name in any_case(name) {
+            let head = accepted(&format!("POST / HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n")).head;
+            assert_eq!(head.fields().iter().count(), 0, "{name}");
+            // A letter more, or another one, and it is a field like any other.
+            for other in [format!("{name}x"), format!("x{name}"), format!("x{}", &name[1..])] {
+                let head = accepted(&format!("POST / HTTP/1.1\r\nHost: a\r\n{other}: {value}\r\n\r\n")).head;
+                assert_eq!(head.fields().iter().count(), 1, "{other}");
+            }
+        }
+    }
+    for (name, value, why) in [
+        ("host", "a", Refusal::HostRepeated),
+        ("expect", "x", Refusal::Expectation),
+        ("content-length", "x", Refusal::LengthInvalid),
+        ("transfer-encoding", "x", Refusal::Encoding),
+        ("content_length", "1", Refusal::FieldName),
+        ("transfer_encoding", "chunked", Refusal::FieldName),
+    ] {
+        for name in any_case(name) {
+            refused(&[(&format!("POST / HTTP/1.1\r\nHost: a\r\n{name}: {value}\r\n\r\n"), why)]);
+        }
+    }
+}
+
+#[test]
 fn connection_names_so_many_fields_and_no_more() {
     let head = |count: usize| {
         let names: Vec<String> = (0..count).map(|number| format!("x{number}")).collect();
