@@ -132,6 +132,27 @@ fn decisions_are_those_of_the_oracle() {
 }
 
 #[test]
+fn good_answers_meet_the_conditions_that_any_answer_meets() {
+    let fields =
+        |present: bool| move |name: &str| present && matches!(name, "x-again" | "x-envoy-ratelimited");
+    for condition in Condition::ALL {
+        let policy = RetryPolicy { statuses: vec![200, 418], ..policy(condition.name(), 1) };
+        let terms = Terms::new(&settings(&policy), "GET", RepeatRule::Safe, None);
+        for status in [200, 204, 304, 399, 400, 409, 418, 429, 500, 503] {
+            for grpc_status in (0..17).map(Some).chain([None]) {
+                for mark in [None, Some(Mark::Settled), Some(Mark::Untouched)] {
+                    for present in [false, true] {
+                        let answer = Answer { status, grpc_status, has_field: &fields(present), mark };
+                        let met = meets(&terms, &answer, condition);
+                        assert_eq!(names_answer(&terms, &answer), met, "{condition:?} {answer:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_implicit_policy_repeats_only_what_was_not_processed() {
     let terms = |method, rule| Terms::new(&Settings::IMPLICIT, method, rule, None);
     let unavailable =
