@@ -215,6 +215,6 @@ mod tests {
     #[test]
     fn a_request_stays_small() {
         let bytes = size(serve);
-        assert!(bytes <= 6_800, "{bytes} bytes: beyond the allocator's class of 7 KiB");
+        assert!(bytes <= 2_560, "{bytes} bytes: beyond the allocator's class of 2.5 KiB");
     }
 }
