@@ -104,8 +104,10 @@ fn build(copy: &Path) -> Result<PathBuf> {
     build.current_dir(copy).env("CARGO_TARGET_DIR", target()).stderr(Stdio::null());
     let messages = output(&mut build)?;
     let values = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs = values.filter_map(|value| value.get("executable")?.as_str().map(PathBuf::from));
-    programs.next_back().context("cargo built no test")
+    // The package's programs are built for the test as well, and may come behind it.
+    let mut tests = values.filter(|value| value.pointer("/target/kind/0").is_some_and(|kind| kind == "test"));
+    let program = tests.find_map(|value| value.get("executable")?.as_str().map(PathBuf::from));
+    program.context("cargo built no test")
 }
 
 fn plant(copy: &Path, bug: &Bug) -> Result<(Found, Duration)> {
