@@ -1,6 +1,6 @@
 //! Bodies.
 
-use super::{Generator, words};
+use super::{Generator, Place, words};
 
 /// How a body is framed, before anybody lies about it.
 pub(super) enum Framed {
@@ -36,7 +36,7 @@ impl Generator {
                 for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
                     self.size(chunk.len(), out);
                     out.extend_from_slice(chunk);
-                    out.extend_from_slice(self.mostly(b"\r\n", 120, words::LINE_ENDS));
+                    out.extend_from_slice(self.mostly(Place::Chunk, b"\r\n", 120, words::LINE_ENDS));
                 }
                 self.size(0, out);
                 let mut trailers = Vec::new();
@@ -51,17 +51,26 @@ impl Generator {
 
     /// A chunk's first line.
     fn size(&mut self, size: usize, out: &mut Vec<u8>) {
-        let digits = match self.random.u32(0..60) {
-            0 => return out.extend_from_slice(self.pick(words::SIZE_LINES)),
-            1..4 => format!("{size:X}"),
-            4..6 => format!("{size:04x}"),
-            6 => format!("{size:016x}"),
-            7 => format!("{:x}", size + 1),
-            8 => size.to_string(),
-            _ => format!("{size:x}"),
-        };
-        out.extend_from_slice(digits.as_bytes());
-        out.extend_from_slice(self.mostly(b"", 10, words::EXTENSIONS));
-        out.extend_from_slice(self.mostly(b"\r\n", 120, words::LINE_ENDS));
+        if self.wrongly(Place::Chunk, 60) {
+            return out.extend_from_slice(self.pick(words::SIZE_LINES));
+        }
+        if self.wrongly(Place::Chunk, 60) {
+            out.extend_from_slice(format!("{:x}", size + 1).as_bytes());
+        } else {
+            let digits = match self.random.u32(0..60) {
+                0..3 => format!("{size:X}"),
+                3..5 => format!("{size:04x}"),
+                5 => format!("{size:016x}"),
+                6 => size.to_string(),
+                _ => format!("{size:x}"),
+            };
+            out.extend_from_slice(digits.as_bytes());
+        }
+        let extension = self.mostly(Place::Chunk, b"", 10, words::EXTENSIONS);
+        out.extend_from_slice(extension);
+        // Who skips an extension looks for its end alone, and everybody in another way.
+        let (times, ends) =
+            if extension.is_empty() { (120, words::LINE_ENDS) } else { (8, words::EXTENSION_ENDS) };
+        out.extend_from_slice(self.mostly(Place::Chunk, b"\r\n", times, ends));
     }
 }

@@ -5,7 +5,7 @@ use super::{Generator, words};
 impl Generator {
     /// Leaves most inputs as they are.
     pub(super) fn damage(&mut self, bytes: &mut Vec<u8>) {
-        if !self.rarely(3) {
+        if self.about.is_some() || !self.rarely(2) {
             return;
         }
         for _ in 0..=self.random.usize(0..3) {

@@ -409,6 +409,9 @@ pub(super) const EXTENSIONS: Words = &[
     b";a=b;c=d",
 ];
 
+pub(super) const EXTENSION_ENDS: Words =
+    &[b"\n", b"\r", b"\r\r\n", b"\n\r\n", b"\r\n\n", b" \r\n", b"\0\r\n", b""];
+
 pub(super) const STATUSES: Words = &[
     b"200", b"204", b"304", b"206", b"404", b"500", b"101", b"100", b"205", b"302", b"000", b"099", b"600",
     b"999", b"20", b"2000", b"2x0", b"", b"+20", b" 200", b"1000",
