@@ -8,12 +8,13 @@
 //! comes behind them isn't compared.
 //!
 //! Whether Envoy waits for more can't be told but by waiting. Inputs are therefore followed by a request of which all
-//! know; where we wait as well, Envoy gets a moment to say more than we do.
+//! know; where we wait as well, Envoy gets its turn ([`rounds`]) to say more than we do.
 
 mod answers;
 mod origin;
 mod process;
 mod requests;
+mod rounds;
 mod wire;
 
 pub use answers::AnswersThere;
@@ -26,10 +27,7 @@ use super::message::{Message, Reading};
 use crate::http1::Lines;
 
 /// How long Envoy may take for what it will do.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long is waited for more where we see nothing more to come.
-const MOMENT: Duration = Duration::from_millis(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Follows an input, so that its end shows.
 const LAST: &[u8] = b"GET /last-of-all HTTP/1.1\r\nhost: last\r\nconnection: close\r\n\r\n";

@@ -199,6 +199,13 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
+/// Whether it is no finding that this peer takes what we refuse by this rule.
+#[must_use]
+pub fn is_meant(peer: Peer, rule: &str) -> bool {
+    let is_rule = |known: &Known| matches!(known.kind, Kind::Stricter(rules) if rules.contains(&rule));
+    KNOWN.iter().any(|known| known.peers.contains(&peer) && is_rule(known))
+}
+
 /// The reason for a difference, where there is one.
 #[must_use]
 pub fn explain(

@@ -10,8 +10,9 @@ const OPENING: &str = "# The same bytes, read by others
 Written by `cargo xtask fuzz --differential --write`, after a run without findings.
 
 Inputs are made by a grammar of HTTP/1 that chooses at each place between what is right, what is legal and rare, and what is
-wrong, and that then damages a third of them (`src/differential/generate/`). Each follows from its number and a seed. Two of three
-are what a client sends, one to three requests with their bodies; the others are a server's answers to GET and HEAD.
+wrong (`src/differential/generate/`). A third of them are wrong at places of one kind only, and often there: first lines, line
+ends, hosts, framing, fields, or chunks. Of the others half are damaged as well. Each follows from its number and a seed. Two of
+three are what a client sends, one to three requests with their bodies; the others are a server's answers to GET and HEAD.
 
 Every input is read by the proxy's own codec, whole connections and not only heads, and by a peer: hyper in the same process,
 and Envoy, as it comes, between sockets. What counts is meaning: method, target, host, end-to-end fields, body, trailers, and
@@ -25,8 +26,12 @@ to clients) and read by the peer once more.
 | we refuse what the peer takes | finding, unless the rule that we refuse by is listed below for this peer |
 | the peer reads what we sent as something else, as several messages, or refuses it | finding, with the same exceptions |
 
-Whether Envoy waits for more is told by a request behind each input that all know. Where it seems to differ it is asked again,
-with more patience.
+Each input of a client goes to Envoy on a connection of its own, and each answer of a server comes on one of its own; hundreds
+are under way at once, over Unix sockets. Whether Envoy waits for more is told by a request behind each input that all know.
+Where we wait as well, or have refused by a rule that is listed below, nothing but more requests could be a finding, and Envoy
+gets its turn to take them: nine requests go through it to the application and back meanwhile, one after the other. It has one
+thread, and takes what is there in the order in which it came. Everywhere else it may take half a minute. Where it seems to differ
+it is asked again, with all that patience.
 
 `cargo xtask fuzz --planted differential` puts bugs back on purpose and fails where it overlooks one.
 ";

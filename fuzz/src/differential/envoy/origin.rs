@@ -3,37 +3,36 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::UnixStream;
 use tokio::task::spawn_local;
 
+use super::process::Address;
 use super::wire::{self, As};
 
 /// Answers to be given, by the number in the request's target.
 pub(super) type Answers = Rc<RefCell<HashMap<u64, Vec<u8>>>>;
 
-/// Listens on loopback and serves each connection.
+/// Listens, and serves each connection.
 #[allow(clippy::disallowed_methods, reason = "applications of a comparison, which end with it")]
-async fn listen<F: Future<Output = ()> + 'static>(
-    serve: impl Fn(TcpStream) -> F + 'static,
-) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let address = listener.local_addr()?;
+fn listen<F: Future<Output = ()> + 'static>(
+    address: &Address,
+    serve: impl Fn(UnixStream) -> F + 'static,
+) -> io::Result<()> {
+    let listener = address.listen()?;
     spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let _nodelay = stream.set_nodelay(true);
             spawn_local(serve(stream));
         }
     });
-    Ok(address)
+    Ok(())
 }
 
 /// Answers each request with what it saw of it.
-pub(super) async fn mirror() -> io::Result<SocketAddr> {
-    listen(async |mut stream: TcpStream| {
+pub(super) fn mirror(address: &Address) -> io::Result<()> {
+    listen(address, async |mut stream: UnixStream| {
         let mut bytes = Vec::new();
         loop {
             while let Some(read) = wire::message(&bytes, As::Request, false) {
@@ -56,12 +55,11 @@ pub(super) async fn mirror() -> io::Result<SocketAddr> {
             }
         }
     })
-    .await
 }
 
 /// Answers each request with the bytes that are laid ready for it, and closes.
-pub(super) async fn scripted(answers: Answers) -> io::Result<SocketAddr> {
-    listen(move |mut stream: TcpStream| {
+pub(super) fn scripted(address: &Address, answers: Answers) -> io::Result<()> {
+    listen(address, move |mut stream: UnixStream| {
         let answers = Rc::clone(&answers);
         async move {
             let mut bytes = Vec::new();
@@ -82,5 +80,4 @@ pub(super) async fn scripted(answers: Answers) -> io::Result<SocketAddr> {
             }
         }
     })
-    .await
 }

@@ -1,23 +1,62 @@
 //! Envoy's process and configuration.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener as Listener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::net::{UnixListener, UnixStream};
+
 use super::origin::{self, Answers};
+use super::rounds::Rounds;
+
+/// A place of a socket: abstract names of Unix need no port and no file, and their connections no handshake and no time
+/// to wait in, of which there would be millions.
+#[derive(Clone)]
+pub(super) struct Address(String);
+
+impl Address {
+    fn new(what: &str) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self(format!("leno-differential-{}-{number}-{what}", std::process::id()))
+    }
+
+    pub(super) fn listen(&self) -> io::Result<UnixListener> {
+        let listener = Listener::bind_addr(&SocketAddr::from_abstract_name(&self.0)?)?;
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener)
+    }
+
+    pub(super) async fn connect(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(format!("\0{}", self.0)).await
+    }
+}
+
+impl fmt::Display for Address {
+    /// As Envoy writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{}", self.0)
+    }
+}
 
 /// A running Envoy, and the applications behind it.
 pub struct Envoy {
-    child: Child,
-    folder: PathBuf,
+    _child: Process,
     /// Leads to the application that tells what it sees.
-    pub(super) requests: SocketAddr,
+    pub(super) requests: Address,
     /// Leads to the application that answers as it is told.
-    pub(super) answers: SocketAddr,
+    pub(super) answers: Address,
     pub(super) ready: Answers,
+    /// Connections to it that another answer can be asked for on.
+    pub(super) kept: RefCell<Vec<UnixStream>>,
+    pub(super) rounds: Rounds,
 }
 
 impl Envoy {
@@ -28,10 +67,12 @@ impl Envoy {
     pub async fn start(program: &Path, folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let ready = Answers::default();
-        let (mirror, scripted) = (origin::mirror().await?, origin::scripted(ready.clone()).await?);
-        let (requests, answers) = (unused()?, unused()?);
+        let (mirror, scripted) = (Address::new("mirror"), Address::new("scripted"));
+        origin::mirror(&mirror)?;
+        origin::scripted(&scripted, ready.clone())?;
+        let (requests, answers) = (Address::new("requests"), Address::new("answers"));
         let config = folder.join("envoy.yaml");
-        fs::write(&config, text([(requests, mirror), (answers, scripted)]))?;
+        fs::write(&config, text([(&requests, &mirror), (&answers, &scripted)]))?;
         let log = fs::File::create(folder.join("envoy.log"))?;
         let child = Command::new(program)
             .args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "critical", "--config-path"])
@@ -40,49 +81,54 @@ impl Envoy {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let envoy = Self { child, folder, requests, answers, ready };
-        envoy.wait().await?;
-        Ok(envoy)
-    }
-
-    async fn wait(&self) -> io::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        for address in [self.requests, self.answers] {
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                if Instant::now() > deadline {
-                    let said = fs::read_to_string(self.folder.join("envoy.log"))?;
-                    return Err(io::Error::other(format!("Envoy doesn't listen: {said}")));
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+        let child = Process(child);
+        for address in [&requests, &answers] {
+            wait(address, &folder).await?;
         }
-        Ok(())
+        let rounds = Rounds::start(&requests).await?;
+        Ok(Self { _child: child, requests, answers, ready, kept: RefCell::default(), rounds })
     }
 }
 
-impl Drop for Envoy {
+async fn wait(address: &Address, folder: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while address.connect().await.is_err() {
+        if Instant::now() > deadline {
+            let said = fs::read_to_string(folder.join("envoy.log"))?;
+            return Err(io::Error::other(format!("Envoy doesn't listen: {said}")));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _ended = self.child.wait();
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
     }
 }
 
-fn unused() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
+/// Connections that Envoy may leave waiting to be taken.
+const BACKLOG: u32 = 4_096;
 
-/// As Envoy comes, but that it takes HTTP/1.0, all methods and trailers, adds nothing that it needn't, and waits for ever.
-fn text(ways: [(SocketAddr, SocketAddr); 2]) -> String {
+/// As Envoy comes, but that it takes HTTP/1.0, all methods and trailers, adds nothing that it needn't, waits for ever, and
+/// closes at once where it closes. What happens at its timers alone would make a connection last for a second.
+fn text(ways: [(&Address, &Address); 2]) -> String {
     let listeners: String =
-        ways.iter().enumerate().map(|(number, (listen, _))| listener(number, *listen)).collect();
-    let clusters: String = ways.iter().enumerate().map(|(number, (_, to))| cluster(number, *to)).collect();
+        ways.iter().enumerate().map(|(number, (listen, _))| listener(number, listen)).collect();
+    let clusters: String = ways.iter().enumerate().map(|(number, (_, to))| cluster(number, to)).collect();
     format!("static_resources:\n  listeners:\n{listeners}  clusters:\n{clusters}")
 }
 
-fn listener(number: usize, listen: SocketAddr) -> String {
+fn listener(number: usize, listen: &Address) -> String {
     format!(
         r#"  - name: listener-{number}
-    address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
+    address: {{ pipe: {{ path: "{listen}" }} }}
+    tcp_backlog_size: {BACKLOG}
     filter_chains:
     - filters:
       - name: envoy.filters.network.http_connection_manager
@@ -93,6 +139,7 @@ fn listener(number: usize, listen: SocketAddr) -> String {
           generate_request_id: false
           server_header_transformation: PASS_THROUGH
           stream_idle_timeout: 0s
+          delayed_close_timeout: 0s
           http_protocol_options: {{ accept_http_10: true, allow_custom_methods: true, enable_trailers: true }}
           route_config:
             name: r{number}
@@ -113,13 +160,11 @@ fn listener(number: usize, listen: SocketAddr) -> String {
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
               suppress_envoy_headers: true
-"#,
-        ip = listen.ip(),
-        port = listen.port(),
+"#
     )
 }
 
-fn cluster(number: usize, to: SocketAddr) -> String {
+fn cluster(number: usize, to: &Address) -> String {
     format!(
         r#"  - name: cluster-{number}
     type: STATIC
@@ -135,9 +180,7 @@ fn cluster(number: usize, to: SocketAddr) -> String {
       endpoints:
       - lb_endpoints:
         - endpoint:
-            address: {{ socket_address: {{ address: {ip}, port_value: {port} }} }}
-"#,
-        ip = to.ip(),
-        port = to.port(),
+            address: {{ pipe: {{ path: "{to}" }} }}
+"#
     )
 }

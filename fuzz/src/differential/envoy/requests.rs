@@ -1,15 +1,13 @@
 //! Clients of Envoy.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::wire::{self, As};
-use super::{Envoy, LAST, MOMENT, PATIENCE, all_joined, joined};
-use crate::differential::known::Peer;
+use super::{Envoy, LAST, PATIENCE, all_joined, joined};
+use crate::differential::known::{self, Peer};
 use crate::differential::message::{Message, Reading};
 use crate::differential::{Tally, leno};
 
@@ -28,13 +26,13 @@ impl RequestsThere {
     ) -> io::Result<Vec<(Message, Vec<u8>)>> {
         let bytes = [input, LAST].concat();
         let (ours, sent) = leno::requests(&bytes);
-        let mut theirs = read(envoy, &bytes, &ours, MOMENT).await?;
+        let mut theirs = read(envoy, &bytes, Wait::For(&ours)).await?;
         let ours = all_joined(ours);
         let mut found = Tally::default();
         found.compare(Peer::Envoy, &bytes, &ours, &theirs);
         if !found.findings.is_empty() {
             // It may have been slow.
-            theirs = read(envoy, &bytes, &ours, PATIENCE).await?;
+            theirs = read(envoy, &bytes, Wait::Long).await?;
             found = Tally::default();
             found.compare(Peer::Envoy, &bytes, &ours, &theirs);
         }
@@ -50,7 +48,7 @@ impl RequestsThere {
     /// # Errors
     /// When Envoy can't be reached.
     pub async fn reading(envoy: &Envoy, input: &[u8]) -> io::Result<Reading> {
-        let mut reading = read(envoy, &[input, LAST].concat(), &Reading::default(), PATIENCE).await?;
+        let mut reading = read(envoy, &[input, LAST].concat(), Wait::For(&Reading::default())).await?;
         reading.messages.retain(|message| message.target != "/last-of-all");
         Ok(reading)
     }
@@ -66,9 +64,7 @@ impl RequestsThere {
     ) -> io::Result<()> {
         let mut bytes: Vec<u8> = sent.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
         bytes.extend_from_slice(LAST);
-        let ours =
-            Reading { messages: sent.iter().map(|(own, _)| own.clone()).collect(), ..Reading::default() };
-        let theirs = read(envoy, &bytes, &ours, PATIENCE).await?;
+        let theirs = read(envoy, &bytes, Wait::Long).await?;
         let alike = sent.iter().zip(&theirs.messages).filter(|((own, _), other)| own.means(other)).count();
         if alike == sent.len() && theirs.messages.len() == alike + 1 {
             tally.sent_on += alike as u64;
@@ -77,7 +73,7 @@ impl RequestsThere {
         // Each by itself tells which it is.
         for (own, bytes) in sent {
             let bytes = [bytes, LAST].concat();
-            let mut theirs = read(envoy, &bytes, &Reading::default(), PATIENCE).await?;
+            let mut theirs = read(envoy, &bytes, Wait::Long).await?;
             if theirs.messages.last().is_some_and(|last| last.target == "/last-of-all") {
                 theirs.messages.pop();
             }
@@ -87,16 +83,37 @@ impl RequestsThere {
     }
 }
 
-/// What Envoy makes of the bytes. Where we wait for more, it is waited only so long for Envoy to go on.
-async fn read(envoy: &Envoy, bytes: &[u8], ours: &Reading, moment: Duration) -> io::Result<Reading> {
-    let mut stream = TcpStream::connect(envoy.requests).await?;
-    stream.set_nodelay(true)?;
+/// How long Envoy may take.
+#[derive(Clone, Copy, Debug)]
+enum Wait<'r> {
+    /// As long as it wants, within reason.
+    Long,
+    /// No longer than its turn where it has read what we have and nothing that it could do yet would be a finding but
+    /// to read more.
+    For(&'r Reading),
+}
+
+impl Wait<'_> {
+    fn is_for_a_turn(self, read: usize) -> bool {
+        let Self::For(ours) = self else { return false };
+        let is_decided = match &ours.refusal {
+            // We wait as well, or have closed.
+            None => true,
+            // It may read on or not: that is no finding.
+            Some(rule) => known::is_meant(Peer::Envoy, rule),
+        };
+        is_decided && read >= ours.messages.len()
+    }
+}
+
+/// What Envoy makes of the bytes.
+async fn read(envoy: &Envoy, bytes: &[u8], wait: Wait<'_>) -> io::Result<Reading> {
+    let mut stream = envoy.requests.connect().await?;
     // Envoy may have refused and closed before it has read everything.
     let _refused = stream.write_all(bytes).await;
     let mut reading = Reading::default();
     let mut got = Vec::new();
-    let is_open = ours.refusal.is_none() && !ours.is_over;
-    let mut deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         while let Some(answer) = answer(&got) {
             got.drain(..answer.used);
@@ -114,10 +131,17 @@ async fn read(envoy: &Envoy, bytes: &[u8], ours: &Reading, moment: Duration) -> 
                 return Ok(reading);
             }
         }
-        if is_open && reading.messages.len() >= ours.messages.len() {
-            deadline = deadline.min(Instant::now() + moment);
-        }
-        match timeout_at(deadline, stream.read_buf(&mut got)).await {
+        let more = stream.read_buf(&mut got);
+        let more = if wait.is_for_a_turn(reading.messages.len()) {
+            tokio::select! {
+                biased;
+                more = more => Ok(more),
+                turn = envoy.rounds.turn() => Err(turn?),
+            }
+        } else {
+            timeout_at(deadline, more).await.map_err(drop)
+        };
+        match more {
             Ok(Ok(1..)) => {}
             Ok(_closed) => {
                 // What Envoy's router itself answers to HEAD announces a body that doesn't come.
@@ -127,7 +151,7 @@ async fn read(envoy: &Envoy, bytes: &[u8], ours: &Reading, moment: Duration) -> 
                 }
                 return Ok(reading);
             }
-            Err(_elapsed) => {
+            Err(()) => {
                 reading.refusal = Some("still waits".to_owned());
                 return Ok(reading);
             }
