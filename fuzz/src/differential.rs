@@ -57,6 +57,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Says in all findings which input they come from.
+    pub fn is_of(&mut self, number: u64) {
+        for finding in &mut self.findings {
+            finding.what = format!("input {number}: {}", finding.what);
+        }
+    }
+
     /// Adds what another has found.
     pub fn add(&mut self, other: Self) {
         for (name, count) in other.known {
@@ -174,10 +181,13 @@ pub fn responses_by_hyper(input: &[u8], asked: Asked, tally: &mut Tally) {
 /// One input by its number: requests, or in every third case an answer.
 pub fn by_hyper(seed: u64, number: u64, tally: &mut Tally) {
     let mut generator = generate::Generator::new(seed, number);
+    let mut found = Tally::default();
     if number % 3 == 2 {
         let (input, asked) = generator.responses();
-        responses_by_hyper(&input, asked, tally);
+        responses_by_hyper(&input, asked, &mut found);
     } else {
-        requests_by_hyper(&generator.requests(), tally);
+        requests_by_hyper(&generator.requests(), &mut found);
     }
+    found.is_of(number);
+    tally.add(found);
 }

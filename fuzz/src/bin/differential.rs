@@ -213,8 +213,10 @@ async fn one(envoy: &Envoy, seed: u64, number: u64) -> std::io::Result<(Tally, V
     if number % 3 == 2 {
         let (input, asked) = generator.responses();
         AnswersThere::compare(envoy, number, &input, asked, &mut tally).await?;
+        tally.is_of(number);
         return Ok((tally, Vec::new()));
     }
     let sent = RequestsThere::compare(envoy, &generator.requests(), &mut tally).await?;
+    tally.is_of(number);
     Ok((tally, sent))
 }

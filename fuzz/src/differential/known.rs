@@ -190,6 +190,17 @@ pub const KNOWN: &[Known] = &[
               §3.2.4). hyper leaves the empty path to who uses it.",
     },
     Known {
+        name: "a length of zero in more than one digit, where there is no body",
+        peers: ENVOY,
+        kind: Kind::Laxer(|message, input| {
+            let has_none = message.first == "204" || input.get(9) == Some(&b'1');
+            let is_answer = message.first.parse::<u16>().is_ok();
+            is_answer && has_none && input.split(|byte| *byte == b'\n').any(is_zeros)
+        }),
+        why: "1xx and 204 may have no length (RFC 9110 §8.6), and we both take one of zero, which says nothing wrong, and take it \
+              off. Envoy knows zero by its one digit; 00 is a length as well (`1*DIGIT`), and the same.",
+    },
+    Known {
         name: "a query without a path",
         peers: ENVOY,
         kind: Kind::Laxer(|message, input| {
@@ -198,6 +209,14 @@ pub const KNOWN: &[Known] = &[
         why: "`http://a?b` once more: Envoy's path is then `?b`, for which it has no route.",
     },
 ];
+
+/// Whether the line is a length of zero in more than one digit.
+fn is_zeros(line: &[u8]) -> bool {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let (name, value) = line.split_at(colon);
+    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    name.eq_ignore_ascii_case(b"content-length") && value.len() > 1 && value.iter().all(|byte| *byte == b'0')
+}
 
 /// Whether it is no finding that this peer takes what we refuse by this rule.
 #[must_use]

@@ -9,7 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use leno_fuzz::differential::{Tally, by_hyper};
+use leno_fuzz::differential::generate::Asked;
+use leno_fuzz::differential::known::Peer;
+use leno_fuzz::differential::message::Reading;
+use leno_fuzz::differential::{Tally, by_hyper, leno};
 use leno_fuzz::{Outcome, TARGETS, Target};
 
 use crate::mutate::{Mutator, dictionary};
@@ -137,6 +140,29 @@ fn differential() {
     }
     println!("differential: {} alike, {} sent on, {:?}", tally.alike, tally.sent_on, begun.elapsed());
     assert!(tally.alike > tally.known.values().sum(), "most messages are nothing to argue about");
+}
+
+/// What Envoy refuses, and we take for a reason: exactly that has one.
+#[test]
+fn zeros_are_no_length_where_there_is_no_body() {
+    for (head, length, is_known) in [
+        ("HTTP/1.1 204 No\r\n", "00", true),
+        ("HTTP/1.1 103 Hints\r\n", "000", true),
+        ("HTTP/1.1 204 No\r\n", "0", false),
+        ("HTTP/1.1 205 Reset\r\n", "00", false),
+    ] {
+        let end = if head.contains("103") { "HTTP/1.1 205 Reset\r\ncontent-length: 0\r\n\r\n" } else { "" };
+        let input = format!("{head}content-length: {length}\r\n\r\n{end}");
+        let (ours, _) = leno::response(input.as_bytes(), Asked::Get);
+        assert_eq!(ours.messages.len(), 1, "{input:?}");
+        let mut tally = Tally::default();
+        tally.compare(Peer::Envoy, input.as_bytes(), &ours, &Reading::default());
+        assert_eq!(
+            (tally.known.len(), tally.findings.is_empty()),
+            (usize::from(is_known), is_known),
+            "{input:?}"
+        );
+    }
 }
 
 /// The page that tells how it compares has every difference that is meant.
