@@ -63,7 +63,7 @@ enum Source {
     Whole(Bytes),
     H1(h1::Incoming),
     /// Halves over HTTP/2 are large and moved a lot, so they are in boxes, as everywhere below.
-    H2(Box<h2::Incoming>),
+    H2(h2::Incoming),
     /// Decorates another one, as every kind after it: it keeps what was read.
     Replay(replay::Reader),
     /// What is read of it is copied.
@@ -100,7 +100,7 @@ impl Incoming {
     }
 
     pub(crate) fn h2(source: h2::Incoming) -> Self {
-        Self(Source::H2(Box::new(source)))
+        Self(Source::H2(source))
     }
 
     fn as_h1(&self) -> Option<&h1::Incoming> {
@@ -172,7 +172,7 @@ pub struct Reply(ReplyTo);
 #[derive(Debug)]
 enum ReplyTo {
     H1(h1::Reply),
-    H2(Box<h2::Reply>),
+    H2(h2::Reply),
 }
 
 impl Reply {
@@ -181,7 +181,7 @@ impl Reply {
     }
 
     pub(crate) fn h2(reply: h2::Reply) -> Self {
-        Self(ReplyTo::H2(Box::new(reply)))
+        Self(ReplyTo::H2(reply))
     }
 
     /// Sends an interim response and waits until it was written. HTTP/1.0 clients are spared it (RFC 9110 §15.2).
@@ -202,7 +202,7 @@ impl Reply {
     pub fn head(self, head: ResponseHead) -> Outgoing {
         match self.0 {
             ReplyTo::H1(reply) => Outgoing::h1(reply.head(&head)),
-            ReplyTo::H2(reply) => Outgoing::h2(reply.head(head)),
+            ReplyTo::H2(reply) => Outgoing::h2(reply.head(&head)),
         }
     }
 
@@ -255,7 +255,7 @@ pub struct Response(ResponseOf);
 #[derive(Debug)]
 enum ResponseOf {
     H1(h1::Response),
-    H2(Box<h2::Response>),
+    H2(h2::Response),
 }
 
 impl Response {
@@ -264,7 +264,7 @@ impl Response {
     }
 
     pub(crate) fn h2(response: h2::Response) -> Self {
-        Self(ResponseOf::H2(Box::new(response)))
+        Self(ResponseOf::H2(response))
     }
 
     /// The next head. Waiting also writes what the [`Outgoing`] still holds. Cancelling loses nothing.

@@ -1,19 +1,28 @@
-//! HTTP/2 (RFC 9113) over the `h2` crate.
+//! HTTP/2 (RFC 9113), an own codec beside that of HTTP/1.
 //!
-//! `h2` does the protocol; this module gives its streams the shape of an [`crate::exchange::Exchange`], sets every
-//! limit, and holds requests to what HTTP/1 would accept. Invariants: a stream is given one frame per grant of capacity,
-//! a connection's queue and windows are bounded, and a sender gets credit only for bytes that were written on.
+//! `conn` is the state of a connection and what frames do to it, `message` turns header blocks into heads and back by way
+//! of `hpack`, and `halves` give streams the shape of an [`Exchange`](crate::exchange::Exchange). Invariants: a stream has
+//! one frame at most that may not be sent yet, a connection's queue and windows are bounded, a sender gets credit only for
+//! bytes that were written on, and requests are held to what HTTP/1 would accept.
 
 mod client;
-mod error;
+mod conn;
+mod flow;
+mod frame;
 mod halves;
 mod heads;
+mod hpack;
 mod keepalive;
-mod queue;
-mod resets;
+mod message;
+mod out;
+mod pace;
+mod reason;
 mod server;
-mod socket;
+mod stream;
 mod streams;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "both ends are tasks of the test")]
+mod tests;
 mod window;
 
 use std::time::Duration;
@@ -37,8 +46,6 @@ pub struct Settings {
     pub connection_window: u32,
     /// See [`limits::H2_GROWN_WINDOW`].
     pub grown_window: u32,
-    /// See [`limits::H2_SEND_BUFFER`].
-    pub send_buffer: usize,
     /// Whether the peer speaks for many clients, so that what one of them does must not end the connection: resets
     /// aren't limited but by what may be open.
     pub peer_is_proxy: bool,
@@ -69,7 +76,6 @@ impl Default for Settings {
             stream_window: limits::H2_STREAM_WINDOW,
             connection_window: limits::H2_CONNECTION_WINDOW,
             grown_window: limits::H2_GROWN_WINDOW,
-            send_buffer: limits::H2_SEND_BUFFER,
             peer_is_proxy: false,
             ping_interval: None,
             ping_timeout: limits::H2_PING_TIMEOUT,

@@ -1,7 +1,7 @@
 //! Message heads over any HTTP version.
 //!
-//! A head keeps the form in which it arrived: HTTP/1 as ranges of its bytes with edits appended, HTTP/2 as the
-//! parts that `h2` made. Going out on the same version copies, going out on the other converts once.
+//! A head is ranges of one buffer, with edits appended: the bytes that arrived over HTTP/1, or what a header block of
+//! HTTP/2 decodes to, in the same form.
 //!
 //! Invariant: whatever a head holds can be written to a peer without further checks. Names are tokens, values hold
 //! no control characters but TAB, and the fields that decide framing, routing or the connection itself
@@ -9,7 +9,6 @@
 //! What a head deliberately doesn't do: normalize paths or judge whom to trust (see `normalize`, `hygiene`).
 
 mod bytes;
-pub(crate) mod convert;
 mod fields;
 mod request;
 mod response;
@@ -17,12 +16,10 @@ pub(crate) mod spans;
 #[cfg(test)]
 mod tests;
 
-use http::uri::{Authority, PathAndQuery};
-
 use bytes::is_name_byte;
 pub(crate) use bytes::{HIGH, digits, is_target_byte, is_token_byte, token_len};
 pub use fields::Fields;
-pub(crate) use fields::Repr;
+pub(crate) use fields::has_control;
 pub use request::RequestHead;
 pub(crate) use request::RequestParts;
 pub use response::ResponseHead;
@@ -170,8 +167,6 @@ impl Known {
 pub(crate) enum Text {
     Span(Span),
     Owned(Box<str>),
-    Path(PathAndQuery),
-    Authority(Authority),
 }
 
 impl Text {
@@ -181,8 +176,6 @@ impl Text {
         match self {
             Self::Span(span) => fields.slice(*span),
             Self::Owned(text) => text.as_bytes(),
-            Self::Path(path) => path.as_str().as_bytes(),
-            Self::Authority(authority) => authority.as_str().as_bytes(),
         }
     }
 
@@ -190,8 +183,6 @@ impl Text {
         match self {
             Self::Span(span) => std::str::from_utf8(fields.slice(*span)).unwrap_or_default(),
             Self::Owned(text) => text,
-            Self::Path(path) => path.as_str(),
-            Self::Authority(authority) => authority.as_str(),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Bytes and framing of HTTP, and nothing of routes or policy.
 //!
-//! The contract is [`exchange`]: one request and its answer over any version. `h1` is an own codec, `h2` sits on the
-//! crate of that name; [`server`] and [`client`] are the connections of either. [`relay`] moves bodies and bytes
-//! between halves, [`detect`] tells protocols apart, [`proxy_protocol`] tells who is behind a
-//! proxy of bytes, [`normalize`] and [`hygiene`] make a request's head trustworthy
-//! before anything decides on it, [`reply`] makes the proxy's own answers.
+//! The contract is [`exchange`]: one request and its answer over any version. `h1` and `h2` are own codecs; [`server`] and
+//! [`client`] are the connections of either. [`relay`] moves bodies and bytes between halves, [`detect`] tells protocols
+//! apart, [`proxy_protocol`] tells who is behind a proxy of bytes, [`normalize`] and [`hygiene`] make a request's head
+//! trustworthy before anything decides on it, [`reply`] makes the proxy's own answers.
 //!
 //! Everything runs on one core: connections share state by `Rc` and are not `Send`.
 

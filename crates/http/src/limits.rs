@@ -109,9 +109,6 @@ pub const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
 /// at a round trip of 50 ms.
 pub const H2_GROWN_WINDOW: u32 = 4 * H2_CONNECTION_WINDOW;
 
-/// Bytes that one HTTP/2 stream may queue for sending.
-pub const H2_SEND_BUFFER: usize = 64 * 1024;
-
 /// Streams of one HTTP/2 connection to an upstream. Their windows are added up to the connection's, so that streams
 /// whose readers are slow never stall the others.
 pub const H2_UPSTREAM_STREAMS: usize = 100;
@@ -132,12 +129,25 @@ pub const H2_QUEUE_FREE: usize = 64 * 1024;
 /// Largest HTTP/2 frame accepted; the protocol's least maximum (RFC 9113 §4.2) keeps streams fair to each other.
 pub const H2_FRAME: u32 = 16 * 1024;
 
-/// Streams that a peer reset before they were accepted, above which the connection is closed (CVE-2023-44487).
-pub const H2_PENDING_RESETS: usize = 20;
+/// Bytes that an HTTP/2 connection reads at once: one frame of the largest size beside the rest of another, and most of
+/// what a busy peer has sent meanwhile.
+pub const H2_READ_BUFFER: usize = 2 * RELAY_BUFFER + 1024;
 
-/// The same where the peer is another proxy of the mesh, which passes on what its many clients reset. It can't be more
-/// than it may open.
-pub const H2_PENDING_RESETS_OF_MANY: usize = 2 * H2_STREAMS as usize;
+/// Bytes queued for a peer in answer to its frames (heads, PING, SETTINGS, resets) above which it isn't read from until
+/// it has read them: what some hundred requests cause.
+pub const H2_ANSWERS: usize = 64 * 1024;
+
+/// Frames that a header block may be in. Four hold the largest head that is accepted, and who sends it in crumbs buys
+/// work for nothing (CVE-2024-27316).
+pub const H2_BLOCK_FRAMES: usize = 32;
+
+/// Frames that ask for nothing (SETTINGS, PRIORITY, empty DATA, those of unknown types, bodies and heads for streams that have ended),
+/// above which the connection is closed, unless they are forgotten at [`H2_IDLE_FRAMES_PER_SECOND`]. A browser sends a
+/// handful per request.
+pub const H2_IDLE_FRAMES: f64 = 10_000.0;
+
+/// See [`H2_IDLE_FRAMES`].
+pub const H2_IDLE_FRAMES_PER_SECOND: f64 = 2000.0;
 
 /// Resets of streams that were being served, above which the connection is closed, unless they are forgotten at
 /// [`H2_RESETS_PER_SECOND`]. A page that is left takes back some hundred requests at most.
@@ -146,14 +156,15 @@ pub const H2_RESETS: f64 = 500.0;
 /// See [`H2_RESETS`]. Each costs about as much as a request, which a client may send much more often than this.
 pub const H2_RESETS_PER_SECOND: f64 = 50.0;
 
-/// Streams reset here because the peer broke the rules, above which the connection is closed (CVE-2025-8671).
-pub const H2_ERROR_RESETS: usize = 100;
+/// Streams reset here because the peer broke the rules, above which the connection is closed (CVE-2025-8671), unless they
+/// are forgotten at [`H2_ERROR_RESETS_PER_SECOND`].
+pub const H2_ERROR_RESETS: f64 = 100.0;
 
-/// Streams reset here whose late frames are still ignored, and for how long.
-pub const H2_RESET_STREAMS: usize = 50;
+/// See [`H2_ERROR_RESETS`].
+pub const H2_ERROR_RESETS_PER_SECOND: f64 = 10.0;
 
-/// See [`H2_RESET_STREAMS`].
-pub const H2_RESET_TIME: Duration = Duration::from_secs(5);
+/// Streams reset here whose late frames are passed over; those of others that have ended are answered (RFC 9113 §5.1).
+pub const H2_RESET_STREAMS: usize = 256;
 
 /// Quiet time after which an HTTP/2 connection is probed by PING.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(30);

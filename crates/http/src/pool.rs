@@ -5,14 +5,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
+use std::thread::LocalKey;
 
-use crate::limits::{RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT};
+use crate::limits::{H2_READ_BUFFER, RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT};
 
 thread_local! {
     /// The one that came back last, which is quicker to have than one of the others.
     static LAST: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
 /// An empty buffer with room for a head and small frames. [`give_text`] takes it back.
@@ -22,19 +25,63 @@ pub(crate) fn take_text() -> Vec<u8> {
 }
 
 /// Keeps a buffer for the next who needs one, unless it has grown or there are enough.
-pub(crate) fn give_text(mut buffer: Vec<u8>) {
-    if buffer.capacity() != TEXT_BUFFER {
+pub(crate) fn give_text(buffer: Vec<u8>) {
+    give(&TEXTS, buffer, TEXT_BUFFER, TEXT_BUFFERS_KEPT);
+}
+
+/// An empty buffer with room for what a connection with many streams sends at once. [`give_frames`] takes it back.
+pub(crate) fn take_frames() -> Vec<u8> {
+    FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(RELAY_BUFFER))
+}
+
+/// As [`give_text`] does.
+pub(crate) fn give_frames(buffer: Vec<u8>) {
+    give(&FRAMES, buffer, RELAY_BUFFER, RELAY_BUFFERS_KEPT);
+}
+
+fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, capacity: usize, most: usize) {
+    if buffer.capacity() != capacity {
         return;
     }
     buffer.clear();
     // At thread exit the list may be gone already; the buffer then is freed.
-    let _kept = TEXTS.try_with(|texts| {
-        if let Ok(mut texts) = texts.try_borrow_mut()
-            && texts.len() < TEXT_BUFFERS_KEPT
+    let _kept = free.try_with(|free| {
+        if let Ok(mut free) = free.try_borrow_mut()
+            && free.len() < most
         {
-            texts.push(buffer);
+            free.push(buffer);
         }
     });
+}
+
+/// A buffer of [`H2_READ_BUFFER`] bytes to read to, on loan within one poll; its content is whatever was in it.
+pub(crate) struct Reading(Box<[u8]>);
+
+impl Reading {
+    pub(crate) fn take() -> Self {
+        Self(READ.take().unwrap_or_else(|| vec![0; H2_READ_BUFFER].into_boxed_slice()))
+    }
+}
+
+impl Deref for Reading {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Reading {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.0);
+        // One suffices: nobody keeps it beyond a poll.
+        let _kept = READ.try_with(|read| read.set(Some(buffer)));
+    }
 }
 
 /// A buffer of [`RELAY_BUFFER`] bytes on loan; its content is whatever was in it.

@@ -95,8 +95,8 @@ impl Connection {
                 Some((turned.failure, rule.unwrap_or_default()))
             }
             Self::H2(connection) => {
-                let reason = connection.broken()?;
-                Some((Failure::DownstreamProtocol, reason.description().to_owned()))
+                let rule = connection.broken()?;
+                Some((Failure::DownstreamProtocol, rule.to_owned()))
             }
         }
     }

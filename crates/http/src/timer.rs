@@ -41,6 +41,13 @@ impl Timer {
         self.wait = None;
     }
 
+    /// Begins the current wait anew if it is this one.
+    pub(crate) fn restart(&mut self, wait: Wait) {
+        if self.wait.is_some_and(|(current, _)| current == wait) {
+            self.wait = None;
+        }
+    }
+
     /// Lets the current wait, if it is this one, end so much earlier.
     pub(crate) fn shorten(&mut self, wait: Wait, by: Duration) {
         if let Some((current, deadline)) = &mut self.wait

@@ -8,7 +8,7 @@
 //! comes behind them isn't compared.
 //!
 //! Whether Envoy waits for more can't be told but by waiting. Inputs are therefore followed by a request of which all
-//! know; where we wait as well, Envoy gets its turn ([`rounds`]) to say more than we do.
+//! know; where we wait as well, Envoy gets its turn (`rounds`) to say more than we do.
 
 mod answers;
 mod origin;

@@ -142,11 +142,9 @@ const PSEUDO: &[&str] = &[
     "/admin ",
     "/admin\r\n",
     "/%",
+    "/public/a#/../../admin",
+    "/admin#/../public/a",
 ];
-
-/// Values of `:path` whose end is no part of it.
-const FRAGMENTS: &[(&str, &str)] =
-    &[("/public/a#/../../admin", "/public/a"), ("/admin#/../public/a", "/admin")];
 
 #[test]
 fn no_path_passes_a_policy_that_means_it() {
@@ -160,7 +158,7 @@ fn no_path_passes_a_policy_that_means_it() {
             check(&mut wrong, &format!("HTTP/1.1 {way}"), target, seen, |to| over_http1(to, target), ports);
         }
         let pseudo = PSEUDO.iter().map(|target| (*target, "!"));
-        for (target, seen) in PATHS.iter().chain(FRAGMENTS).copied().chain(pseudo) {
+        for (target, seen) in PATHS.iter().copied().chain(pseudo) {
             check(&mut wrong, &format!("HTTP/2 {way}"), target, seen, |to| over_http2(to, target), ports);
         }
     }

@@ -18,7 +18,7 @@ pub struct Outgoing(Sink);
 #[derive(Debug)]
 enum Sink {
     H1(h1::Outgoing),
-    H2(Box<h2::Outgoing>),
+    H2(h2::Outgoing),
 }
 
 impl Outgoing {
@@ -27,7 +27,7 @@ impl Outgoing {
     }
 
     pub(crate) fn h2(sink: h2::Outgoing) -> Self {
-        Self(Sink::H2(Box::new(sink)))
+        Self(Sink::H2(sink))
     }
 
     pub(super) fn as_h1(&self) -> Option<&h1::Outgoing> {

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use leno_model::request::RequestView;
 
-use crate::head::{Connect, Fields, Framing, Repr, RequestHead, ResponseHead, Version, digits};
+use crate::head::{Connect, Framing, RequestHead, ResponseHead, Version, digits};
 
 /// Room for what a head's own lines need besides its fields, and for a small body behind it.
 const STEP: usize = 512;
@@ -34,7 +34,7 @@ pub(crate) fn request(head: &RequestHead, out: &mut Vec<u8>) -> Encoding {
         Connect::None | Connect::Upgrade(_) => (head.method(), head.target_bytes()),
     };
     put(out, &[method.as_bytes(), b" ", target, b" HTTP/1.1\r\nhost: ", head.authority_bytes(), b"\r\n"]);
-    fields(&head.parts.fields, out);
+    head.parts.fields.0.write(out);
     match &head.parts.connect {
         Connect::Upgrade(protocol) | Connect::Extended(protocol) => {
             // RFC 8441 §5.1: over HTTP/2 there is no key.
@@ -97,7 +97,7 @@ pub(crate) fn response(head: &ResponseHead, request: &Answered, out: &mut Vec<u8
         reason => out.extend_from_slice(reason),
     }
     out.extend_from_slice(b"\r\n");
-    fields(&head.parts.fields, out);
+    head.parts.fields.0.write(out);
     if tunnel {
         if let (StatusCode::SWITCHING_PROTOCOLS, Connect::Upgrade(asked)) = (status, &request.connect) {
             let protocol = head.parts.upgrade.as_deref().unwrap_or(asked);
@@ -160,40 +160,6 @@ fn response_framing(
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             Encoding::Chunked
         }
-    }
-}
-
-/// Writes the fields that aren't the codec's own.
-fn fields(fields: &Fields, out: &mut Vec<u8>) {
-    match &fields.0 {
-        Repr::Spans(spans) => spans.write(out),
-        Repr::Map(map) => map_fields(map, out),
-    }
-}
-
-/// Writes the fields of a map; cookie crumbs become one line (RFC 9113 §8.2.3).
-fn map_fields(map: &HeaderMap, out: &mut Vec<u8>) {
-    let mut crumbs = false;
-    for (name, value) in map {
-        let name = name.as_str();
-        if crate::head::is_managed(name) {
-            continue;
-        }
-        if name == "cookie" {
-            crumbs = true;
-            continue;
-        }
-        put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-    }
-    if crumbs {
-        out.extend_from_slice(b"cookie: ");
-        for (at, crumb) in map.get_all("cookie").iter().enumerate() {
-            if at > 0 {
-                out.extend_from_slice(b"; ");
-            }
-            out.extend_from_slice(crumb.as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -1,126 +1,111 @@
 //! The dialling end of an HTTP/2 connection.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use h2::client::{ResponseFuture, SendRequest};
-use http::{Method, Response as HttpResponse, header};
+use http::header;
 use leno_model::failure::Failure;
-use tokio::sync::Notify;
 
-use super::halves::{End, Incoming, Outgoing};
+use super::conn::{Conn, Role, Terms};
+use super::halves::{Incoming, Outgoing, Reader, blame};
 use super::keepalive::Prober;
-use super::queue::{Payload, Queue};
-use super::socket::{Handle, Socket};
-use super::streams::{Stream, Streams};
-use super::window::{Received, Window};
+use super::stream::{Asked, Stream, register};
 use crate::client::Config;
 use crate::exchange::{self, Answer, Progress, Unsent};
-use crate::head::{Connect, Framing, RequestHead, ResponseHead, convert};
+use crate::head::{Connect, Framing, RequestHead, ResponseHead};
 use crate::io::Io;
+use crate::timer::{Timer, Wait};
 use crate::{limits, websocket};
 
 /// A share in an HTTP/2 connection that requests are sent on. Cloning shares the connection, which ends when all
 /// shares and exchanges are gone.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ClientConnection {
-    send: SendRequest<Payload>,
-    streams: Rc<Streams>,
-    queue: Rc<Queue>,
-    received: Rc<Received>,
-    settings: Rc<PeerSettings>,
-    max_fields: usize,
+    conn: Rc<Conn>,
 }
 
-/// Whether the peer's settings have come, which say what it may be asked.
-#[derive(Debug, Default)]
-struct PeerSettings {
-    have_come: Cell<bool>,
-    /// They have, or never will.
-    known: Notify,
-}
-
-impl PeerSettings {
-    fn come(&self) {
-        if !self.have_come.replace(true) {
-            self.known.notify_waiters();
-        }
+impl Clone for ClientConnection {
+    fn clone(&self) -> Self {
+        Self::share(&self.conn)
     }
+}
 
-    async fn wait(&self) {
-        while !self.have_come.get() {
-            self.known.notified().await;
-        }
+impl Drop for ClientConnection {
+    fn drop(&mut self) {
+        self.conn.drop_handle();
     }
 }
 
 /// Moves a client connection, which does nothing unless this is polled. Resolves when the connection has ended.
+#[derive(Debug)]
 #[must_use = "the connection doesn't move unless its driver is polled"]
 pub struct Driver {
-    /// `None` once the connection has ended; exchanges still open then see it broken.
-    connection: Option<h2::client::Connection<Socket, Payload>>,
+    conn: Rc<Conn>,
     prober: Option<Prober>,
-    window: Window,
-    socket: Handle,
-    settings: Rc<PeerSettings>,
+    timer: Timer,
+    /// What was queued when it was looked at last.
+    unsent: usize,
 }
 
 impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let Some(connection) = &mut this.connection else { return Poll::Ready(()) };
-        if let Some(size) = this.window.grow() {
-            connection.set_target_window_size(size);
+        let Self { conn, prober, timer, unsent } = &mut *self;
+        if conn.poll(cx).is_ready() {
+            return Poll::Ready(());
         }
-        // Errors reach the streams by themselves.
-        let ended = Pin::new(connection).poll(cx).is_ready();
-        this.socket.settle(cx);
-        // They are the first that a peer says (RFC 9113 §3.4).
-        if ended || this.socket.reads() > 0 {
-            this.settings.come();
-        }
-        if ended || this.prober.as_mut().is_some_and(|prober| prober.is_dead(cx)) {
-            this.settings.come();
-            this.connection = None;
+        let is_stuck = conn.is_over() && {
+            if conn.has_moved(unsent) {
+                timer.restart(Wait::Flush);
+            }
+            timer.is_over(Wait::Flush, limits::STALL_LONG, cx)
+        };
+        if is_stuck || prober.as_mut().is_some_and(|prober| prober.is_dead(conn, cx)) {
+            conn.cut();
             return Poll::Ready(());
         }
         Poll::Pending
     }
 }
 
-impl std::fmt::Debug for Driver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Driver").field("ended", &self.connection.is_none()).finish_non_exhaustive()
+impl Drop for Driver {
+    /// Exchanges still open see the connection broken.
+    fn drop(&mut self) {
+        self.conn.cut();
     }
 }
 
 impl ClientConnection {
-    /// Sends preface and settings. Doesn't wait for the peer's, so a request may follow at once.
-    ///
-    /// # Errors
-    /// If the socket fails.
-    pub async fn handshake(io: Box<dyn Io>, config: Rc<Config>) -> Result<(Self, Driver), Failure> {
-        let (io, socket) = Socket::new(io);
-        let (send, mut connection) =
-            builder(&config).handshake(io).await.map_err(|_broken| Failure::UpstreamClosed)?;
-        let prober = Prober::new(connection.ping_pong(), &socket, &config.h2);
-        let window = Window::new(&config.h2, config.budget.clone());
-        let settings = Rc::<PeerSettings>::default();
-        let this = Self {
-            send,
-            streams: Streams::new(),
-            queue: Queue::new(config.budget.clone()),
-            received: Rc::clone(window.received()),
-            settings: Rc::clone(&settings),
-            max_fields: config.head_fields,
-        };
-        Ok((this, Driver { connection: Some(connection), prober, window, socket, settings }))
+    /// Takes over a socket, on which preface and settings go out first. Doesn't wait for the peer's, so a request may
+    /// follow at once.
+    pub fn new(io: Box<dyn Io>, config: &Config) -> (Self, Driver) {
+        let conn = Conn::new(
+            io,
+            Terms {
+                role: Role::Client,
+                settings: &config.h2,
+                head_bytes: config.head_bytes,
+                head_fields: config.head_fields,
+                budget: config.budget.clone(),
+            },
+        );
+        let this = Self::share(&conn);
+        let prober = Prober::new(&config.h2);
+        (this, Driver { conn, prober, timer: Timer::default(), unsent: 0 })
+    }
+
+    #[cfg(test)]
+    pub(super) fn conn(&self) -> &Rc<Conn> {
+        &self.conn
+    }
+
+    fn share(conn: &Rc<Conn>) -> Self {
+        conn.add_handle();
+        Self { conn: Rc::clone(conn) }
     }
 
     /// See [`crate::client::Connection::send`].
@@ -131,98 +116,59 @@ impl ClientConnection {
         &mut self,
         head: &RequestHead,
     ) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
-        poll_fn(|cx| self.send.poll_ready(cx)).await.map_err(|_closed| unsent(Failure::UpstreamClosed))?;
-        let is_extended = matches!(head.parts.connect, Connect::Extended(_) | Connect::Upgrade(_));
-        if is_extended {
+        let unsent = |failure| Unsent { failure, progress: Progress::NotSent };
+        let connect = &head.parts.connect;
+        if matches!(connect, Connect::Extended(_) | Connect::Upgrade(_)) {
             // On a new connection nothing is known yet of what the peer allows.
-            self.settings.wait().await;
-            if !self.send.is_extended_connect_protocol_enabled() {
+            poll_fn(|cx| self.conn.poll_greeted(cx)).await;
+            if self.conn.is_open() && !self.conn.allows_extended_connect() {
                 return Err(unsent(Failure::UpgradeRefused));
             }
         }
-        self.begin(head)
-    }
-
-    /// Sends a request for which there is room.
-    fn begin(&mut self, head: &RequestHead) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
-        let request = convert::to_h2_request(head).map_err(unsent)?;
-        let is_tunnel = head.parts.connect != Connect::None;
-        let ended = !is_tunnel && matches!(head.parts.framing, Framing::None | Framing::Length(0));
-        let (response, send) =
-            self.send.send_request(request, ended).map_err(|_closed| unsent(Failure::UpstreamClosed))?;
-        let stream = Stream::open(&self.streams);
-        let end = End::Client(Rc::clone(&stream));
-        let framing = if is_tunnel { Framing::Stream } else { head.parts.framing };
-        let outgoing = if ended {
-            Outgoing::finished(end)
+        if !poll_fn(|cx| self.conn.poll_room(cx)).await {
+            return Err(unsent(Failure::UpstreamClosed));
+        }
+        let is_tunnel = *connect != Connect::None;
+        let ends = !is_tunnel && matches!(head.framing(), Framing::None | Framing::Length(0));
+        let stream =
+            self.conn.open(head, ends, Asked::of(head)).ok_or_else(|| unsent(Failure::UpstreamClosed))?;
+        let framing = if is_tunnel { Framing::Stream } else { head.framing() };
+        let outgoing = if ends {
+            Outgoing::finished(Rc::clone(&stream))
         } else {
-            Outgoing::new(send, &self.queue, None, end, framing)
+            Outgoing::new(Rc::clone(&stream), framing)
         };
-        let key = match head.parts.connect {
-            Connect::Upgrade(_) => head.parts.fields.get("sec-websocket-key"),
-            _ => None,
-        };
-        let response = Response {
-            response: Some(response),
-            stream,
-            asked: head.parts.connect.clone(),
-            accept: key.map(websocket::accept),
-            is_head: head.parts.method == Method::HEAD,
-            received: Rc::clone(&self.received),
-            max_fields: self.max_fields,
-            informational: 0,
-        };
+        let tunnel = is_tunnel.then(|| {
+            let accept = head.fields().get("sec-websocket-key").map(websocket::accept);
+            Box::new(Tunnel { asked: connect.clone(), accept })
+        });
+        let response = Response { reader: Some(Reader::new(Rc::clone(&stream))), stream, tunnel };
         Ok((exchange::Outgoing::h2(outgoing), exchange::Response::h2(response)))
     }
 
     /// Whether new streams may be opened: the connection is neither broken nor told to go away.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        // Only a fresh handle tells this alone: one that has sent may be waiting for its stream to open.
-        let ready = self.send.clone().poll_ready(&mut Context::from_waker(Waker::noop()));
-        !matches!(ready, Poll::Ready(Err(_)))
+        self.conn.is_open()
     }
 
     /// Streams that the peer lets open besides those that are.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.send.current_max_send_streams().saturating_sub(self.streams.active())
+        self.conn.available()
     }
 
     /// Streams open.
     #[must_use]
     pub fn active(&self) -> usize {
-        self.streams.active()
+        self.conn.active()
     }
 
     /// See [`crate::client::Connection::idle_since`].
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
-        self.streams.idle_since()
+        self.conn.idle_since()
     }
-}
-
-fn unsent(failure: Failure) -> Unsent {
-    Unsent { failure, progress: Progress::NotSent }
-}
-
-fn builder(config: &Config) -> h2::client::Builder {
-    let settings = &config.h2;
-    let mut builder = h2::client::Builder::new();
-    builder
-        .enable_push(false)
-        .max_concurrent_streams(0)
-        .initial_max_send_streams(usize::try_from(settings.streams).unwrap_or(usize::MAX))
-        .initial_window_size(settings.stream_window)
-        .initial_connection_window_size(settings.connection_window)
-        .max_send_buffer_size(settings.send_buffer)
-        .max_frame_size(limits::H2_FRAME)
-        .max_header_list_size(u32::try_from(config.head_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
-        .max_local_error_reset_streams(Some(limits::H2_ERROR_RESETS))
-        .max_concurrent_reset_streams(limits::H2_RESET_STREAMS)
-        .reset_stream_duration(limits::H2_RESET_TIME);
-    builder
 }
 
 /// The receive half of a request that was sent, before its final head. Dropping it resets the stream, unless the
@@ -230,51 +176,53 @@ fn builder(config: &Config) -> h2::client::Builder {
 #[derive(Debug)]
 pub(crate) struct Response {
     /// `None` after the final head.
-    response: Option<ResponseFuture>,
+    reader: Option<Reader>,
     stream: Rc<Stream>,
+    tunnel: Option<Box<Tunnel>>,
+}
+
+/// A tunnel that was asked for.
+#[derive(Debug)]
+struct Tunnel {
     asked: Connect,
     /// What the client expects of a granted upgrade to WebSocket.
     accept: Option<String>,
-    is_head: bool,
-    received: Rc<Received>,
-    max_fields: usize,
-    informational: usize,
 }
 
 impl Response {
     pub(crate) fn progress(&self) -> Progress {
-        self.stream.progress()
+        self.stream.progress.get()
     }
 
     pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
-        let end = End::Client(Rc::clone(&self.stream));
-        let Some(response) = &mut self.response else { return Poll::Ready(Err(Failure::Internal)) };
-        if let Some(interim) = ready!(response.poll_informational(cx)) {
-            let interim = interim.map_err(|error| end.blame(&error))?;
-            self.stream.note(Progress::ResponseStarted);
-            self.informational += 1;
-            if self.informational > limits::INFORMATIONAL {
-                self.response = None;
-                return Poll::Ready(Err(Failure::UpstreamProtocol));
+        let mut state = self.stream.state.borrow_mut();
+        let Some(mut head) = state.interim.pop_front().or_else(|| state.head.take()) else {
+            if self.reader.is_none() {
+                return Poll::Ready(Err(Failure::Internal));
             }
-            let head = convert::from_h2_response(interim, true, false, self.max_fields)?;
+            if let Some(cause) = state.cause {
+                return Poll::Ready(Err(blame(&self.stream, cause)));
+            }
+            register(&mut state.hears, cx);
+            return Poll::Pending;
+        };
+        drop(state);
+        self.stream.progress.set(Progress::ResponseStarted);
+        if head.is_informational() {
             return Poll::Ready(Ok(Answer::Informational(head)));
         }
-        let answered = ready!(Pin::new(response).poll(cx)).map_err(|error| end.blame(&error))?;
-        self.response = None;
-        self.stream.note(Progress::ResponseStarted);
-        let (parts, recv) = answered.into_parts();
-        let ended = recv.is_end_stream();
-        let interim = HttpResponse::from_parts(parts, ());
-        let mut head = convert::from_h2_response(interim, ended, self.is_head, self.max_fields)?;
-        self.translate_grant(&mut head);
-        let body = Incoming::new(recv, end, &self.received);
-        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(body))))
+        let Some(reader) = self.reader.take() else { return Poll::Ready(Err(Failure::Internal)) };
+        if let Some(tunnel) = &self.tunnel {
+            tunnel.translate_grant(&mut head);
+        }
+        Poll::Ready(Ok(Answer::Final(head, exchange::Incoming::h2(Incoming::new(reader)))))
     }
+}
 
+impl Tunnel {
     /// Lets a granted tunnel answer what was asked: an HTTP/1.1 upgrade expects 101.
     fn translate_grant(&self, head: &mut ResponseHead) {
-        if self.asked == Connect::None || !head.status().is_success() {
+        if !head.status().is_success() {
             return;
         }
         head.set_framing(Framing::Stream);

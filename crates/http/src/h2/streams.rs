@@ -1,60 +1,52 @@
-//! What the streams of one client connection share: how many there are, since when there are none.
+//! The open streams of one connection, by their identifiers.
+//!
+//! Identifiers only ever grow (RFC 9113 §5.1.1), so they are in order by themselves, and the oldest end first as a rule.
 
-use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
-use std::time::Instant;
 
-use crate::exchange::Progress;
+use super::stream::Stream;
 
-/// Of one connection.
-#[derive(Debug)]
-pub(super) struct Streams {
-    active: Cell<usize>,
-    idle_since: Cell<Instant>,
-}
+#[derive(Debug, Default)]
+pub(super) struct Streams(VecDeque<(u32, Rc<Stream>)>);
 
 impl Streams {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { active: Cell::new(0), idle_since: Cell::new(Instant::now()) })
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    pub(super) fn active(&self) -> usize {
-        self.active.get()
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        (self.active.get() == 0).then(|| self.idle_since.get())
-    }
-}
-
-/// Of one stream; counts it while any half of it lives.
-#[derive(Debug)]
-pub(super) struct Stream {
-    streams: Rc<Streams>,
-    progress: Cell<Progress>,
-}
-
-impl Stream {
-    pub(super) fn open(streams: &Rc<Streams>) -> Rc<Self> {
-        streams.active.set(streams.active.get() + 1);
-        Rc::new(Self { streams: Rc::clone(streams), progress: Cell::new(Progress::Sent) })
+    /// Adds a stream whose identifier is above all others.
+    pub(super) fn add(&mut self, stream: Rc<Stream>) {
+        debug_assert!(self.0.back().is_none_or(|(last, _)| *last < stream.id()), "identifiers grow");
+        self.0.push_back((stream.id(), stream));
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        self.progress.get()
+    pub(super) fn get(&self, id: u32) -> Option<&Rc<Stream>> {
+        let at = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0.get(at).map(|(_, stream)| stream)
     }
 
-    pub(super) fn note(&self, progress: Progress) {
-        self.progress.set(progress);
+    pub(super) fn remove(&mut self, id: u32) -> Option<Rc<Stream>> {
+        let at = self.0.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        self.0.remove(at).map(|(_, stream)| stream)
     }
-}
 
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let active = self.streams.active.get().saturating_sub(1);
-        self.streams.active.set(active);
-        if active == 0 {
-            self.streams.idle_since.set(Instant::now());
-        }
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rc<Stream>> {
+        self.0.iter().map(|(_, stream)| stream)
+    }
+
+    /// Takes off those above an identifier.
+    pub(super) fn take_above(&mut self, last: u32) -> VecDeque<(u32, Rc<Stream>)> {
+        let at = self.0.partition_point(|(id, _)| *id <= last);
+        self.0.split_off(at)
+    }
+
+    /// Takes off all of them.
+    pub(super) fn take(&mut self) -> VecDeque<(u32, Rc<Stream>)> {
+        std::mem::take(&mut self.0)
     }
 }

@@ -3,29 +3,15 @@
 //! It begins small, and grows once for a connection that carries more, on credit of the process-wide budget. It
 //! doesn't shrink before the connection ends: a window that was granted can't be taken back.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use super::Settings;
 use crate::budget::{Budget, Reservation};
 
-/// What the streams of a connection receive.
-#[derive(Debug)]
-pub(super) struct Received {
-    /// Body bytes that they have handed out.
-    pub(super) taken: Cell<u64>,
-    /// What each may hold that nobody takes.
-    pub(super) stream_window: usize,
-    /// What that is counted on.
-    pub(super) budget: Option<Budget>,
-}
-
 pub(super) struct Window {
-    received: Rc<Received>,
-    /// How many must have been before the next attempt to grow.
+    /// How many bytes must have been read before the next attempt to grow.
     due: u64,
     step: u64,
     grown: u32,
+    budget: Option<Budget>,
     reservation: Option<Reservation>,
     done: bool,
 }
@@ -34,24 +20,16 @@ impl Window {
     pub(super) fn new(settings: &Settings, budget: Option<Budget>) -> Self {
         let step = u64::from(settings.connection_window);
         let done = settings.grown_window <= settings.connection_window;
-        let stream_window = usize::try_from(settings.stream_window).unwrap_or(usize::MAX);
-        let received = Rc::new(Received { taken: Cell::new(0), stream_window, budget });
-        Self { received, due: step, step, grown: settings.grown_window, reservation: None, done }
+        Self { due: step, step, grown: settings.grown_window, budget, reservation: None, done }
     }
 
-    /// What the streams share.
-    pub(super) fn received(&self) -> &Rc<Received> {
-        &self.received
-    }
-
-    /// The size to set now, once.
-    pub(super) fn grow(&mut self) -> Option<u32> {
-        let taken = self.received.taken.get();
+    /// The size to set now, once; `taken` bytes of bodies have been read.
+    pub(super) fn grow(&mut self, taken: u64) -> Option<u32> {
         if self.done || taken < self.due {
             return None;
         }
         self.due = taken + self.step;
-        if let Some(budget) = &self.received.budget {
+        if let Some(budget) = &self.budget {
             let more = usize::try_from(u64::from(self.grown) - self.step).ok()?;
             self.reservation = Some(budget.try_reserve_spare(more)?);
         }
@@ -70,15 +48,11 @@ mod tests {
         let budget = Budget::new(700);
         let mut first = Window::new(&settings, Some(budget.clone()));
         let mut second = Window::new(&settings, Some(budget.clone()));
-        assert_eq!(first.grow(), None);
-        first.received().taken.set(100);
-        second.received().taken.set(100);
-        assert_eq!((first.grow(), second.grow()), (Some(400), None));
-        first.received().taken.set(1000);
-        assert_eq!((first.grow(), budget.used()), (None, 300));
+        assert_eq!(first.grow(99), None);
+        assert_eq!((first.grow(100), second.grow(100)), (Some(400), None));
+        assert_eq!((first.grow(1000), budget.used()), (None, 300));
         drop(first);
-        assert_eq!(second.grow(), None, "not before another window's worth");
-        second.received().taken.set(200);
-        assert_eq!(second.grow(), Some(400));
+        assert_eq!(second.grow(150), None, "not before another window's worth");
+        assert_eq!(second.grow(200), Some(400));
     }
 }

@@ -84,6 +84,16 @@ const fn usual(word: u64) -> u64 {
     (letters | within(low, b'0', b'9') | within(low, b'-', b'-')) & !word
 }
 
+/// Not 0 if one of eight bytes is a control character, TAB and DEL among them.
+pub(crate) const fn controls(word: [u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_le_bytes(word);
+    // A high bit is set where a byte is below 0x20, or equals 0x7f; a borrow sets others only if there is one.
+    let low = word.wrapping_sub(ONES * 0x20) & !word;
+    let del = word ^ (ONES * 0x7f);
+    (low | (del.wrapping_sub(ONES) & !del)) & HIGH
+}
+
 /// The digits of a number in a base up to sixteen. Formatting machinery would be most of the cost of a short field.
 pub(crate) fn digits<const BASE: u64>(number: u64, place: &mut [u8; 20]) -> &[u8] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -45,6 +45,8 @@ pub(crate) struct Line {
     pub(crate) name_start: u32,
     pub(crate) name_len: u16,
     pub(crate) kind: Kind,
+    /// Whether no table of HTTP/2 is to take it, by the sender's wish (RFC 7541 §6.2.3).
+    pub(crate) is_secret: bool,
     pub(crate) value: Span,
 }
 
@@ -94,6 +96,13 @@ impl Spans {
         })
     }
 
+    /// Lines that the codec doesn't write itself: name, value and whether it is secret.
+    pub(crate) fn of_others(&self) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
+        let of_others = |line: &Line| matches!(line.kind, Kind::Verbatim | Kind::Loose);
+        let lines = self.lines.iter().copied().filter(of_others);
+        lines.map(|line| (line.name().of(&self.buffer), line.value.of(&self.buffer), line.is_secret))
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.live().map(|line| line.name().of(&self.buffer))
     }
@@ -140,7 +149,8 @@ impl Spans {
         let value = self.store(value);
         self.buffer.extend_from_slice(b"\r\n");
         let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        self.lines.push(Line { name_start: name_span.start, name_len, kind, value });
+        let name_start = name_span.start;
+        self.lines.push(Line { name_start, name_len, kind, is_secret: false, value });
     }
 
     /// Puts bytes that belong to no line into the buffer.

@@ -13,6 +13,7 @@ mod h1_client;
 mod h1_server;
 mod h2_client;
 mod h2_floods;
+mod h2_raw;
 mod h2_server;
 mod peers;
 mod relay;

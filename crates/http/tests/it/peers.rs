@@ -110,8 +110,7 @@ async fn dial(upstream: SocketAddr, protocol: Protocol) -> client::Connection {
     match protocol {
         Protocol::Http1 => client::Connection::H1(h1::ClientConnection::new(socket, &config)),
         Protocol::Http2 => {
-            let (connection, driver) =
-                h2::ClientConnection::handshake(socket, Rc::new(config)).await.expect("handshake");
+            let (connection, driver) = h2::ClientConnection::new(socket, &config);
             local(driver);
             client::Connection::H2(connection)
         }

@@ -146,8 +146,7 @@ impl Shared {
         let fail = |failure| self.failed.set(Some((Instant::now(), failure)));
         let Dialled { io, local, until, proof } = dial().await.inspect_err(|failure| fail(*failure))?;
         let (io, until) = within(circuit, place, io, until, wall);
-        let begun = h2::ClientConnection::handshake(io, probing(config, circuit)).await;
-        let (connection, driver) = begun.inspect_err(|failure| fail(*failure))?;
+        let (connection, driver) = h2::ClientConnection::new(io, &probing(config, circuit));
         task::spawn_local("upstream-http2", driver).detach();
         let made = Streams {
             connection,

@@ -78,7 +78,12 @@ pub(crate) const USES: &[Use] = &[
         &[],
         "watching files is a source's work, and local keeps its own files protected",
     ),
-    of("h2", &["leno-http", "leno-sample"], &["leno-proxy", "leno-e2e"], "HTTP/2 is http's work"),
+    of(
+        "h2",
+        &["leno-sample"],
+        &["leno-http", "leno-proxy", "leno-e2e"],
+        "the data path's HTTP/2 is http's own, and this what others speak",
+    ),
     of("httparse", &["leno-sample", "leno-fuzz"], &[], "the proxy's head parser is its own and strict"),
     of(
         "hyper",

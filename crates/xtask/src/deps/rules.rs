@@ -147,7 +147,7 @@ mod tests {
     fn what_the_policy_allows_passes() {
         for lines in [
             &["leno-proxy -> leno-wire", "leno-wire -> tonic"][..],
-            &["leno-http -> h2", "leno-http -> hyper (dev)"],
+            &["leno-sample -> h2", "leno-http -> h2 (dev)", "leno-http -> hyper (dev)"],
             &["leno-proxy -> leno-testkit (dev)"],
             &["leno-wire -> leno-identity (dev)", "leno-engine -> leno-dialects (dev)"],
             &["leno-engine -> regex", "leno-engine -> proptest (dev)", "proptest -> rustix"],
@@ -162,6 +162,7 @@ mod tests {
         for (lines, expected) in [
             (&["leno-proxy -> libc"][..], "leno-proxy may not use libc: raw system calls"),
             (&["leno-engine -> h2 (dev)"], "leno-engine may not use h2 even in tests"),
+            (&["leno-http -> h2"], "leno-http may not use h2: the data path's HTTP/2 is http's own"),
             (&["leno-http -> leno-proxy"], "leno-http (floor 1) uses leno-proxy (floor 3)"),
             (&["leno-proxy -> leno-control"], "leno-proxy (floor 3) uses leno-control (floor 3)"),
             (&["leno-http -> leno-proxy (dev)"], "only lower floors"),

@@ -40,7 +40,8 @@ impl Section {
             let value = Span::new(line.value_start, line.value_end);
             let name = Span::new(line.name_start, line.name_end);
             let name_len = u16::try_from(name.len).map_err(|_long| Refusal::HeadTooLarge)?;
-            section.lines.push(Line { name_start: name.start, name_len, kind, value });
+            let name_start = name.start;
+            section.lines.push(Line { name_start, name_len, kind, is_secret: false, value });
             at = line.next;
         }
     }

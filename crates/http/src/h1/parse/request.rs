@@ -75,7 +75,7 @@ fn parse(bytes: &[u8], limits: Limits) -> Result<(ParsedRequest, usize), Stop> {
         authority: Text::Span(authority),
         query_at: target.query_at(bytes),
         target: target.text,
-        fields: Fields::spans(Spans { buffer, lines: section.lines }),
+        fields: Fields(Spans { buffer, lines: section.lines }),
         framing,
         version: line.version,
         connect,
@@ -179,7 +179,6 @@ impl Target {
         let text = match &self.text {
             Text::Span(span) => span.of(bytes),
             Text::Owned(text) => text.as_bytes(),
-            Text::Path(_) | Text::Authority(_) => return None,
         };
         memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok())
     }

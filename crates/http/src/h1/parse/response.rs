@@ -78,7 +78,7 @@ fn parse(bytes: &[u8], asked: Asked, limits: Limits) -> Result<(ParsedResponse, 
 
     let mut buffer = Vec::with_capacity(end + 128);
     buffer.extend_from_slice(bytes.get(..end).unwrap_or_default());
-    let fields = Fields::spans(Spans { buffer, lines: section.lines });
+    let fields = Fields(Spans { buffer, lines: section.lines });
     let head = ResponseParts { status, reason, fields, framing, version, upgrade };
     Ok((ParsedResponse { head: head.into(), persistent, body }, end))
 }

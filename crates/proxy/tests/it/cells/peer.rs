@@ -28,8 +28,7 @@ pub(super) async fn connect(address: SocketAddr, protocol: Protocol) -> client::
     match protocol {
         Protocol::Http1 => client::Connection::H1(h1::ClientConnection::new(socket, &config)),
         Protocol::Http2 => {
-            let (connection, driver) =
-                h2::ClientConnection::handshake(socket, Rc::new(config)).await.unwrap();
+            let (connection, driver) = h2::ClientConnection::new(socket, &config);
             leno_runtime::task::spawn_local("connection", driver).detach();
             client::Connection::H2(connection)
         }
