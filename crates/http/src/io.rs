@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::limits::RELAY_BUFFER;
 use crate::pool::Lease;
 
 /// A byte duplex that a connection may own.
@@ -105,14 +106,38 @@ impl AsyncRead for Prefixed {
 
 forward_writes!(Prefixed, io);
 
+/// Goes on reading by `read` after `first` bytes, as long as pieces are full TLS records and there is `room` for another:
+/// a session hands out one at a time, and more may be here. An error is for whoever reads next, since what came before it
+/// is whole.
+pub(crate) fn read_on(
+    first: usize,
+    mut room: usize,
+    mut read: impl FnMut() -> Poll<io::Result<usize>>,
+) -> Option<io::Error> {
+    let mut last = first;
+    while last == RECORD && room >= RECORD {
+        match read() {
+            Poll::Ready(Ok(n)) => last = n,
+            Poll::Ready(Err(error)) => return Some(error),
+            Poll::Pending => return None,
+        }
+        room = room.saturating_sub(last);
+    }
+    None
+}
+
+/// Bytes of plaintext in a full TLS record (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+
 /// A duplex that is read from in large pieces however small the pieces are that its reader asks for: a TLS session asks
 /// for 4 KiB at a time, which would be five system calls for a full record. It holds a buffer of [`RELAY_BUFFER`] bytes
-/// only while that holds bytes.
+/// only while that holds bytes, and a larger one as long as it fills these.
 ///
 /// [`RELAY_BUFFER`]: crate::limits::RELAY_BUFFER
 pub struct ReadAhead {
     io: Box<dyn Io>,
     held: Option<Held>,
+    has_filled: bool,
 }
 
 /// Bytes that were read and not asked for yet.
@@ -126,7 +151,7 @@ impl ReadAhead {
     /// Reads ahead of whoever reads from `io`.
     #[must_use]
     pub fn boxed(io: Box<dyn Io>) -> Box<dyn Io> {
-        Box::new(Self { io, held: None })
+        Box::new(Self { io, held: None, has_filled: false })
     }
 }
 
@@ -136,14 +161,15 @@ impl AsyncRead for ReadAhead {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, held } = &mut *self;
+        let Self { io, held, has_filled } = &mut *self;
         let mut ahead = match held.take() {
             Some(ahead) => ahead,
             None => {
-                let mut buffer = Lease::take();
+                let mut buffer = Lease::take_for(*has_filled);
                 let mut read = ReadBuf::new(&mut buffer);
                 ready!(Pin::new(io).poll_read(cx, &mut read))?;
                 let end = read.filled().len();
+                *has_filled = end >= RELAY_BUFFER;
                 Held { buffer, at: 0, end }
             }
         };
@@ -163,7 +189,6 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::limits::RELAY_BUFFER;
 
     #[tokio::test]
     async fn reading_ahead_loses_nothing_and_ends() {
@@ -181,5 +206,33 @@ mod tests {
         }
         assert_eq!(got, sent);
         assert_eq!(io.read(&mut piece).await.expect("read"), 0, "the end stays");
+    }
+
+    #[test]
+    fn full_records_are_read_on_and_errors_are_kept() {
+        let broken = || io::Error::from(io::ErrorKind::ConnectionReset);
+        let run = |first, room, answers: Vec<Poll<io::Result<usize>>>| {
+            let (mut answers, mut asked) = (answers.into_iter(), 0);
+            let failed = read_on(first, room, || {
+                asked += 1;
+                answers.next().expect("not asked more often")
+            });
+            (asked, failed.is_some())
+        };
+        let record = || Poll::Ready(Ok(RECORD));
+        assert_eq!(
+            run(RECORD, 3 * RECORD, vec![record(), record(), record()]),
+            (3, false),
+            "no room is left"
+        );
+        assert_eq!(
+            run(RECORD, 3 * RECORD, vec![record(), Poll::Ready(Ok(7))]),
+            (2, false),
+            "a short one is the last"
+        );
+        assert_eq!(run(RECORD, 3 * RECORD, vec![record(), Poll::Pending]), (2, false));
+        assert_eq!(run(RECORD, 3 * RECORD, vec![record(), Poll::Ready(Err(broken()))]), (2, true));
+        assert_eq!(run(RECORD - 1, 3 * RECORD, vec![]), (0, false), "others aren't asked twice");
+        assert_eq!(run(RECORD, RECORD - 1, vec![]), (0, false));
     }
 }

@@ -49,6 +49,13 @@ pub const RELAY_BUFFER: usize = 16 * 1024;
 /// Relay buffers that one core keeps for reuse (256 KiB); beyond these they go back to the allocator.
 pub const RELAY_BUFFERS_KEPT: usize = 16;
 
+/// Size of the buffers of whoever has filled a smaller one: four TLS records, which is what a session takes at once, and a
+/// quarter of the system calls. Larger ones gain little and make slow readers dear.
+pub const BULK_BUFFER: usize = 4 * RELAY_BUFFER;
+
+/// The same of these (256 KiB).
+pub const BULK_BUFFERS_KEPT: usize = 4;
+
 /// Room of the buffers that heads and small frames are written to: nearly every head, with [`COALESCE`] bytes behind it.
 pub const TEXT_BUFFER: usize = 4 * 1024;
 

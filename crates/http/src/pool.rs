@@ -7,7 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
-use crate::limits::{H2_READ_BUFFER, RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT};
+use crate::limits::{
+    BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER,
+    TEXT_BUFFERS_KEPT,
+};
 
 thread_local! {
     /// The one that came back last, which is quicker to have than one of the others.
@@ -15,6 +18,7 @@ thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static LARGE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
@@ -84,12 +88,22 @@ impl Drop for Reading {
     }
 }
 
-/// A buffer of [`RELAY_BUFFER`] bytes on loan; its content is whatever was in it.
+/// A buffer of [`RELAY_BUFFER`] or [`BULK_BUFFER`] bytes on loan; its content is whatever was in it.
 pub(crate) struct Lease(Box<[u8]>);
 
 impl Lease {
     pub(crate) fn take() -> Self {
         Self(LAST.take().unwrap_or_else(Self::another))
+    }
+
+    /// The larger one, for whoever has just filled a buffer.
+    pub(crate) fn take_for(has_filled: bool) -> Self {
+        if has_filled { Self::take_large() } else { Self::take() }
+    }
+
+    fn take_large() -> Self {
+        let kept = LARGE.try_with(|large| large.try_borrow_mut().ok()?.pop()).ok().flatten();
+        Self(kept.unwrap_or_else(|| vec![0; BULK_BUFFER].into_boxed_slice()))
     }
 
     #[cold]
@@ -114,18 +128,20 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        // At thread exit both may be gone already; the buffer then is freed.
-        if let Ok(Some(older)) = LAST.try_with(|last| last.replace(Some(buffer))) {
-            keep(older);
+        // At thread exit the lists may be gone already; the buffer then is freed.
+        if buffer.len() == BULK_BUFFER {
+            keep(&LARGE, buffer, BULK_BUFFERS_KEPT);
+        } else if let Ok(Some(older)) = LAST.try_with(|last| last.replace(Some(buffer))) {
+            keep(&FREE, older, RELAY_BUFFERS_KEPT - 1);
         }
     }
 }
 
 #[cold]
-fn keep(buffer: Box<[u8]>) {
-    let _kept = FREE.try_with(|free| {
+fn keep(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, buffer: Box<[u8]>, most: usize) {
+    let _kept = free.try_with(|free| {
         if let Ok(mut free) = free.try_borrow_mut()
-            && free.len() + 1 < RELAY_BUFFERS_KEPT
+            && free.len() < most
         {
             free.push(buffer);
         }
@@ -153,6 +169,17 @@ mod tests {
         assert_eq!(kept(LAST.take()), RELAY_BUFFERS_KEPT - 2);
         drop((last, other));
         assert_eq!(kept(LAST.take()), RELAY_BUFFERS_KEPT);
+    }
+
+    #[test]
+    fn large_buffers_are_kept_apart() {
+        let leases: Vec<_> = (0..BULK_BUFFERS_KEPT + 2).map(|_| Lease::take_for(true)).collect();
+        assert!(leases.iter().all(|lease| lease.len() == BULK_BUFFER));
+        drop(leases);
+        assert_eq!((LARGE.with_borrow(Vec::len), FREE.with_borrow(Vec::len)), (BULK_BUFFERS_KEPT, 0));
+        assert_eq!(Lease::take_for(false).len(), RELAY_BUFFER);
+        drop(Lease::take_for(true));
+        assert_eq!(LARGE.with_borrow(Vec::len), BULK_BUFFERS_KEPT);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::stall::Stall;
 #[derive(Debug)]
 pub(crate) struct Incoming {
     conn: Shared,
+    /// Bytes of the last frame.
+    held: usize,
     stall: Stall,
     state: Receive,
 }
@@ -36,14 +38,14 @@ impl Incoming {
     pub(super) fn new(conn: &Shared) -> Self {
         let state =
             if matches!(conn.borrow().reading, Reading::Idle) { Receive::Ended } else { Receive::Open };
-        Self { conn: Rc::clone(conn), stall: Stall::default(), state }
+        Self { conn: Rc::clone(conn), held: 0, stall: Stall::default(), state }
     }
 
     /// See [`crate::exchange::Incoming::poll_stalled`].
     pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let Some(budget) = self.conn.borrow().budget() else { return Poll::Pending };
         // It is the last frame that is held, whether or not more comes.
-        self.stall.poll(&budget, RELAY_BUFFER, cx)
+        self.stall.poll(&budget, self.held.max(RELAY_BUFFER), cx)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -63,6 +65,7 @@ impl Incoming {
             return Poll::Pending;
         }
         let frame = std::task::ready!(conn.poll_frame(cx));
+        self.held = if let Frame::Data(data) = &frame { data.len() } else { 0 };
         match &frame {
             Frame::Abort(failure) => self.state = Receive::Failed(*failure),
             _ if matches!(conn.reading, Reading::Idle) => self.state = Receive::Ended,

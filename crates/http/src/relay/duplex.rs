@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use super::Tally;
-use crate::io::Io;
+use crate::io::{Io, read_on};
+use crate::limits::RELAY_BUFFER;
 use crate::pool::Lease;
 
 /// How a duplex relay ended.
@@ -32,6 +33,10 @@ enum Broken {
 #[derive(Default)]
 struct Pump {
     held: Option<(Lease, usize, usize)>,
+    /// Whether the last read filled a buffer.
+    has_filled: bool,
+    /// An error behind what was read last.
+    failed: Option<io::Error>,
     unflushed: bool,
     state: PumpState,
 }
@@ -77,7 +82,10 @@ impl Pump {
     ) -> Poll<Result<(), Broken>> {
         while self.state == PumpState::Moving {
             ready!(self.poll_drain(to, tally, cx)).map_err(Broken::Sink)?;
-            let mut lease = Lease::take();
+            if let Some(error) = self.failed.take() {
+                return Poll::Ready(Err(Broken::Source(error)));
+            }
+            let mut lease = Lease::take_for(self.has_filled);
             let mut buf = ReadBuf::new(&mut lease);
             match Pin::new(&mut *from).poll_read(cx, &mut buf) {
                 Poll::Ready(read) => read.map_err(Broken::Source)?,
@@ -89,7 +97,14 @@ impl Pump {
                     return Poll::Pending;
                 }
             }
+            let first = buf.filled().len();
+            self.failed = read_on(first, buf.remaining(), || {
+                let before = buf.filled().len();
+                let read = Pin::new(&mut *from).poll_read(cx, &mut buf)?;
+                read.map(|()| Ok(buf.filled().len() - before))
+            });
             let filled = buf.filled().len();
+            self.has_filled = filled >= RELAY_BUFFER;
             if filled == 0 {
                 self.state = PumpState::Closing;
             } else {

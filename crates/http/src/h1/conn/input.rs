@@ -14,7 +14,8 @@ use crate::exchange::Frame;
 use crate::h1::body::{Decoded, Decoder};
 use crate::h1::parse::{Limits, Parsed, Scan};
 use crate::h1::refusal::Refusal;
-use crate::limits::{HEAD_FREE, READ_AHEAD, RELAY_BUFFER};
+use crate::io::read_on;
+use crate::limits::{BULK_BUFFER, HEAD_FREE, READ_AHEAD, RELAY_BUFFER};
 use crate::pool::Lease;
 
 /// Bytes in a read from which on reads go directly to a buffer that is handed out, instead of being copied from a
@@ -31,8 +32,10 @@ pub(super) struct Input {
     reservation: Option<Reservation>,
     budget: Option<Budget>,
     scan: Scan,
-    /// Whether reads have been large lately.
-    bulk: bool,
+    /// How much was read last.
+    last: usize,
+    /// An error behind what was read last.
+    failed: Option<io::Error>,
 }
 
 impl Input {
@@ -43,7 +46,8 @@ impl Input {
             reservation: None,
             budget,
             scan: Scan::default(),
-            bulk: false,
+            last: 0,
+            failed: None,
         }
     }
 
@@ -166,21 +170,26 @@ impl Conn {
     /// Reads into the empty input, of which the body will use `at_most` so many bytes.
     fn poll_fill(&mut self, at_most: Option<usize>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
-        let wanted = at_most.unwrap_or(RELAY_BUFFER).min(RELAY_BUFFER);
-        if wanted >= BULK && (self.input.bulk || at_most.is_some()) {
+        if let Some(error) = self.input.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        let most = if self.input.last >= RELAY_BUFFER { BULK_BUFFER } else { RELAY_BUFFER };
+        let wanted = at_most.unwrap_or(most).min(most);
+        if wanted >= BULK && (self.input.last >= BULK || at_most.is_some()) {
             let mut buffer = BytesMut::with_capacity(wanted);
-            let n = ready!(pin!(io.read_buf(&mut buffer)).poll(cx))?;
-            self.input.bulk = n >= BULK;
+            let first = ready!(pin!(io.read_buf(&mut buffer)).poll(cx))?;
+            let room = wanted.saturating_sub(first);
+            self.input.failed = read_on(first, room, || pin!(io.read_buf(&mut buffer)).poll(cx));
+            self.input.last = buffer.len();
             self.input.bytes = buffer.freeze();
-            return Poll::Ready(Ok(n));
+            return Poll::Ready(Ok(self.input.last));
         }
         let mut lease = Lease::take();
-        let mut buf = ReadBuf::new(lease.get_mut(..wanted).unwrap_or_default());
+        let mut buf = ReadBuf::new(lease.get_mut(..wanted.min(RELAY_BUFFER)).unwrap_or_default());
         ready!(Pin::new(io).poll_read(cx, &mut buf))?;
-        let n = buf.filled().len();
-        self.input.bulk = n >= BULK;
+        self.input.last = buf.filled().len();
         self.input.bytes = Bytes::copy_from_slice(buf.filled());
-        Poll::Ready(Ok(n))
+        Poll::Ready(Ok(self.input.last))
     }
 
     /// Whether the peer has closed, found out by reading ahead of the exchange within a bound.
