@@ -8,19 +8,21 @@
 //! whatever becomes of their streams; bytes received count on the connection's window until they were written on or
 //! thrown away; a peer that doesn't read isn't read from; nothing is sent or handled after the connection has ended.
 
+mod blocks;
 mod frames;
 mod leave;
 mod send;
+mod socket;
 mod turns;
+mod users;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::AsyncWrite as _;
 
 use super::Settings;
 use super::flow::{self, Allowance, Credit};
@@ -37,7 +39,6 @@ use crate::budget::{Budget, Cover, Reservation};
 use crate::head::{RequestHead, Scheme};
 use crate::io::Io;
 use crate::limits;
-use crate::pool;
 
 pub(super) use leave::Leaving;
 use turns::Turns;
@@ -164,7 +165,7 @@ struct Block {
     end_stream: bool,
     bytes: Vec<u8>,
     frames: usize,
-    _reservation: Option<Reservation>,
+    reservation: Option<Reservation>,
 }
 
 /// What the peer has said by its settings.
@@ -348,13 +349,6 @@ impl Conn {
         std::mem::replace(seen, unsent) != unsent
     }
 
-    /// Ends the connection. What is queued still leaves where the socket takes it at once.
-    pub(super) fn cut(&self) {
-        let mut state = self.state.borrow_mut();
-        let _sent = state.poll_sent(&mut Context::from_waker(Waker::noop()));
-        state.end(Cause::Closed);
-    }
-
     pub(super) fn role(&self) -> Role {
         self.role
     }
@@ -366,49 +360,6 @@ impl Conn {
     /// What a stream may hold that nobody reads.
     pub(super) fn stream_window(&self) -> usize {
         self.stream_window as usize
-    }
-
-    pub(super) fn active(&self) -> usize {
-        self.active.get()
-    }
-
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        (self.active.get() == 0).then(|| self.idle_since.get())
-    }
-
-    pub(super) fn has_opened(&self) {
-        self.active.set(self.active.get() + 1);
-    }
-
-    pub(super) fn has_closed(&self) {
-        let active = self.active.get().saturating_sub(1);
-        self.active.set(active);
-        if active == 0 && self.role == Role::Client {
-            self.idle_since.set(Instant::now());
-            self.wake_if_unused();
-        }
-    }
-
-    pub(super) fn add_handle(&self) {
-        self.handles.set(self.handles.get() + 1);
-    }
-
-    pub(super) fn drop_handle(&self) {
-        self.handles.set(self.handles.get().saturating_sub(1));
-        self.wake_if_unused();
-    }
-
-    /// A client that nobody can use any more ends.
-    fn is_unused(&self) -> bool {
-        self.role == Role::Client && self.handles.get() == 0 && self.active.get() == 0
-    }
-
-    fn wake_if_unused(&self) {
-        if self.is_unused()
-            && let Ok(mut state) = self.state.try_borrow_mut()
-        {
-            state.wake();
-        }
     }
 }
 
@@ -457,108 +408,5 @@ impl State {
     fn raise(&mut self, stream: u32, more: u32) {
         // No answers: there can't be more of them than the windows that were used up.
         self.out.text(|text| frame::write(frame::Kind::Window, 0, stream, &more.to_be_bytes(), text));
-    }
-
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        if self.is_muted {
-            self.out = Out::default();
-        }
-        if self.out.is_sent() {
-            return Poll::Ready(Ok(()));
-        }
-        loop {
-            let Some(io) = &mut self.io else { return Poll::Ready(Ok(())) };
-            let before = self.out.bytes();
-            let sent = self.out.poll_sent(io, cx)?;
-            if self.out.bytes() < before {
-                self.room_was_made();
-            }
-            // Those who had waited for room may have filled it.
-            if sent.is_pending() || self.out.bytes() == 0 {
-                return sent.map(Ok);
-            }
-        }
-    }
-
-    /// Reads once and handles what is whole.
-    fn poll_read(&mut self, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(io) = &mut self.io else { return Poll::Ready(()) };
-        let mut buffer = pool::Reading::take();
-        let held = self.rest.len();
-        let Some((start, room)) = buffer.split_at_mut_checked(held) else {
-            // Never: what is held is less than one frame.
-            self.end(Cause::Closed);
-            return Poll::Ready(());
-        };
-        let mut read = ReadBuf::new(room);
-        let result = ready!(Pin::new(io).poll_read(cx, &mut read));
-        let filled = held + read.filled().len();
-        self.reads = self.reads.wrapping_add(1);
-        match result {
-            Err(error) => self.end(Cause::of_io(&error)),
-            Ok(()) if filled == held => self.end(Cause::Closed),
-            Ok(()) => {
-                start.copy_from_slice(&self.rest);
-                let bytes = buffer.get(..filled).unwrap_or_default();
-                match self.handle(conn, bytes) {
-                    Ok(handled) => {
-                        self.rest.clear();
-                        match bytes.get(handled..).unwrap_or_default() {
-                            // No memory for those that are whole.
-                            [] => self.rest = Vec::new(),
-                            rest => self.rest.extend_from_slice(rest),
-                        }
-                    }
-                    Err(broken) => self.violate(broken),
-                }
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Nothing can be written any more. A client still reads what its server said before that: an answer, or what it
-    /// doesn't act on.
-    fn mute(&mut self, cause: Cause) {
-        if self.is_server || cause == Cause::Refused {
-            return self.end(cause);
-        }
-        self.is_muted = true;
-        self.let_open();
-    }
-
-    fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(io) = &mut self.io {
-            // Whether it worked makes no difference any more, and who broke a rule isn't waited for.
-            let shut = Pin::new(io).poll_shutdown(cx);
-            if shut.is_pending() && self.broken.is_none() {
-                return Poll::Pending;
-            }
-        }
-        self.end(Cause::Closed);
-        Poll::Ready(())
-    }
-
-    /// The connection is over for all of its streams.
-    fn end(&mut self, cause: Cause) {
-        self.io = None;
-        self.rest = Vec::new();
-        self.block = None;
-        self.out = Out::default();
-        self.cover.release();
-        self.ended.get_or_insert(cause);
-        self.end_streams(cause);
-        self.wake();
-    }
-
-    fn end_streams(&mut self, cause: Cause) {
-        self.accepted.clear();
-        self.waiting.clear();
-        self.crumbs.clear();
-        for (_, stream) in self.streams.take() {
-            stream.state.borrow_mut().end(cause);
-        }
-        for waker in self.opening.drain(..) {
-            waker.wake();
-        }
     }
 }

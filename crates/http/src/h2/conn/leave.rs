@@ -1,9 +1,14 @@
 //! How a connection ends: told by GOAWAY (RFC 9113 §6.8), or because the peer broke a rule (§5.4.1).
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::AsyncWrite as _;
 
 use super::{Conn, Role, State};
 use crate::h2::frame::{self, Kind, MOST, flag};
+use crate::h2::out::Out;
 use crate::h2::reason::{Cause, Reason, Violation};
 
 /// How far a connection has got with going away.
@@ -26,6 +31,13 @@ const FAREWELL: [u8; 8] = *b"farewell";
 const PROBE: [u8; 8] = *b"isthere?";
 
 impl Conn {
+    /// Ends the connection. What is queued still leaves where the socket takes it at once.
+    pub(in crate::h2) fn cut(&self) {
+        let mut state = self.state.borrow_mut();
+        let _sent = state.poll_sent(&mut Context::from_waker(Waker::noop()));
+        state.end(Cause::Closed);
+    }
+
     /// Lets a server's connection end when its streams have. Requests that are on their way are still served.
     pub(in crate::h2) fn leave(&self) {
         let mut state = self.state.borrow_mut();
@@ -62,6 +74,52 @@ impl Conn {
 }
 
 impl State {
+    /// The connection is over for all of its streams.
+    pub(super) fn end(&mut self, cause: Cause) {
+        self.io = None;
+        self.rest = Vec::new();
+        self.block = None;
+        self.out = Out::default();
+        self.cover.release();
+        self.ended.get_or_insert(cause);
+        self.end_streams(cause);
+        self.wake();
+    }
+
+    fn end_streams(&mut self, cause: Cause) {
+        self.accepted.clear();
+        self.waiting.clear();
+        self.crumbs.clear();
+        for (_, stream) in self.streams.take() {
+            stream.state.borrow_mut().end(cause);
+        }
+        for waker in self.opening.drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// Nothing can be written any more. A client still reads what its server said before that: an answer, or what it
+    /// doesn't act on.
+    pub(super) fn mute(&mut self, cause: Cause) {
+        if self.is_server || cause == Cause::Refused {
+            return self.end(cause);
+        }
+        self.is_muted = true;
+        self.let_open();
+    }
+
+    pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(io) = &mut self.io {
+            // Whether it worked makes no difference any more, and who broke a rule isn't waited for.
+            let shut = Pin::new(io).poll_shutdown(cx);
+            if shut.is_pending() && self.broken.is_none() {
+                return Poll::Pending;
+            }
+        }
+        self.end(Cause::Closed);
+        Poll::Ready(())
+    }
+
     /// Lets nothing but what is queued go on, once nobody needs more; whether that is from now on.
     #[inline]
     pub(super) fn leave_if_over(&mut self, conn: &Rc<Conn>) -> bool {

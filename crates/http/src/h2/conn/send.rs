@@ -206,7 +206,7 @@ impl Conn {
     /// Gives a stream up.
     pub(in crate::h2) fn reset(self: &Rc<Self>, stream: &Rc<Stream>, reason: Reason, failure: Failure) {
         let mut state = self.state.borrow_mut();
-        state.give_up(self, stream, reason, Cause::Given(failure));
+        state.give_up(stream, reason, Cause::Given(failure));
         state.wake();
     }
 }
@@ -333,7 +333,7 @@ impl State {
     }
 
     /// Resets a stream unless it has ended.
-    pub(super) fn give_up(&mut self, _conn: &Rc<Conn>, stream: &Rc<Stream>, reason: Reason, cause: Cause) {
+    pub(super) fn give_up(&mut self, stream: &Rc<Stream>, reason: Reason, cause: Cause) {
         if self.streams.remove(stream.id()).is_none() {
             return;
         }
