@@ -105,6 +105,9 @@ impl FromStr for Listen {
     }
 }
 
+/// Connections that may wait to be accepted: what the kernel allows by default.
+const BACKLOG: i32 = 4096;
+
 impl Listen {
     fn default_of(service: &str) -> Self {
         let (protocol, address) = match service {
@@ -125,7 +128,12 @@ impl Listen {
         } else {
             TcpListener::bind(&self.address).await
         };
-        bound.map_err(|source| ServeError::Bind { address: self.address.clone(), source })
+        // A proxy in front may open more connections at once than wait in a queue of the usual length.
+        let listening = bound.and_then(|listener| {
+            rustix::net::listen(&listener, BACKLOG)?;
+            Ok(listener)
+        });
+        listening.map_err(|source| ServeError::Bind { address: self.address.clone(), source })
     }
 
     fn scheme(&self) -> &'static str {

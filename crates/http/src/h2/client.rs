@@ -125,6 +125,8 @@ impl ClientConnection {
                 return Err(unsent(Failure::UpgradeRefused));
             }
         }
+        // Counts while it waits: whoever chooses among connections is to see that others come first on this one.
+        let _place = Place::of(&self.conn);
         if !poll_fn(|cx| self.conn.poll_room(cx)).await {
             return Err(unsent(Failure::UpstreamClosed));
         }
@@ -168,6 +170,22 @@ impl ClientConnection {
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
         self.conn.idle_since()
+    }
+}
+
+/// A request's place among a connection's streams, before it has opened its own.
+struct Place(Rc<Conn>);
+
+impl Place {
+    fn of(conn: &Rc<Conn>) -> Self {
+        conn.has_opened();
+        Self(Rc::clone(conn))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.has_closed();
     }
 }
 

@@ -78,7 +78,11 @@ fn no_more_streams_than_allowed() {
         let asked: Vec<_> = (0..5).map(|_| waiting(&client)).collect();
         let frames = client.peer.rest().await;
         assert!(is_sent(&frames, 1) && is_sent(&frames, 3) && !is_sent(&frames, 5), "{frames:?}");
-        assert_eq!(client.connection.available(), 0);
+        assert_eq!(
+            (client.connection.available(), client.connection.active()),
+            (0, 5),
+            "those who wait count"
+        );
         for stream in (1..=9).step_by(2) {
             client.peer.send(&answer(stream, 200, DONE)).await;
             let frames = client.peer.rest().await;
