@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use crate::wakers::register;
+
 /// Asks one connection to end gracefully. Cheap to clone; stays on its core.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(Rc<State>);
@@ -34,9 +36,6 @@ impl Drain {
 
     /// Lets the connection's task be woken when draining begins.
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        let mut waker = self.0.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        register(&mut self.0.waker.borrow_mut(), cx);
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod spans;
 mod tests;
 
 use bytes::is_name_byte;
-pub(crate) use bytes::{HIGH, digits, is_target_byte, is_token_byte, token_len};
+pub(crate) use bytes::{controls, digits, is_lower_token, is_target_byte, is_token_byte, token_len};
 pub use fields::Fields;
 pub(crate) use fields::has_control;
 pub use request::RequestHead;
@@ -78,6 +78,13 @@ pub enum Framing {
     Length(u64),
     /// A body whose length the head doesn't tell: chunked, until close, or HTTP/2 frames.
     Stream,
+}
+
+impl Framing {
+    /// Whether anything follows.
+    pub(crate) const fn has_body(self) -> bool {
+        !matches!(self, Self::None | Self::Length(0))
+    }
 }
 
 /// Whether a request asks for something other than a request and an answer.

@@ -27,5 +27,6 @@ pub mod relay;
 pub mod reply;
 pub mod server;
 mod stall;
-mod timer;
+pub mod timer;
+mod wakers;
 mod websocket;

@@ -48,7 +48,11 @@ fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, cap
         return;
     }
     buffer.clear();
-    // At thread exit the list may be gone already; the buffer then is freed.
+    keep(free, buffer, most);
+}
+
+/// Keeps what came back, unless there is enough, or the list is gone already, as it may be at thread exit.
+fn keep<T>(free: &'static LocalKey<RefCell<Vec<T>>>, buffer: T, most: usize) {
     let _kept = free.try_with(|free| {
         if let Ok(mut free) = free.try_borrow_mut()
             && free.len() < most
@@ -58,37 +62,7 @@ fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, cap
     });
 }
 
-/// A buffer of [`H2_READ_BUFFER`] bytes to read to, on loan within one poll; its content is whatever was in it.
-pub(crate) struct Reading(Box<[u8]>);
-
-impl Reading {
-    pub(crate) fn take() -> Self {
-        Self(READ.take().unwrap_or_else(|| vec![0; H2_READ_BUFFER].into_boxed_slice()))
-    }
-}
-
-impl Deref for Reading {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl DerefMut for Reading {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.0
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
-        // One suffices: nobody keeps it beyond a poll.
-        let _kept = READ.try_with(|read| read.set(Some(buffer)));
-    }
-}
-
-/// A buffer of [`RELAY_BUFFER`] or [`BULK_BUFFER`] bytes on loan; its content is whatever was in it.
+/// A buffer on loan, of [`RELAY_BUFFER`] bytes if nothing else is said; its content is whatever was in it.
 pub(crate) struct Lease(Box<[u8]>);
 
 impl Lease {
@@ -96,7 +70,12 @@ impl Lease {
         Self(LAST.take().unwrap_or_else(Self::another))
     }
 
-    /// The larger one, for whoever has just filled a buffer.
+    /// One of [`H2_READ_BUFFER`] bytes, to be given back within the same poll.
+    pub(crate) fn take_for_frames() -> Self {
+        Self(READ.take().unwrap_or_else(|| vec![0; H2_READ_BUFFER].into_boxed_slice()))
+    }
+
+    /// One of [`BULK_BUFFER`] bytes for whoever has just filled a buffer, and a usual one for others.
     pub(crate) fn take_for(has_filled: bool) -> Self {
         if has_filled { Self::take_large() } else { Self::take() }
     }
@@ -128,24 +107,23 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
-        // At thread exit the lists may be gone already; the buffer then is freed.
-        if buffer.len() == BULK_BUFFER {
-            keep(&LARGE, buffer, BULK_BUFFERS_KEPT);
-        } else if let Ok(Some(older)) = LAST.try_with(|last| last.replace(Some(buffer))) {
-            keep(&FREE, older, RELAY_BUFFERS_KEPT - 1);
+        match buffer.len() {
+            // At thread exit the places may be gone already; the buffer then is freed.
+            RELAY_BUFFER => {
+                if let Ok(Some(older)) = LAST.try_with(|last| last.replace(Some(buffer))) {
+                    keep_older(older);
+                }
+            }
+            BULK_BUFFER => keep(&LARGE, buffer, BULK_BUFFERS_KEPT),
+            // One suffices: nobody keeps it beyond a poll.
+            _ => drop(READ.try_with(|read| read.set(Some(buffer)))),
         }
     }
 }
 
 #[cold]
-fn keep(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, buffer: Box<[u8]>, most: usize) {
-    let _kept = free.try_with(|free| {
-        if let Ok(mut free) = free.try_borrow_mut()
-            && free.len() < most
-        {
-            free.push(buffer);
-        }
-    });
+fn keep_older(buffer: Box<[u8]>) {
+    keep(&FREE, buffer, RELAY_BUFFERS_KEPT - 1);
 }
 
 impl std::fmt::Debug for Lease {

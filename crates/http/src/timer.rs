@@ -1,14 +1,38 @@
-//! The one timer of a server connection.
+//! Timers that are set again when they fire too early, and the one timer of a connection.
 //!
 //! A connection waits for one thing at a time, each with a time of its own. Beginning a wait only notes its deadline;
 //! a timer that was set earlier for another fires early, sees that, and is set again. So requests that come quickly
 //! don't touch the runtime's timers.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A time that nobody lives to see, for what can't be counted.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The moment after so much time.
+#[must_use]
+pub fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now + FAR)
+}
+
+/// Whether `deadline` is over. If it isn't, the task is woken by then. The timer may have been set for another time.
+pub fn is_over(mut sleep: Pin<&mut Sleep>, deadline: Instant, cx: &mut Context<'_>) -> bool {
+    if deadline < sleep.deadline() {
+        sleep.as_mut().reset(deadline);
+    }
+    while sleep.as_mut().poll(cx).is_ready() {
+        if Instant::now() >= deadline {
+            return true;
+        }
+        sleep.as_mut().reset(deadline);
+    }
+    false
+}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,23 +87,12 @@ impl Timer {
         let deadline = match self.wait {
             Some((current, deadline)) if current == wait => deadline,
             _ => {
-                // Far beyond any limit, where adding would overflow.
-                let now = Instant::now();
-                let deadline = now.checked_add(limit).unwrap_or(now + Duration::from_secs(86_400 * 365));
+                let deadline = after(limit);
                 self.wait = Some((wait, deadline));
                 deadline
             }
         };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if deadline < sleep.deadline() {
-            sleep.as_mut().reset(deadline);
-        }
-        while let Poll::Ready(()) = sleep.as_mut().poll(cx) {
-            if Instant::now() >= deadline {
-                return true;
-            }
-            sleep.as_mut().reset(deadline);
-        }
-        false
+        is_over(sleep.as_mut(), deadline, cx)
     }
 }

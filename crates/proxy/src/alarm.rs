@@ -10,9 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use leno_http::timer;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::limits::{ALARMS_KEPT, FAR};
+use crate::limits::ALARMS_KEPT;
 
 /// Timers that nobody has a use for.
 #[derive(Debug, Default)]
@@ -29,9 +30,7 @@ pub(crate) struct Alarm {
 impl Alarms {
     /// An alarm after so much time.
     pub(crate) fn after(self: &Rc<Self>, time: Duration) -> Alarm {
-        let now = Instant::now();
-        let until = now.checked_add(time).unwrap_or(now + FAR);
-        Alarm { until, timer: None, alarms: Rc::clone(self) }
+        Alarm { until: timer::after(time), timer: None, alarms: Rc::clone(self) }
     }
 
     fn take(&self, until: Instant) -> Pin<Box<Sleep>> {
@@ -44,16 +43,7 @@ impl Alarm {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { until, timer, alarms } = self;
         let timer = timer.get_or_insert_with(|| alarms.take(*until));
-        if *until < timer.deadline() {
-            timer.as_mut().reset(*until);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= *until {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(*until);
-        }
-        Poll::Pending
+        if timer::is_over(timer.as_mut(), *until, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

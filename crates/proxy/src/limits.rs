@@ -26,9 +26,6 @@ pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Timers of requests that a core keeps for others. What is beyond them is made and set anew.
 pub const ALARMS_KEPT: usize = 64;
 
-/// A time that nobody lives to see, for what can't be counted.
-pub const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// How long a pooled upstream connection may idle. Shorter than any server's usual idle timeout.
 pub const POOL_IDLE: Duration = Duration::from_secs(60);
 

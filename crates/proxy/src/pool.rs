@@ -132,13 +132,6 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Takes the limits over that hold now.
-    fn limit(&self, circuit: Option<&Circuit>) {
-        if circuit.is_some() || self.circuit.borrow().is_some() {
-            self.circuit.replace(circuit.cloned());
-        }
-    }
-
     /// A kept connection, ready for another request.
     fn lease(self: &Rc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
         let rest = wanted.circuit.map_or(wanted.rest, |circuit| circuit.rest(wanted.rest));
@@ -163,6 +156,13 @@ impl Bucket {
             .as_ref()
             .and_then(|circuit| circuit.pool.requests_per_connection)
             .unwrap_or(u32::MAX)
+    }
+}
+
+/// Takes the limits over that hold now.
+fn limit(place: &RefCell<Option<Circuit>>, circuit: Option<&Circuit>) {
+    if circuit.is_some() || place.borrow().is_some() {
+        place.replace(circuit.cloned());
     }
 }
 
@@ -283,7 +283,7 @@ impl Pool {
         match wanted.key.protocol {
             Protocol::Http1 => {
                 let bucket = self.single.borrow().get(wanted.key).map(Rc::clone)?;
-                bucket.limit(wanted.circuit);
+                limit(&bucket.circuit, wanted.circuit);
                 bucket.lease(wanted)
             }
             Protocol::Http2 => {
@@ -316,7 +316,7 @@ impl Pool {
     {
         let Wanted { key, wall, circuit, .. } = wanted;
         let bucket = self.bucket(key);
-        bucket.limit(circuit);
+        limit(&bucket.circuit, circuit);
         let mut wait = None;
         let place = loop {
             if let Some(lease) = bucket.lease(&wanted) {

@@ -23,6 +23,7 @@ use crate::drain::Drain;
 use crate::exchange::Progress;
 use crate::head::{Connect, Version};
 use crate::io::Io;
+use crate::wakers::register;
 
 pub(super) use input::HeadRead;
 use input::Input;
@@ -271,12 +272,5 @@ impl std::fmt::Debug for Conn {
             .field("writing", &self.writing)
             .field("persistent", &self.persistent)
             .finish_non_exhaustive()
-    }
-}
-
-fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
-    match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
     }
 }

@@ -9,15 +9,16 @@ use std::time::Instant;
 use http::header;
 use leno_model::failure::Failure;
 
-use super::conn::{Conn, Role, Terms};
+use super::conn::{Conn, Place, Role, Terms};
 use super::halves::{Incoming, Outgoing, Reader, blame};
 use super::keepalive::Prober;
-use super::stream::{Asked, Stream, register};
+use super::stream::{Asked, Stream};
 use crate::client::Config;
 use crate::exchange::{self, Answer, Progress, Unsent};
 use crate::head::{Connect, Framing, RequestHead, ResponseHead};
 use crate::io::Io;
 use crate::timer::{Timer, Wait};
+use crate::wakers::register;
 use crate::{limits, websocket};
 
 /// A share in an HTTP/2 connection that requests are sent on. Cloning shares the connection, which ends when all
@@ -126,14 +127,16 @@ impl ClientConnection {
             }
         }
         // Counts while it waits: whoever chooses among connections is to see that others come first on this one.
-        let _place = Place::of(&self.conn);
+        let place = Place::of(&self.conn);
         if !poll_fn(|cx| self.conn.poll_room(cx)).await {
             return Err(unsent(Failure::UpstreamClosed));
         }
         let is_tunnel = *connect != Connect::None;
-        let ends = !is_tunnel && matches!(head.framing(), Framing::None | Framing::Length(0));
-        let stream =
-            self.conn.open(head, ends, Asked::of(head)).ok_or_else(|| unsent(Failure::UpstreamClosed))?;
+        let ends = !is_tunnel && !head.framing().has_body();
+        let stream = self
+            .conn
+            .open(place, head, ends, Asked::of(head))
+            .ok_or_else(|| unsent(Failure::UpstreamClosed))?;
         let framing = if is_tunnel { Framing::Stream } else { head.framing() };
         let outgoing = if ends {
             Outgoing::finished(Rc::clone(&stream))
@@ -170,22 +173,6 @@ impl ClientConnection {
     #[must_use]
     pub fn idle_since(&self) -> Option<Instant> {
         self.conn.idle_since()
-    }
-}
-
-/// A request's place among a connection's streams, before it has opened its own.
-struct Place(Rc<Conn>);
-
-impl Place {
-    fn of(conn: &Rc<Conn>) -> Self {
-        conn.has_opened();
-        Self(Rc::clone(conn))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.has_closed();
     }
 }
 

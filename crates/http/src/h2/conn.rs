@@ -32,16 +32,18 @@ use super::hpack::{Decoder, Encoder};
 use super::out::Out;
 use super::pace::Pace;
 use super::reason::{Cause, Violation};
-use super::stream::{Stream, register};
+use super::stream::Stream;
 use super::streams::Streams;
 use super::window::Window;
 use crate::budget::{Budget, Cover, Reservation};
 use crate::head::{RequestHead, Scheme};
 use crate::io::Io;
 use crate::limits;
+use crate::wakers::register;
 
 pub(super) use leave::Leaving;
 use turns::Turns;
+pub(super) use users::Place;
 
 /// Bytes of the table that header blocks refer to: what both sides begin with (RFC 9113 §6.5.2).
 const HEADER_TABLE: usize = 4096;

@@ -9,10 +9,11 @@ use leno_model::failure::Failure;
 
 use super::conn::Role;
 use super::reason::{Cause, Reason, reason_for};
-use super::stream::{Hearing, Stream, Then, register};
+use super::stream::{Hearing, Stream, Then};
 use crate::exchange::Frame;
 use crate::head::Framing;
 use crate::stall::Stall;
+use crate::wakers::register;
 
 /// What a stream's end before its end is to be called.
 pub(super) fn blame(stream: &Stream, cause: Cause) -> Failure {

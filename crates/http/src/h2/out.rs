@@ -70,19 +70,18 @@ impl Out {
     }
 
     /// Queues what `write` appends.
-    pub(super) fn text<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    pub(super) fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.text.capacity() == 0 {
             self.text = pool::take_frames();
         }
         let before = self.text.len();
-        let result = write(&mut self.text);
+        write(&mut self.text);
         let length = self.text.len().saturating_sub(before);
         self.bytes += length;
         match self.order.back_mut() {
             Some(Piece::Text(last)) => *last += length,
             _ => self.order.push_back(Piece::Text(length)),
         }
-        result
     }
 
     /// The same for what answers the peer.

@@ -171,7 +171,7 @@ impl Reply {
         let tunnel = asked == Asked::Connect && head.status().is_success();
         let framing = if tunnel { Framing::Stream } else { head.framing() };
         let never = asked == Asked::Head || matches!(head.status().as_u16(), 204 | 304);
-        let ends = never || matches!(framing, Framing::None | Framing::Length(0));
+        let ends = never || !framing.has_body();
         match stream.conn().respond(&stream, head, ends) {
             Ok(()) if ends => Outgoing::finished(stream),
             Ok(()) => Outgoing::new(stream, framing),

@@ -6,12 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::conn::Conn;
+use super::conn::{Conn, Place};
 use super::flow::{Allowance, Credit};
 use super::heads::{Heads, Held};
 use super::reason::Cause;
@@ -22,7 +22,7 @@ use crate::limits::RELAY_BUFFER;
 #[derive(Debug)]
 pub(super) struct Stream {
     id: u32,
-    conn: Rc<Conn>,
+    place: Place,
     pub(super) progress: Cell<Progress>,
     pub(super) state: RefCell<State>,
 }
@@ -161,14 +161,8 @@ impl Received {
 }
 
 impl Stream {
-    pub(super) fn new(id: u32, conn: &Rc<Conn>, state: State) -> Rc<Self> {
-        conn.has_opened();
-        Rc::new(Self {
-            id,
-            conn: Rc::clone(conn),
-            progress: Cell::new(Progress::Sent),
-            state: RefCell::new(state),
-        })
+    pub(super) fn new(id: u32, place: Place, state: State) -> Rc<Self> {
+        Rc::new(Self { id, place, progress: Cell::new(Progress::Sent), state: RefCell::new(state) })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -176,13 +170,7 @@ impl Stream {
     }
 
     pub(super) fn conn(&self) -> &Rc<Conn> {
-        &self.conn
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.conn.has_closed();
+        self.place.conn()
     }
 }
 
@@ -248,13 +236,6 @@ impl State {
         self.pending = None;
         self.wake_reader();
         self.wake_writer();
-    }
-}
-
-/// Lets a task be woken by what comes for one half.
-pub(super) fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
-    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        *place = Some(cx.waker().clone());
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn token_len(bytes: &[u8]) -> usize {
 }
 
 /// The high bit of each of eight bytes.
-pub(crate) const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
 
 /// The high bits of those bytes that are ASCII letters, digits or dashes. No sum carries into the next byte, since all
 /// summands are below 0x80.
@@ -84,11 +84,12 @@ const fn usual(word: u64) -> u64 {
     (letters | within(low, b'0', b'9') | within(low, b'-', b'-')) & !word
 }
 
-/// Not 0 if one of eight bytes is a control character, TAB and DEL among them.
+/// The high bits of those of eight bytes that are control characters, TAB and DEL among them. Behind the first one others
+/// may be set, too.
 pub(crate) const fn controls(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let word = u64::from_le_bytes(word);
-    // A high bit is set where a byte is below 0x20, or equals 0x7f; a borrow sets others only if there is one.
+    // Borrows go up, which in text order is to what comes after.
     let low = word.wrapping_sub(ONES * 0x20) & !word;
     let del = word ^ (ONES * 0x7f);
     (low | (del.wrapping_sub(ONES) & !del)) & HIGH
@@ -114,6 +115,11 @@ pub(crate) fn digits<const BASE: u64>(number: u64, place: &mut [u8; 20]) -> &[u8
 /// `tchar` of RFC 9110 §5.6.2.
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)
+}
+
+/// A field name as HTTP/2 has it: a token in lower case (RFC 9113 §8.2.1).
+pub(crate) fn is_lower_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && token_len(bytes) == bytes.len() && !bytes.iter().any(u8::is_ascii_uppercase)
 }
 
 /// Printable ASCII but `#`: a fragment is never sent (RFC 9112 §3.2), and all other octets must be percent-encoded

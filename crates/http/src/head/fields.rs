@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::bytes::{controls, digits, is_token_byte};
+use super::bytes::{controls, digits, is_lower_token};
 use super::spans::{Kind, Span, Spans};
 use super::{Framing, InvalidField, Known, is_managed};
 
@@ -141,11 +141,8 @@ fn check_settable(name: &str) -> Result<(), InvalidField> {
     if is_managed(name) { Err(InvalidField::Managed) } else { check_name(name) }
 }
 
-/// A token in lower case.
 fn check_name(name: &str) -> Result<(), InvalidField> {
-    let ok = !name.is_empty()
-        && name.len() <= usize::from(u16::MAX)
-        && name.bytes().all(|b| is_token_byte(b) && !b.is_ascii_uppercase());
+    let ok = name.len() <= usize::from(u16::MAX) && is_lower_token(name.as_bytes());
     if ok { Ok(()) } else { Err(InvalidField::Name) }
 }
 

@@ -143,14 +143,25 @@ impl Spans {
 
     /// Appends a line whose name and value are known to be well-formed.
     pub(crate) fn push(&mut self, name: &str, value: &[u8], kind: Kind) {
+        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+        self.push_line(name.as_bytes(), name_len, value, kind, false);
+    }
+
+    /// The same, with what else there is to say of a line.
+    pub(crate) fn push_line(
+        &mut self,
+        name: &[u8],
+        name_len: u16,
+        value: &[u8],
+        kind: Kind,
+        is_secret: bool,
+    ) {
         self.buffer.reserve(name.len() + value.len() + 4);
-        let name_span = self.store(name.as_bytes());
+        let name_start = self.store(name).start;
         self.buffer.extend_from_slice(b": ");
         let value = self.store(value);
         self.buffer.extend_from_slice(b"\r\n");
-        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        let name_start = name_span.start;
-        self.lines.push(Line { name_start, name_len, kind, is_secret: false, value });
+        self.lines.push(Line { name_start, name_len, kind, is_secret, value });
     }
 
     /// Puts bytes that belong to no line into the buffer.

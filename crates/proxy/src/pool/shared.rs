@@ -14,7 +14,7 @@ use leno_runtime::task;
 use leno_telemetry::metric::Gauge;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Facts, Lease, Leased, Owner, within};
+use super::{Facts, Lease, Leased, Owner, limit, within};
 use crate::circuit::Circuit;
 use crate::dial::Dialled;
 use crate::limits::POOL_IDLE;
@@ -102,9 +102,7 @@ impl Shared {
     /// A kept connection with room for one more stream, if there is one now.
     pub(super) fn kept(self: &Rc<Self>, terms: &Terms<'_>) -> Option<Lease> {
         self.used.set(Instant::now());
-        if terms.circuit.is_some() || self.circuit.borrow().is_some() {
-            self.circuit.replace(terms.circuit.cloned());
-        }
+        limit(&self.circuit, terms.circuit);
         self.free(terms)
     }
 

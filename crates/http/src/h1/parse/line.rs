@@ -1,7 +1,7 @@
 //! One field line (RFC 9112 §5): name, colon, value, CRLF.
 
 use super::{Refusal, Stop};
-use crate::head::{HIGH, token_len};
+use crate::head::{controls, token_len};
 
 /// Ranges of a field line in the bytes it was parsed from.
 #[derive(Clone, Copy, Debug)]
@@ -90,21 +90,13 @@ pub(super) fn line_end(bytes: &[u8], start: usize) -> Result<usize, Stop> {
     }
 }
 
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-
 /// The position of the first control character (below 0x20, or DEL) from `start` on, eight bytes at a time.
 fn next_control(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     let rest = bytes.get(start..)?;
     let (words, tail) = rest.as_chunks::<8>();
     for word in words {
-        let word = u64::from_le_bytes(*word);
-        // A byte's high bit is set where the byte is below 0x20, or equals 0x7f; borrows can set it only above
-        // (in text order: after) a byte that truly is one, so the first is exact.
-        let low = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        let del = word ^ (ONES * 0x7f);
-        let del = del.wrapping_sub(ONES) & !del & HIGH;
-        let hits = low | del;
+        let hits = controls(*word);
         if hits != 0 {
             return Some(at + (hits.trailing_zeros() / 8) as usize);
         }

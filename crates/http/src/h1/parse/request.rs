@@ -59,7 +59,7 @@ fn parse(bytes: &[u8], limits: Limits) -> Result<(ParsedRequest, usize), Stop> {
         Some(length) => Framing::Length(length),
         None => Framing::None,
     };
-    let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+    let has_body = framing.has_body();
     let expect_continue = section.expect.is_some() && has_body && line.version == Version::Http11;
     if section.expect.is_some() && !expect_continue {
         section.drop_named(bytes, b"expect");

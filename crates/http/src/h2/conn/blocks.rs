@@ -5,7 +5,7 @@ use std::rc::Rc;
 use leno_model::failure::Failure;
 
 use super::frames::OfStream;
-use super::{Accepted, Block, Conn, Leaving, Role, State};
+use super::{Accepted, Block, Conn, Leaving, Place, Role, State};
 use crate::h2::flow::Credit;
 use crate::h2::frame::{self, Head, flag};
 use crate::h2::message::{Fault, Reading};
@@ -170,7 +170,7 @@ impl State {
         if !self.is_acknowledged {
             of_stream.credit = Credit::unsettled(conn.stream_window);
         }
-        let stream = Stream::new(id, conn, of_stream);
+        let stream = Stream::new(id, Place::of(conn), of_stream);
         self.streams.add(Rc::clone(&stream));
         let head = reading.request(ends, scheme).map_err(Fault::of_client);
         let counted = head.and_then(|head| Ok((head, conn.heads.count(size).ok_or(Failure::Overload)?)));

@@ -176,11 +176,13 @@ impl State {
         outcome
     }
 
-    /// Bytes aren't held any more.
-    pub(super) fn release(&mut self, bytes: usize) {
-        if let Some(more) = self.credit.give(bytes) {
+    /// Bytes aren't held any more; whether the peer is told.
+    pub(super) fn release(&mut self, bytes: usize) -> bool {
+        let more = self.credit.give(bytes);
+        if let Some(more) = more {
             self.raise(0, more);
         }
+        more.is_some()
     }
 
     fn reset(&mut self, conn: &Rc<Conn>, head: &Head, payload: &[u8]) -> Result<(), Violation> {

@@ -93,9 +93,7 @@ impl State {
         for (_, stream) in self.streams.take() {
             stream.state.borrow_mut().end(cause);
         }
-        for waker in self.opening.drain(..) {
-            waker.wake();
-        }
+        self.let_open();
     }
 
     /// Nothing can be written any more. A client still reads what its server said before that: an answer, or what it

@@ -6,14 +6,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use leno_model::failure::Failure;
 
-use super::{Conn, Role, State};
+use super::{Conn, Place, Role, State};
 use crate::h2::frame::{self, HEAD, Kind, MOST};
 use crate::h2::hpack::Encoder;
 use crate::h2::message;
 use crate::h2::reason::{Cause, Reason};
-use crate::h2::stream::{self, Asked, Hearing, Pending, Stream, Then, register};
+use crate::h2::stream::{self, Asked, Hearing, Pending, Stream, Then};
 use crate::head::{RequestHead, ResponseHead};
 use crate::limits::{self, COALESCE, H2_FRAME, RELAY_BUFFER};
+use crate::wakers::register;
 
 impl Conn {
     /// Whether new streams may be opened, now or once others have ended.
@@ -57,7 +58,8 @@ impl Conn {
 
     /// Opens a stream by a request's head, with nothing behind it if it `ends`. `None` if the connection takes no more.
     pub(in crate::h2) fn open(
-        self: &Rc<Self>,
+        &self,
+        place: Place,
         head: &RequestHead,
         ends: bool,
         asked: Asked,
@@ -71,7 +73,7 @@ impl Conn {
         let mut of_stream = stream::State::new(Hearing::Head, self.stream_window, state.peer.stream_window);
         of_stream.has_said = ends;
         of_stream.asked = asked;
-        let stream = Stream::new(id, self, of_stream);
+        let stream = Stream::new(id, place, of_stream);
         state.streams.add(Rc::clone(&stream));
         state.block_out(id, ends, |encoder, out| message::request(head, encoder, out));
         state.wake();
@@ -167,14 +169,10 @@ impl Conn {
         } else {
             None
         };
-        let all = state.credit.give(bytes);
         if let Some(more) = ours {
             state.raise(stream.id(), more);
         }
-        if let Some(more) = all {
-            state.raise(0, more);
-        }
-        if ours.or(all).is_some() {
+        if state.release(bytes) || ours.is_some() {
             state.wake();
         }
     }

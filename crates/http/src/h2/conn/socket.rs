@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use super::{Conn, State};
 use crate::h2::out::Out;
 use crate::h2::reason::Cause;
-use crate::pool;
+use crate::pool::Lease;
 
 impl State {
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -37,7 +37,7 @@ impl State {
     /// Reads once and handles what is whole.
     pub(super) fn poll_read(&mut self, conn: &Rc<Conn>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(io) = &mut self.io else { return Poll::Ready(()) };
-        let mut buffer = pool::Reading::take();
+        let mut buffer = Lease::take_for_frames();
         let held = self.rest.len();
         let Some((start, room)) = buffer.split_at_mut_checked(held) else {
             // Never: what is held is less than one frame.

@@ -1,5 +1,6 @@
 //! Who uses a connection: the handles by which a client opens streams, and the streams themselves.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::{Conn, Role};
@@ -13,11 +14,7 @@ impl Conn {
         (self.active.get() == 0).then(|| self.idle_since.get())
     }
 
-    pub(in crate::h2) fn has_opened(&self) {
-        self.active.set(self.active.get() + 1);
-    }
-
-    pub(in crate::h2) fn has_closed(&self) {
+    fn has_closed(&self) {
         let active = self.active.get().saturating_sub(1);
         self.active.set(active);
         if active == 0 && self.role == Role::Client {
@@ -46,5 +43,26 @@ impl Conn {
         {
             state.wake();
         }
+    }
+}
+
+/// A place among a connection's streams: of one that is open, of which a half lives, or for which a request waits.
+#[derive(Debug)]
+pub(in crate::h2) struct Place(Rc<Conn>);
+
+impl Place {
+    pub(in crate::h2) fn of(conn: &Rc<Conn>) -> Self {
+        conn.active.set(conn.active.get() + 1);
+        Self(Rc::clone(conn))
+    }
+
+    pub(in crate::h2) fn conn(&self) -> &Rc<Conn> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.has_closed();
     }
 }

@@ -8,7 +8,7 @@ use crate::h2::hpack::{Field, Sink};
 use crate::head::spans::{Kind, Line, Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text, Version,
-    has_control, is_authority, is_protocol, is_target_byte, token_len,
+    has_control, is_authority, is_lower_token, is_protocol, is_target_byte,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -224,16 +224,7 @@ impl Reading {
     fn line(&mut self, field: &Field<'_>, kind: Kind) -> Result<(), Fault> {
         let Field { name, value, never_indexed: is_secret, .. } = *field;
         let name_len = u16::try_from(name.len()).map_err(|_long| Fault::TooLarge)?;
-        let buffer = &mut self.spans.buffer;
-        buffer.reserve(name.len() + value.len() + 4);
-        let name_start = Span::new(buffer.len(), buffer.len()).start;
-        buffer.extend_from_slice(name);
-        buffer.extend_from_slice(b": ");
-        let start = buffer.len();
-        buffer.extend_from_slice(value);
-        let value = Span::new(start, buffer.len());
-        buffer.extend_from_slice(b"\r\n");
-        self.spans.lines.push(Line { name_start, name_len, kind, is_secret, value });
+        self.spans.push_line(name, name_len, value, kind, is_secret);
         Ok(())
     }
 
@@ -255,7 +246,7 @@ impl Reading {
         if is_tunnel {
             self.spans.remove("content-length");
         }
-        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        let has_body = framing.has_body();
         if self.expect && !has_body {
             self.spans.remove("expect");
         }
@@ -433,10 +424,6 @@ impl Fault {
             Self::TooLarge => Failure::HeadTooLarge,
         }
     }
-}
-
-fn is_lower_token(name: &[u8]) -> bool {
-    !name.is_empty() && token_len(name) == name.len() && !name.iter().any(u8::is_ascii_uppercase)
 }
 
 /// Whether a value's first or last byte can't be one (RFC 9113 §8.2.1).

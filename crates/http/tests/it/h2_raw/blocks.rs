@@ -182,11 +182,7 @@ cases! { check;
 fn too_much(steps: fn() -> Steps, may_end: bool) {
     run(move || async move {
         let mut server = Server::open().await;
-        let mut frames = Vec::new();
-        for step in steps().0 {
-            server.peer.send(&step).await;
-            frames.extend(server.peer.rest().await);
-        }
+        let frames = server.peer.play(&steps().0).await;
         let head = frames.iter().find(|frame| frame.is(kind::HEADERS, 1));
         let is_refused =
             head.is_some_and(|head| head.status() == Some(431)) || reset_of(&frames, 1).is_some();

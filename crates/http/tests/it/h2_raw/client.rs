@@ -177,12 +177,8 @@ fn check_method(method: Method, steps: fn() -> Steps, expect: Expect) {
         let mut client = Client::open().await;
         let (_outgoing, mut response) = client.ask(&head(method, Framing::None)).await;
         client.heard(1).await;
-        let mut frames = Vec::new();
         let asked = local(async move { outcome(&mut response).await });
-        for step in steps().0 {
-            client.peer.send(&step).await;
-            frames.extend(client.peer.rest().await);
-        }
+        let frames = client.peer.play(&steps().0).await;
         judge(client, asked, frames, expect).await;
     });
 }

@@ -102,6 +102,14 @@ fn draining_takes_a_round_trip() {
     });
 }
 
+/// Lets a server drain, and the client say that it has heard.
+async fn drain_and_hear(server: &mut Server) {
+    server.drain.begin();
+    let frames = server.peer.rest().await;
+    server.peer.send(&pong(find(&frames, kind::PING).expect("a PING"))).await;
+    server.peer.rest().await;
+}
+
 /// What is ignored is the connection's nevertheless: its fields and its windows.
 #[test]
 fn what_draining_ignores_is_read() {
@@ -109,10 +117,7 @@ fn what_draining_ignores_is_read() {
         let mut server = Server::open().await;
         server.peer.send(&post(1, "/")).await;
         server.peer.rest().await;
-        server.drain.begin();
-        let frames = server.peer.rest().await;
-        server.peer.send(&pong(find(&frames, kind::PING).expect("a PING"))).await;
-        server.peer.rest().await;
+        drain_and_hear(&mut server).await;
         // Fields of a stream that is ignored enter the table.
         let ignored = [request("POST", "/no", &[]), super::hpack::indexed(b"x-late", b"1")].concat();
         server.peer.send(&headers(3, 0, &ignored)).await;
@@ -259,11 +264,7 @@ fn a_last_word_takes_nothing_back() {
         let mut server = Server::open().await;
         server.peer.send(&get(1, "/hold")).await;
         server.peer.rest().await;
-        server.drain.begin();
-        let frames = server.peer.rest().await;
-        let asked = find(&frames, kind::PING).expect("a PING");
-        server.peer.send(&pong(asked)).await;
-        server.peer.rest().await;
+        drain_and_hear(&mut server).await;
         server.peer.send(&[get(3, "/no"), frame(kind::PING, 0, 0, b"short")].concat()).await;
         let frames = server.peer.rest().await;
         let last = find(&frames, kind::GOAWAY).expect("an error");

@@ -163,11 +163,7 @@ pub(super) fn error_of(frames: &[Frame]) -> Option<u32> {
 pub(super) fn check(steps: fn() -> Steps, expect: Expect) {
     run(move || async move {
         let mut server = Server::open().await;
-        let mut frames = Vec::new();
-        for step in steps().0 {
-            server.peer.send(&step).await;
-            frames.extend(server.peer.rest().await);
-        }
+        let mut frames = server.peer.play(&steps().0).await;
         server.peer.send(&get(PROBE, "/probe")).await;
         frames.extend(server.peer.rest().await);
         judge(server, &frames, expect).await;

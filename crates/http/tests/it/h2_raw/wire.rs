@@ -242,6 +242,16 @@ impl Peer {
         let _gone = written.expect("the peer goes on reading");
     }
 
+    /// Writes one step after the other; what came of all of them.
+    pub(super) async fn play(&mut self, steps: &[Vec<u8>]) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for step in steps {
+            self.send(step).await;
+            frames.extend(self.rest().await);
+        }
+        frames
+    }
+
     /// Writes until nothing more is taken; how much was.
     pub(super) async fn stuff(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
