@@ -16,8 +16,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::mesh::eventually;
+use crate::ports::free;
 use crate::programs;
-use crate::proxies::{Proxies, Proxy, free, service_with};
+use crate::proxies::{Proxies, Proxy, service_with};
 
 /// How two proxies reach each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! - [`crossing`]: two proxies with a transport of choice between them.
 //! - [`frames`]: HTTP/2 by hand.
 //! - [`mesh`]: whole meshes, declared in a few lines and run for real.
+//! - [`ports`]: ports that nobody else is given.
 //! - [`proxies`]: proxies by themselves, over TCP.
 //! - [`programs`]: programs that others wrote, from the system or fetched by name, and our own binaries.
 //! - [`skip`]: how a test says that it can't run here.
@@ -17,6 +18,7 @@ pub mod crossing;
 pub mod frames;
 pub mod limits;
 pub mod mesh;
+pub mod ports;
 pub mod programs;
 pub mod proxies;
 pub mod skip;

@@ -13,7 +13,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -168,11 +168,6 @@ impl Drop for Proxies {
         }
         let _removed = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// A free port of the loopback interface.
-pub fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// The document of a service in the namespace `default`: port 80, at its workloads the port that they call `http`.

@@ -12,7 +12,8 @@ use std::{collections::HashMap, net::SocketAddr, time::Instant};
 
 use leno_engine::rng::Rng as Draws;
 use leno_testkit::mesh::{Admin, eventually};
-use leno_testkit::proxies::{Proxies, Proxy, SEED, free, service, workload};
+use leno_testkit::ports::free;
+use leno_testkit::proxies::{Proxies, Proxy, SEED, service, workload};
 use serde_json::{Value, json};
 
 use crate::alone;

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use leno_testkit::crossing::{Crossing, Transport};
 use leno_testkit::mesh::eventually;
-use leno_testkit::proxies::free;
+use leno_testkit::ports::free;
 
 use crate::pair::call;
 use crate::raw::echoed;

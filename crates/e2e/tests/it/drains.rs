@@ -10,8 +10,9 @@ use std::{
 
 use leno_testkit::{
     mesh::eventually,
+    ports::free,
     programs,
-    proxies::{Proxies, Proxy, free, workload},
+    proxies::{Proxies, Proxy, workload},
 };
 use rustix::process::Signal;
 

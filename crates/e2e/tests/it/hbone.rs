@@ -12,7 +12,7 @@ use leno_testkit::certificates::Authority;
 use leno_testkit::crossing::{Crossing, Transport};
 use leno_testkit::mesh::eventually;
 use leno_testkit::programs::{envoy, or_skip};
-use leno_testkit::proxies::{free, service_with};
+use leno_testkit::{ports::free, proxies::service_with};
 use rustix::process::Signal;
 use serde_json::Value;
 

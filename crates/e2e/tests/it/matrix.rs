@@ -8,8 +8,9 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use leno_testkit::mesh::{Declaration, Mesh, eventually};
+use leno_testkit::ports::free;
 use leno_testkit::programs::{CURL, GRPCIO, or_skip, own, python};
-use leno_testkit::proxies::{Proxies, free, service, workload};
+use leno_testkit::proxies::{Proxies, service, workload};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 

@@ -70,7 +70,7 @@ async fn haproxy_is_understood() {
     let world = World::new();
     let gateway = world.gateway(app, |port| vec![listener(port)]).await;
     for send in ["send-proxy", "send-proxy-v2"] {
-        let front = leno_testkit::proxies::free();
+        let front = leno_testkit::ports::free();
         let text = format!(
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 20s\n timeout server 20s\nlisten in\n bind {front}\n server gateway {gateway} {send}\n"
         );
@@ -137,7 +137,7 @@ async fn a_server_that_asks_for_it_is_told_of_each_client() {
 async fn nginx_takes_it() {
     let Some(nginx) = or_skip(NGINX.find()) else { return };
     for version in [ProxyProtocol::V1, ProxyProtocol::V2] {
-        let app = leno_testkit::proxies::free();
+        let app = leno_testkit::ports::free();
         let world = World::new();
         let text = format!(
             "daemon off; master_process off; pid {0}; error_log stderr error; events {{}}

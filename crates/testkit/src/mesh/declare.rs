@@ -13,7 +13,7 @@ use super::{
     folder::{Folder, User},
     pause,
 };
-use crate::{limits::PATIENCE, programs, proxies};
+use crate::{limits::PATIENCE, ports, programs};
 
 /// A mesh that isn't running yet.
 ///
@@ -229,9 +229,9 @@ fn copy_readable(from: &Path, to: &Path) {
     }
 }
 
-/// A port of the loopback interface that nobody listens on.
+/// A port of the loopback interface that nobody listens on, and no other test is given.
 pub fn free_port() -> u16 {
-    proxies::free().port()
+    ports::free().port()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use leno_testkit::proxies::free;
+use leno_testkit::ports::free;
 use serde_json::{Value, json};
 
 /// Starts an HTTP/1.1 server that answers every request with what arrived, in the header `x-echo`.

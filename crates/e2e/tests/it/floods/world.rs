@@ -1,7 +1,7 @@
 //! The sample behind one proxy, or behind two that talk mutual TLS, over TCP on an address of the test's own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -105,9 +105,9 @@ impl World {
         proxy
     }
 
-    /// A port of the test's own address; nobody else binds there.
+    /// A port of the test's own address.
     fn free_port(&self) -> SocketAddr {
-        TcpListener::bind((self.address, 0)).unwrap().local_addr().unwrap()
+        SocketAddr::new(self.address, leno_testkit::ports::free().port())
     }
 
     fn write_config(&self, port: &str) {

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use bytes::Bytes;
 use leno_http::server::Protocol;
+use leno_testkit::ports::free;
 use leno_testkit::programs::{CURL, GRPCIO, HAPROXY, envoy, or_skip, python};
-use leno_testkit::proxies::free;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use leno_http::server::Protocol;
+use leno_testkit::ports::free;
 use leno_testkit::programs::{GRPCIO, NGINX, Unavailable, node, python};
-use leno_testkit::proxies::free;
 
 /// Where a proxy looks for its application first.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
