@@ -1,5 +1,6 @@
 //! Server connections of any version: what accepts exchanges.
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,6 +38,42 @@ pub struct Config {
     pub h2: h2::Settings,
     /// What buffers beyond the usual are reserved from; without one they are bounded per connection only.
     pub budget: Option<Budget>,
+    /// Who hears of streams of HTTP/2 that were ended, or answered, because the client broke a rule on them alone.
+    pub broken_streams: Option<Tell>,
+}
+
+/// A stream on which the client broke a rule, while its connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenStream {
+    /// The row of the failure table.
+    pub failure: Failure,
+    /// The rule, and nothing that the client said.
+    pub rule: &'static str,
+    /// Whether it is an exchange that somebody has accepted, who sees it fail as well.
+    pub is_served: bool,
+}
+
+/// Who hears of broken streams. It is called while the connection is being moved, and must not touch it. How often it may
+/// be is limited where a stream is reset ([`limits::H2_ERROR_RESETS`]); answers cost the client a request each.
+#[derive(Clone)]
+pub struct Tell(Rc<dyn Fn(&BrokenStream)>);
+
+impl Tell {
+    /// Calls this.
+    #[must_use]
+    pub fn by(tell: impl Fn(&BrokenStream) + 'static) -> Self {
+        Self(Rc::new(tell))
+    }
+
+    pub(crate) fn of(&self, broken: &BrokenStream) {
+        (self.0)(broken);
+    }
+}
+
+impl fmt::Debug for Tell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tell")
+    }
 }
 
 impl Default for Config {
@@ -49,6 +86,7 @@ impl Default for Config {
             idle_timeout: limits::IDLE_TIMEOUT,
             h2: h2::Settings::default(),
             budget: None,
+            broken_streams: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use leno_http::exchange::Exchange;
 use leno_http::h2;
 use leno_http::head::{Connect, RequestHead};
 use leno_http::io::Io;
-use leno_http::server::{Config, Connection, Protocol};
+use leno_http::server::{Config, Connection, Protocol, Tell};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
 use leno_runtime::task;
@@ -27,7 +27,8 @@ use crate::limits::{TUNNEL_CONNECTION_WINDOW, TUNNEL_GROWN_WINDOW, TUNNEL_PING, 
 use crate::local::Local;
 use crate::places;
 use crate::proof::Proof;
-use crate::refused::Refused;
+use crate::record::Ends;
+use crate::refused::{self, Refused};
 use crate::serve;
 
 mod baggage;
@@ -66,7 +67,13 @@ pub(crate) async fn serve<F>(
         ping_interval: Some(TUNNEL_PING),
         ..h2::Settings::default()
     };
-    let config = Config { h2, budget: Some(core.shared.budget.clone()), ..Config::default() };
+    let tell = {
+        let (core, local) = (Rc::clone(core), Arc::clone(local));
+        let ends = Ends { remote, ..Ends::default() };
+        Tell::by(move |broken| refused::tunnel(&core, &local, &ends, broken))
+    };
+    let budget = Some(core.shared.budget.clone());
+    let config = Config { h2, budget, broken_streams: Some(tell), ..Config::default() };
     let mut connection = Connection::new(Protocol::Http2, io, Rc::new(config));
     let each = async |exchange| match asked(core, local, proof, exchange) {
         Ok((stream, place)) => {

@@ -4,8 +4,9 @@
 use std::fmt::Display;
 use std::time::Instant;
 
-use leno_http::head::RequestHead;
+use leno_http::head::{RequestHead, Version};
 use leno_http::normalize::{self, PathMode};
+use leno_http::server::BrokenStream;
 use leno_model::failure::Failure;
 use leno_model::request::RequestView;
 use leno_telemetry::access::{AccessRecord, Address};
@@ -27,6 +28,12 @@ pub(crate) struct Refused {
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self { failure, why: String::new() }
+    }
+}
+
+impl From<&BrokenStream> for Refused {
+    fn from(broken: &BrokenStream) -> Self {
+        Self::because(broken.failure, broken.rule)
     }
 }
 
@@ -80,9 +87,22 @@ pub(crate) fn connection(
         security: Security::Unknown,
     };
     opaque::handle(core, &parties).failed(row.flag);
+    tell_connection(core, local, ends, &refused);
+}
+
+/// Tells of a stream of a connection between proxies on which its peer broke a rule. One that was served is counted as what it carried.
+pub(crate) fn tunnel(core: &Core, local: &Local, ends: &Ends, broken: &BrokenStream) {
+    if broken.is_served {
+        return tell_connection(core, local, ends, &broken.into());
+    }
+    core.shared.tunnels.inbound.failed(broken.failure.row().details);
+    connection(core, local, Reporter::Destination, ends, broken);
+}
+
+fn tell_connection(core: &Core, local: &Local, ends: &Ends, refused: &Refused) {
     let Some(access) = &core.shared.access else { return };
     access.record(&AccessRecord {
-        response_flags: row.flag,
+        response_flags: refused.failure.row().flag,
         connection_termination_details: Some(&refused.details()),
         downstream_local_address: ends.local.map(Address::Ip),
         downstream_remote_address: ends.remote.map(Address::Ip),
@@ -96,6 +116,20 @@ pub(crate) fn request(core: &Core, path: &Path, protocol: &'static str, refused:
     let mut record = path.handle(core).start(leno_runtime::Instant::from_std(Instant::now()));
     record.response_code = row.http;
     record.response_flags = row.flag;
+    tell_request(core, path, protocol, refused);
+}
+
+/// Tells of a request on whose stream the client broke a rule. One that was served is counted by its own record.
+pub(crate) fn stream(core: &Core, path: &Path, broken: &BrokenStream) {
+    let protocol = Version::Http2.as_str();
+    if broken.is_served {
+        return tell_request(core, path, protocol, &broken.into());
+    }
+    request(core, path, protocol, &broken.into());
+}
+
+fn tell_request(core: &Core, path: &Path, protocol: &'static str, refused: &Refused) {
+    let row = refused.failure.row();
     let Some(access) = &core.shared.access else { return };
     let ends = path.ends();
     access.record(&AccessRecord {

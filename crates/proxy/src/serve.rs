@@ -9,7 +9,7 @@ use leno_http::exchange::Exchange;
 use leno_http::h2;
 use leno_http::head::{Scheme, Version};
 use leno_http::io::Io;
-use leno_http::server::{Config, Connection, Protocol};
+use leno_http::server::{Config, Connection, Protocol, Tell};
 use leno_model::failure::Failure;
 use leno_runtime::task;
 
@@ -28,8 +28,12 @@ pub(crate) async fn requests(
     scheme: Scheme,
 ) {
     let h2 = h2::Settings { peer_is_proxy: path.is_from_proxy(), ..h2::Settings::default() };
-    let config =
-        Rc::new(Config { scheme, h2, budget: Some(core.shared.budget.clone()), ..Config::default() });
+    let broken_streams = (protocol == Protocol::Http2).then(|| {
+        let (core, path) = (Rc::clone(&core), Rc::clone(&path));
+        Tell::by(move |broken| refused::stream(&core, &path, broken))
+    });
+    let budget = Some(core.shared.budget.clone());
+    let config = Rc::new(Config { scheme, h2, budget, broken_streams, ..Config::default() });
     let mut connection = Connection::new(protocol, io, config);
     let each = async |exchange| {
         // In a box, or idle connections would hold the room that a request needs, and a task would move it about.

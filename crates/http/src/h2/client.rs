@@ -92,6 +92,7 @@ impl ClientConnection {
                 head_bytes: config.head_bytes,
                 head_fields: config.head_fields,
                 budget: config.budget.clone(),
+                broken_streams: None,
             },
         );
         let this = Self::share(&conn);

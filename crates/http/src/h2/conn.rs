@@ -22,6 +22,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use leno_model::failure::Failure;
 use tokio::io::AsyncWrite as _;
 
 use super::Settings;
@@ -39,6 +40,7 @@ use crate::budget::{Budget, Cover, Reservation};
 use crate::head::{RequestHead, Scheme};
 use crate::io::Io;
 use crate::limits;
+use crate::server::{BrokenStream, Tell};
 use crate::wakers::register;
 
 pub(super) use leave::Leaving;
@@ -68,6 +70,8 @@ pub(super) struct Terms<'t> {
     pub(super) head_bytes: usize,
     pub(super) head_fields: usize,
     pub(super) budget: Option<Budget>,
+    /// Who hears of streams on which the peer broke a rule.
+    pub(super) broken_streams: Option<Tell>,
 }
 
 /// A connection, shared by its driver, its handles and its streams.
@@ -80,6 +84,7 @@ pub(super) struct Conn {
     stream_window: u32,
     peer_is_proxy: bool,
     budget: Option<Budget>,
+    broken_streams: Option<Tell>,
     heads: Rc<Heads>,
     state: RefCell<State>,
     /// Streams of which a half lives, or which are open.
@@ -183,7 +188,7 @@ struct Peer {
 impl Conn {
     /// A connection that has queued what it says first.
     pub(super) fn new(io: Box<dyn Io>, terms: Terms<'_>) -> Rc<Self> {
-        let Terms { role, settings, head_bytes, head_fields, budget } = terms;
+        let Terms { role, settings, head_bytes, head_fields, budget, broken_streams } = terms;
         let mut state = State {
             is_server: role != Role::Client,
             vectors: io.is_write_vectored(),
@@ -238,6 +243,7 @@ impl Conn {
             peer_is_proxy: settings.peer_is_proxy,
             heads: Heads::new(budget.clone()),
             budget,
+            broken_streams,
             state: RefCell::new(state),
             active: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
@@ -296,6 +302,13 @@ impl Conn {
     /// The next request.
     pub(super) fn accepted(&self) -> Option<Accepted> {
         self.state.borrow_mut().accepted.pop_front()
+    }
+
+    /// Tells of a stream on which the peer broke a rule.
+    fn tell(&self, failure: Failure, rule: &'static str, is_served: bool) {
+        if let Some(tell) = &self.broken_streams {
+            tell.of(&BrokenStream { failure, rule, is_served });
+        }
     }
 
     /// The rule that the peer broke.

@@ -43,6 +43,7 @@ impl ServerConnection {
                 head_bytes: config.head_bytes,
                 head_fields: config.head_fields,
                 budget: config.budget.clone(),
+                broken_streams: config.broken_streams.clone(),
             },
         );
         Self {

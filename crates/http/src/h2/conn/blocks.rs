@@ -100,11 +100,7 @@ impl State {
     /// A head, or trailers, on an open stream.
     fn head_of(stream: &Stream, reading: Reading, ends: bool, role: Role) -> OfStream {
         let mut state = stream.state.borrow_mut();
-        let malformed = |fault| match fault {
-            Fault::Malformed(rule) => Violation::protocol(rule),
-            Fault::Refused => Violation::protocol("a field that can't be passed on"),
-            Fault::TooLarge => Violation::protocol("too many fields"),
-        };
+        let malformed = |fault: Fault| Violation::protocol(fault.rule());
         match state.hearing {
             Hearing::Ended => Err(Violation { reason: Reason::STREAM_CLOSED, rule: "a head after the end" }),
             Hearing::Body if !ends => Err(Violation::protocol("trailers that aren't the end")),
@@ -172,8 +168,9 @@ impl State {
         }
         let stream = Stream::new(id, Place::of(conn), of_stream);
         self.streams.add(Rc::clone(&stream));
-        let head = reading.request(ends, scheme).map_err(Fault::of_client);
-        let counted = head.and_then(|head| Ok((head, conn.heads.count(size).ok_or(Failure::Overload)?)));
+        let head = reading.request(ends, scheme).map_err(|fault| (fault.of_client(), fault.rule()));
+        let no_room = (Failure::Overload, "no memory left for another head");
+        let counted = head.and_then(|head| Ok((head, conn.heads.count(size).ok_or(no_room)?)));
         match counted {
             Ok((head, held)) => {
                 let mut of_stream = stream.state.borrow_mut();
@@ -186,7 +183,10 @@ impl State {
                 self.accepted.push_back(Accepted { head, stream });
                 Ok(())
             }
-            Err(failure) => self.turn_away(&stream, failure),
+            Err((failure, rule)) => {
+                conn.tell(failure, rule, false);
+                self.turn_away(&stream, failure)
+            }
         }
     }
 

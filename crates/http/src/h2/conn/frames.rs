@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use leno_model::failure::Failure;
+
 use super::{Conn, Role, State};
 use crate::h2::frame::{self, HEAD, Head, Kind, MOST, flag, setting};
 use crate::h2::reason::{Cause, Reason, Violation};
@@ -104,6 +106,8 @@ impl State {
     /// Resets a stream on which the peer broke a rule.
     pub(super) fn judge(&mut self, stream: &Rc<Stream>, outcome: OfStream) -> Result<(), Violation> {
         let Err(broken) = outcome else { return Ok(()) };
+        let is_served = !self.accepted.iter().any(|accepted| accepted.stream.id() == stream.id());
+        stream.conn().tell(Failure::DownstreamProtocol, broken.rule, is_served);
         self.give_up(stream, broken.reason, Cause::Broken);
         self.count_error()
     }

@@ -38,13 +38,18 @@ mod known {
 /// RFC 9113 §8.2.2.
 const OF_CONNECTION: Fault = Fault::Malformed("a field that belongs to a connection of HTTP/1");
 
+/// CGI-like interfaces can't tell these from the real ones.
+const LIKE_FRAMING: Fault = Fault::Refused("a field that looks like one of framing");
+
+const PROTOCOL: Fault = Fault::Refused("malformed :protocol");
+
 /// Why a message can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::h2) enum Fault {
     /// Malformed as RFC 9113 §8.1.1 has it, by this rule: the stream is reset.
     Malformed(&'static str),
-    /// What HTTP/1 would refuse as well, by an answer.
-    Refused,
+    /// What HTTP/1 would refuse as well, by an answer, by this rule.
+    Refused(&'static str),
     /// Too many fields or bytes.
     TooLarge,
 }
@@ -171,23 +176,23 @@ impl Reading {
     fn classify_known(&mut self, known: u8, value: &[u8]) -> Result<Option<Kind>, Fault> {
         match known {
             known::CONTENT_LENGTH => {
-                let length = length(value).map_err(|_invalid| Fault::Refused)?;
+                let length = length(value).map_err(|_invalid| Fault::Refused("malformed content-length"))?;
                 if self.length.replace(length).is_some() {
-                    return Err(Fault::Refused);
+                    return Err(Fault::Refused("several content-lengths"));
                 }
                 return Ok(Some(Kind::Managed));
             }
             known::COOKIE => self.cookies += 1,
             known::EXPECT => {
                 if self.expect || !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Fault::Refused);
+                    return Err(Fault::Refused("unknown expectation"));
                 }
                 self.expect = true;
             }
             known::HOST => {
                 let host = self.spans.store(value);
                 if self.host.replace(host).is_some() {
-                    return Err(Fault::Refused);
+                    return Err(Fault::Refused("several hosts"));
                 }
                 return Ok(None);
             }
@@ -213,9 +218,8 @@ impl Reading {
             (10, Some(b'k')) if name == b"keep-alive" => return Err(OF_CONNECTION),
             (16, Some(b'p')) if name == b"proxy-connection" => return Err(OF_CONNECTION),
             (14, Some(b'h')) if name == b"http2-settings" => return Ok(None),
-            // CGI-like interfaces can't tell these from the real ones.
-            (14, Some(b'c')) if name == b"content_length" => return Err(Fault::Refused),
-            (17, Some(b't')) if name == b"transfer_encoding" => return Err(Fault::Refused),
+            (14, Some(b'c')) if name == b"content_length" => return Err(LIKE_FRAMING),
+            (17, Some(b't')) if name == b"transfer_encoding" => return Err(LIKE_FRAMING),
             _ => {}
         }
         Ok(Some(Kind::Verbatim))
@@ -277,10 +281,10 @@ impl Reading {
         let connect = match (method == Method::CONNECT, self.of(self.pseudo.protocol)) {
             (true, None) => Connect::Connect,
             (true, Some(protocol)) if is_protocol(protocol) => {
-                let protocol = std::str::from_utf8(protocol).map_err(|_not_text| Fault::Refused)?;
+                let protocol = std::str::from_utf8(protocol).map_err(|_not_text| PROTOCOL)?;
                 Connect::Extended(protocol.into())
             }
-            (true, Some(_)) => return Err(Fault::Refused),
+            (true, Some(_)) => return Err(PROTOCOL),
             (false, None) => Connect::None,
             (false, Some(_)) => return Err(Fault::Malformed(":protocol without CONNECT")),
         };
@@ -313,10 +317,11 @@ impl Reading {
         if let (Some(pseudo), Some(host)) = (self.of(pseudo), self.of(host))
             && !host.eq_ignore_ascii_case(pseudo)
         {
-            return Err(Fault::Refused);
+            return Err(Fault::Refused(":authority and host differ"));
         }
-        let span = pseudo.or(host).ok_or(Fault::Refused)?;
-        if is_authority(span.of(&self.spans.buffer)) { Ok(span) } else { Err(Fault::Refused) }
+        let span = pseudo.or(host).ok_or(Fault::Refused("no :authority"))?;
+        let is_one = is_authority(span.of(&self.spans.buffer));
+        if is_one { Ok(span) } else { Err(Fault::Refused("malformed :authority")) }
     }
 
     /// Path and query, and where the latter begins.
@@ -327,7 +332,7 @@ impl Reading {
         let text = span.of(&self.spans.buffer);
         let asterisk = text == b"*" && *method == Method::OPTIONS;
         if !(text.starts_with(b"/") || asterisk) || !text.iter().all(|byte| is_target_byte(*byte)) {
-            return Err(Fault::Refused);
+            return Err(Fault::Refused("malformed :path"));
         }
         let query_at = memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok());
         Ok((Text::Span(span), query_at))
@@ -420,8 +425,16 @@ impl Fault {
     pub(in crate::h2) const fn of_client(self) -> Failure {
         match self {
             Self::Malformed(_) => Failure::DownstreamProtocol,
-            Self::Refused => Failure::BadRequest,
+            Self::Refused(_) => Failure::BadRequest,
             Self::TooLarge => Failure::HeadTooLarge,
+        }
+    }
+
+    /// The rule that was broken, for logs.
+    pub(in crate::h2) const fn rule(self) -> &'static str {
+        match self {
+            Self::Malformed(rule) | Self::Refused(rule) => rule,
+            Self::TooLarge => "too many fields or bytes in a head",
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Malformed requests: fields, lengths and trailers (RFC 9113 §8.1, §8.2). None of them reaches anybody.
 
+use leno_http::server::BrokenStream;
+use leno_model::failure::Failure;
+
 use super::hpack::{block, field, huffman};
 use super::server::Expect::{Refused, Reset, Serves};
 use super::server::{Server, check, error_of, is_answered, reset_of};
@@ -157,6 +160,16 @@ fn lengths_that_bodies_belie() {
                 assert!(is_refused || is_reset, "{case} {frames:?} {log:?}");
                 assert!(log.iter().all(|line| !line.contains("complete")), "{case} {log:?}");
                 assert!(!at_once || log.is_empty(), "{case}: seen by nobody: {log:?}");
+                let broken = server.broken.borrow().clone();
+                let [BrokenStream { failure: Failure::DownstreamProtocol, rule, is_served }] = broken[..]
+                else {
+                    panic!("{case}: told once: {broken:?}");
+                };
+                assert_eq!(
+                    (rule, is_served),
+                    ("a body of another length than announced", !at_once),
+                    "{case}"
+                );
                 server.probe().await;
             }
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use leno_http::exchange::{Exchange, Frame as Body, Outgoing};
 use leno_http::head::{Connect, Framing, ResponseHead};
-use leno_http::server::{Config, Drain};
+use leno_http::server::{BrokenStream, Config, Drain, Tell};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
@@ -43,6 +43,8 @@ pub(super) type Log = Rc<RefCell<Vec<String>>>;
 pub(super) struct Server {
     pub(super) peer: Peer,
     pub(super) log: Log,
+    /// Streams on which rules were broken.
+    pub(super) broken: Rc<RefCell<Vec<BrokenStream>>>,
     pub(super) drain: Drain,
     /// The settings that the server has sent.
     pub(super) settings: Vec<(u16, u32)>,
@@ -55,6 +57,10 @@ impl Server {
     /// Before the preface.
     pub(super) fn start(config: Config, buffer: usize) -> Self {
         let (ours, theirs) = duplex(buffer);
+        let broken = Rc::<RefCell<Vec<_>>>::default();
+        let told = Rc::clone(&broken);
+        let tell = Tell::by(move |stream| told.borrow_mut().push(*stream));
+        let config = Config { broken_streams: Some(tell), ..config };
         let mut connection = http2_server(theirs, config);
         let (drain, log) = (connection.drain_handle(), Log::default());
         let seen = Rc::clone(&log);
@@ -65,7 +71,7 @@ impl Server {
             }
             connection.turned_away()
         });
-        Self { peer: Peer::new(ours), log, drain, settings: Vec::new(), window: WINDOW, ended }
+        Self { peer: Peer::new(ours), log, broken, drain, settings: Vec::new(), window: WINDOW, ended }
     }
 
     /// With the prefaces exchanged.
@@ -198,11 +204,13 @@ async fn judge(server: Server, frames: &[Frame], expect: Expect) {
             let is_answered = heads.any(|head| matches!(head.status(), Some(400..500)));
             assert!(is_answered || is_reset(stream, &[code::PROTOCOL]), "refused: {context}");
             assert_eq!(server.logged(), ["GET /probe", "/probe complete"], "seen by nobody: {context}");
+            let broken = server.broken.borrow();
+            assert!(broken.len() == 1 && !broken[0].is_served, "told once: {broken:?}, {context}");
             false
         }
         Expect::Serves => {
             let is_broken = frames.iter().any(|frame| frame.kind == kind::RST_STREAM);
-            assert!(!is_broken, "nothing unusual: {context}");
+            assert!(!is_broken && server.broken.borrow().is_empty(), "nothing unusual: {context}");
             false
         }
     };
