@@ -214,10 +214,11 @@ impl State {
         for (id, value) in frame::settings(payload)? {
             self.setting(conn, id, value)?;
         }
-        // Nothing is sent between the values of one frame (§6.5.3).
-        self.change_windows(i64::from(self.peer.stream_window) - i64::from(window))?;
         self.peer.have_come = true;
+        // Before what the new values allow: there are peers that count by them from here on (§6.5.3).
         self.out.answer(|text| frame::write(Kind::Settings, flag::ACK, 0, &[], text));
+        // Nothing is sent between the values of one frame.
+        self.change_windows(i64::from(self.peer.stream_window) - i64::from(window))?;
         // Those who wait for it, and those whom a higher limit lets go on.
         self.let_open();
         Ok(())

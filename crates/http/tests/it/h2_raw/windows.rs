@@ -245,6 +245,22 @@ fn a_stream_s_window_is_kept_to_the_byte() {
     });
 }
 
+/// There are peers that count by a setting only from its acknowledgement on.
+#[test]
+fn settings_are_acknowledged_before_what_they_allow() {
+    run(|| async {
+        let initial = |value| [(setting::INITIAL_WINDOW_SIZE, value)];
+        let mut server = Server::open_with(Config::default(), &initial(1)).await;
+        server.peer.send(&get(1, "/whole/16")).await;
+        assert_eq!(body(&server.peer.rest().await, 1), (1, false));
+        server.peer.send(&settings(&initial(100))).await;
+        let frames = server.peer.rest().await;
+        let ack = frames.iter().position(|frame| frame.is(kind::SETTINGS, 0) && frame.has(flag::ACK));
+        let rest = frames.iter().position(|frame| frame.is(kind::DATA, 1));
+        assert!(ack.is_some() && ack < rest && body(&frames, 1) == (15, true), "{frames:?}");
+    });
+}
+
 #[test]
 fn the_connection_s_window_is_kept_to_the_byte() {
     run(|| async {
