@@ -355,7 +355,9 @@ impl Reading {
         }
         let is_cookie = |line: &&Line| line.name().of(&self.spans.buffer) == b"cookie";
         let is_secret = self.spans.lines.iter().filter(is_cookie).any(|line| line.is_secret);
-        let joined = self.spans.all("cookie").collect::<Vec<_>>().join(&b"; "[..]);
+        // A last crumb of nothing would leave a blank at the end, which no value may have.
+        let crumbs = self.spans.all("cookie").filter(|crumb| !crumb.is_empty());
+        let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
         self.spans.replace("cookie", &joined, Kind::Verbatim);
         if let Some(line) = self.spans.lines.last_mut() {
             line.is_secret = is_secret;

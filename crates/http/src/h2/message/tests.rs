@@ -176,6 +176,17 @@ fn what_http1_would_refuse_is_refused() {
     assert_eq!(get(&[("x", &long)], false).err(), Some(Fault::TooLarge));
 }
 
+/// RFC 9113 §8.2.1: no value ends with a blank, so that crumbs of nothing are left out.
+#[test]
+fn empty_crumbs_leave_no_blank() {
+    for (crumbs, joined) in
+        [(["a=1", ""], "a=1"), (["", "a=1"], "a=1"), (["", ""], ""), (["a=1", "b=2"], "a=1; b=2")]
+    {
+        let head = get(&crumbs.map(|crumb| ("cookie", crumb)), true).expect("well-formed");
+        assert_eq!(head.fields().get("cookie"), Some(joined.as_bytes()), "{crumbs:?}");
+    }
+}
+
 #[test]
 fn malformed_requests_are_told() {
     for more in [
