@@ -44,7 +44,7 @@ pub(super) fn decode(code: &[u8], out: &mut Vec<u8>, most: usize) -> Result<usiz
         at += usize::from(length);
         written += usize::from(symbols);
         if written > most {
-            return Ok(TOO_LONG);
+            return too_long(code);
         }
         if usize::from(symbols) == STEP {
             continue;
@@ -65,7 +65,30 @@ pub(super) fn decode(code: &[u8], out: &mut Vec<u8>, most: usize) -> Result<usiz
         }
         written += 1;
     }
-    Ok(TOO_LONG)
+    too_long(code)
+}
+
+/// What a string comes to that isn't kept: it has to be in the code all the same.
+#[cold]
+fn too_long(code: &[u8]) -> Result<usize, CompressionError> {
+    let end = code.len() * 8;
+    let mut at = 0;
+    loop {
+        let bits = word(code, at);
+        let mut length = usize::try_from(short(bits) & 0xff).unwrap_or_default();
+        if length == 0 && at + 8 > end {
+            return if bits >> 56 == 0xff { Ok(TOO_LONG) } else { Err(CompressionError::Padding) };
+        }
+        if length == 0 {
+            let (symbol, of_long) = long(bits >> 32);
+            u8::try_from(symbol).map_err(|_above| CompressionError::EndOfString)?;
+            length = of_long;
+        }
+        at += length;
+        if at > end {
+            return Err(CompressionError::Padding);
+        }
+    }
 }
 
 /// The bits from one on, at least 57 of them, with ones behind the end.

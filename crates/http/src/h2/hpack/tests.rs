@@ -277,6 +277,14 @@ fn a_field_above_the_limit_is_passed_over_and_the_table_stays_right() {
     let small = Some((b"small".to_vec(), b"one".to_vec(), false));
     assert_eq!(fields.0, [None, None, None, None, small.clone()]);
     assert_eq!(decoder.table().size(), 96 + 134 + 40);
+    // Whether or not it is kept, it has to be in the code.
+    let padded_wrongly = [vec![0x40, 0x81, 0x1f, 0x82, 0x18, 0xc0], vec![0; 3]].concat();
+    for (limit, code) in [(1, &[0x41, 0x81, 0x18][..]), (1, &padded_wrongly)] {
+        let mut decoder = Decoder::new(4096);
+        decode(&mut decoder, &[0x20]).unwrap();
+        let result = decoder.decode(code, limit, &mut Fields::default());
+        assert_eq!(result, Err(CompressionError::Padding), "{}", code.escape_ascii());
+    }
     // More than the table takes: it is emptied, whether or not the string was kept.
     for limit in [63, 1 << 20] {
         let mut fields = Fields::default();
