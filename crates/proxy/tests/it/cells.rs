@@ -5,7 +5,7 @@ mod features;
 mod page;
 mod peer;
 mod programs;
-mod servers;
+pub(crate) mod servers;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use features::{Cell, FEATURES, Feature};
 use servers::{Server, Servers};
 
 const VERSIONS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
-const SERVERS: [Server; 3] = [Server::Node, Server::Nginx, Server::Grpc];
+const SERVERS: [Server; 4] = [Server::Node, Server::Nginx, Server::Grpc, Server::Hyper];
 
 /// How the client's proxy reaches the application.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -48,18 +48,26 @@ pub(super) enum Between {
     All,
     /// Clients of HTTP/1 have it.
     FromHttp1,
-    /// Both sides speak HTTP/2.
+    /// Both sides speak gRPC.
+    Grpc,
+    /// The client speaks nothing but HTTP/2.
+    FromHttp2,
+    /// The server speaks nothing but HTTP/2.
+    ToHttp2,
+    /// Both of them.
     Http2,
 }
 
 impl Feature {
     /// Why there is no such cell.
     pub(super) fn missing(&self, outside: Protocol, inside: Protocol) -> Option<&'static str> {
+        let (from_two, to_two) = (outside == Protocol::Http2, inside == Protocol::Http2);
         match self.between {
-            Between::FromHttp1 if outside == Protocol::Http2 => Some("none: HTTP/2 has streams instead"),
-            Between::Http2 if (outside, inside) != (Protocol::Http2, Protocol::Http2) => {
-                Some("none: HTTP/1 doesn't carry gRPC")
-            }
+            Between::FromHttp1 if from_two => Some("none: HTTP/2 has streams instead"),
+            Between::Grpc if !(from_two && to_two) => Some("none: HTTP/1 doesn't carry gRPC"),
+            Between::FromHttp2 if !from_two => Some(HTTP2_ALONE),
+            Between::ToHttp2 if !to_two => Some(HTTP2_ALONE),
+            Between::Http2 if !(from_two && to_two) => Some(HTTP2_ALONE),
             _ => None,
         }
     }
@@ -77,6 +85,8 @@ macro_rules! features {
     };
 }
 
+const HTTP2_ALONE: &str = "none: hyper-h2 speaks HTTP/2 alone";
+
 /// The client is the test's own.
 const NODE: &str = "Node as server";
 const NGINX: &str = "nginx as server";
@@ -85,6 +95,9 @@ const CURL_NGINX: &str = "curl as client, nginx as server";
 const HAPROXY_NODE: &str = "HAProxy as client, Node as server";
 const ENVOY_NODE: &str = "Envoy as client, Node as server";
 const GRPC: &str = "grpcio as client and server";
+const HYPER: &str = "hyper-h2 as server";
+const HYPER_NODE: &str = "hyper-h2 as client, Node as server";
+const HYPERS: &str = "hyper-h2 as client and server";
 
 pub(super) const FEATURES: &[Feature] = features! {
     "requests without and with a body, by length and as a stream", Node, NODE, All = requests;
@@ -103,7 +116,11 @@ pub(super) const FEATURES: &[Feature] = features! {
     "an answer that breaks off is seen to", Node, NODE, All = broken;
     "WebSocket (RFC 6455, RFC 8441), with half-close", Node, NODE, All = websocket;
     "CONNECT to an application that is a proxy server, with half-close", Node, NODE, All = plain_connect;
-    "gRPC: all kinds of call, statuses, metadata, deadlines", Grpc, GRPC, Http2 = programs::grpc;
+    "gRPC: all kinds of call, statuses, metadata, deadlines", Grpc, GRPC, Grpc = programs::grpc;
+    "bodies, trailers, interim and early answers, Expect, half-closes, through small windows and a small table", Hyper, HYPER, ToHttp2 = narrow;
+    "WebSocket and CONNECT likewise, with half-close", Hyper, HYPER, ToHttp2 = narrow_tunnels;
+    "heads and bodies in crumbs, padding, windows that change, trailers, interim and early answers, WebSocket with half-close", Node, HYPER_NODE, FromHttp2 = programs::crumbs;
+    "the same between two that hold their peers to the letter", Hyper, HYPERS, Http2 = programs::crumbs;
     "downloads, and uploads with and without Expect", Node, CURL_NODE, All = by_curl;
     "a download of 16 MiB, a range of it, and its head alone", Nginx, CURL_NGINX, All = programs::large_download;
     "a proxy in front, bodies of 1 MiB in both directions", Node, HAPROXY_NODE, All = programs::behind_haproxy;
@@ -303,6 +320,24 @@ async fn plain_connect(cell: Cell<'_>) {
     assert_eq!(answer.status(), 200);
     assert_eq!(field(&answer, "x-authority"), "far.example.com:443");
     echo_through(outgoing, incoming).await;
+}
+
+async fn narrow(cell: Cell<'_>) {
+    requests(cell).await;
+    kept_connections(cell).await;
+    trailers(cell).await;
+    early_hints(cell).await;
+    expect_continue(cell).await;
+    expect_refused(cell).await;
+    early_answer(cell).await;
+    duplex(cell).await;
+    events(cell).await;
+    broken(cell).await;
+}
+
+async fn narrow_tunnels(cell: Cell<'_>) {
+    websocket(cell).await;
+    plain_connect(cell).await;
 }
 
 async fn by_curl(cell: Cell<'_>) {

@@ -7,7 +7,7 @@ use std::process::Command;
 use bytes::Bytes;
 use leno_http::server::Protocol;
 use leno_testkit::ports::free;
-use leno_testkit::programs::{CURL, GRPCIO, HAPROXY, envoy, or_skip, python};
+use leno_testkit::programs::{CURL, GRPCIO, HAPROXY, HYPER_H2, Package, envoy, or_skip, python};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -123,12 +123,21 @@ pub(super) async fn too_large(cell: Cell<'_>) {
 }
 
 pub(super) async fn grpc(cell: Cell<'_>) {
-    let Some(python) = or_skip(python(&[GRPCIO])) else { return };
+    called(cell, GRPCIO, "grpc_peer.py", "every kind of call works\n").await;
+}
+
+pub(super) async fn crumbs(cell: Cell<'_>) {
+    called(cell, HYPER_H2, "h2_peer.py", "hyper-h2 is understood\n").await;
+}
+
+/// A client in Python is content with what it gets.
+async fn called(cell: Cell<'_>, package: Package, script: &str, content: &str) {
+    let Some(python) = or_skip(python(&[package])) else { return };
     let mut command = Command::new(python.program("python"));
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/cells/grpc_peer.py");
-    command.args([script, "call", &cell.proxy.to_string()]);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cells").join(script));
+    command.args(["call", &cell.proxy.to_string()]);
     let (told, why) = output(command).await;
-    assert_eq!(String::from_utf8_lossy(&told), "every kind of call works\n", "{why}");
+    assert_eq!(String::from_utf8_lossy(&told), content, "{why}");
 }
 
 /// A download and an upload through a program in front, which speaks the cell's version to the proxy.

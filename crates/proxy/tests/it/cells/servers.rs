@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use leno_http::server::Protocol;
 use leno_testkit::ports::free;
-use leno_testkit::programs::{GRPCIO, NGINX, Unavailable, node, python};
+use leno_testkit::programs::{GRPCIO, HYPER_H2, NGINX, Package, Unavailable, node, python};
 
 /// Where a proxy looks for its application first.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -16,7 +16,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(super) const FILE: usize = 16 << 20;
 
 /// A program, which ends when dropped.
-pub(super) struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Running {
     pub(super) fn start(command: &mut Command) -> Self {
@@ -59,6 +59,7 @@ pub(super) enum Server {
     Node,
     Nginx,
     Grpc,
+    Hyper,
 }
 
 /// All of them.
@@ -66,23 +67,22 @@ pub(super) struct Servers {
     node: Vec<SocketAddr>,
     nginx: [SocketAddr; 2],
     grpc: SocketAddr,
+    hyper: SocketAddr,
     /// Files of the cells.
     pub(super) folder: PathBuf,
-    _running: [Running; 3],
+    _running: [Running; 4],
 }
 
 impl Servers {
     pub(super) async fn start(hop: &str) -> Result<Self, Unavailable> {
         let folder = std::env::temp_dir().join(format!("leno-cells-{hop}-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("temporary")).unwrap();
-        let script = |name: &str| format!("{}/tests/it/cells/{name}", env!("CARGO_MANIFEST_DIR"));
         let (one, node) =
-            Running::told(Command::new(node(&[])?.program).args([script("server.js"), HERE.to_string()]));
-        let python = python(&[GRPCIO])?.program("python");
-        let (two, grpc) = Running::told(Command::new(python).args([script("grpc_peer.py"), "serve".into()]));
-        let (three, nginx) = nginx(&folder, &NGINX.find()?).await;
-        let grpc = *grpc.first().expect("a port");
-        Ok(Self { node, nginx, grpc, folder, _running: [one, two, three] })
+            Running::told(Command::new(node(&[])?.program).arg(script("server.js")).arg(HERE.to_string()));
+        let (two, grpc) = grpc()?;
+        let (three, hyper) = in_python(HYPER_H2, "h2_peer.py")?;
+        let (four, nginx) = nginx(&folder, &NGINX.find()?).await;
+        Ok(Self { node, nginx, grpc, hyper, folder, _running: [one, two, three, four] })
     }
 
     /// Where it speaks this version; `None` where it doesn't.
@@ -92,8 +92,25 @@ impl Servers {
             Server::Node => self.node.get(place).copied(),
             Server::Nginx => self.nginx.get(place).copied(),
             Server::Grpc => (version == Protocol::Http2).then_some(self.grpc),
+            Server::Hyper => (version == Protocol::Http2).then_some(self.hyper),
         }
     }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/cells").join(name)
+}
+
+/// gRPC's own server.
+pub(crate) fn grpc() -> Result<(Running, SocketAddr), Unavailable> {
+    in_python(GRPCIO, "grpc_peer.py")
+}
+
+/// The server of a script, which tells its port.
+fn in_python(package: Package, name: &str) -> Result<(Running, SocketAddr), Unavailable> {
+    let mut command = Command::new(python(&[package])?.program("python"));
+    let (running, ports) = Running::told(command.arg(script(name)).arg("serve"));
+    Ok((running, *ports.first().expect("a port")))
 }
 
 impl Drop for Servers {
