@@ -86,8 +86,8 @@ const ELSEWHERE: &[[&str; 4]] = &[
     [
         "gRPC-Web, binary and text, to gRPC",
         "gateway",
-        "proxy::grpc_web::browsers_call_grpc_services",
-        "own sockets only",
+        "proxy::grpc_web::browsers_call_a_server_that_others_wrote",
+        "grpcio as server",
     ],
     [
         "TLS passed through by the name that it asks for",
