@@ -35,12 +35,12 @@ pub(crate) fn lines(fields: &Fields) -> Lines {
 }
 
 /// A length of zero and no body mean the same.
-fn plain(framing: Framing) -> Framing {
+pub(crate) fn plain(framing: Framing) -> Framing {
     if framing == Framing::Length(0) { Framing::None } else { framing }
 }
 
 /// Everything that a request's head says, in a form that can be compared.
-fn meaning(head: &RequestHead) -> impl PartialEq + std::fmt::Debug + use<> {
+pub(crate) fn meaning(head: &RequestHead) -> impl PartialEq + std::fmt::Debug + use<> {
     (
         (head.method().to_owned(), head.target().to_owned(), head.authority().to_owned()),
         (lines(head.fields()), plain(head.framing())),

@@ -20,6 +20,7 @@ pub mod dialects;
 pub mod differential;
 pub mod discovery;
 pub mod dns;
+pub mod h2;
 pub mod http1;
 pub mod hygiene;
 pub mod identity;
@@ -59,6 +60,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "http1_response", run: http1::response::run },
     Target { name: "http1_body", run: http1::body::run },
     Target { name: "http1_relay", run: http1::relay::run },
+    Target { name: "h2_server", run: h2::server::run },
+    Target { name: "h2_client", run: h2::client::run },
+    Target { name: "hpack", run: h2::hpack::run },
     Target { name: "detect", run: detect::run },
     Target { name: "proxy_protocol", run: proxy_protocol::run },
     Target { name: "normalize", run: normalize::run },

@@ -11,7 +11,7 @@ mod flow;
 mod frame;
 mod halves;
 mod heads;
-mod hpack;
+pub mod hpack;
 mod keepalive;
 mod message;
 mod out;

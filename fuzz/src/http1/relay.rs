@@ -9,7 +9,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use leno_http::client;
-use leno_http::exchange::{Exchange, Frame};
+use leno_http::exchange::{Exchange, Frame, Incoming};
 use leno_http::h1::{ClientConnection, Refusal, ServerConnection};
 use leno_http::head::{Connect, RequestHead, ResponseHead};
 use leno_model::request::RequestView;
@@ -74,7 +74,14 @@ pub(crate) fn relay(pieces: Vec<Bytes>) -> Relayed {
 }
 
 fn send_on(exchange: Exchange) -> Sent {
-    let Exchange { head, mut body, reply } = exchange;
+    let Exchange { head, body, reply } = exchange;
+    let sent = sent(head, body);
+    reply.whole(ResponseHead::new(StatusCode::OK), Bytes::new());
+    sent
+}
+
+/// Sends a request to a server of HTTP/1.
+pub(crate) fn sent(head: RequestHead, mut body: Incoming) -> Sent {
     let (peer, written) = Peer::new([Bytes::from_static(b"HTTP/1.1 204 No Content\r\n\r\n")]);
     let mut upstream = ClientConnection::new(peer, &client::Config::default());
     let (mut outgoing, mut response) = upstream.send(&head).expect("a fresh connection takes a request");
@@ -105,12 +112,11 @@ fn send_on(exchange: Exchange) -> Sent {
         assert!(now(response.head()).is_ok(), "the request was answered");
     }
     drop(outgoing);
-    reply.whole(ResponseHead::new(StatusCode::OK), Bytes::new());
     Sent { head, data, trailers, is_complete, is_switch, bytes: written.take() }
 }
 
 /// On the wire the request is exactly one message.
-fn is_one_message(sent: &Sent) {
+pub(crate) fn is_one_message(sent: &Sent) {
     let head = naive::head(&sent.bytes).expect("a head was sent");
     assert_eq!(head.first[0], sent.head.method());
     assert_eq!(head.first[2], "HTTP/1.1");

@@ -48,6 +48,9 @@ targets! {
     http1_response
     http1_body
     http1_relay
+    h2_server
+    h2_client
+    hpack
     detect
     proxy_protocol
     normalize

@@ -4,6 +4,7 @@
 
 mod discovery;
 mod first;
+mod h2;
 mod http1;
 mod identity;
 
@@ -20,6 +21,9 @@ fn all() -> Vec<(&'static str, Seeds)> {
         ("http1_response", http1::responses()),
         ("http1_body", http1::bodies()),
         ("http1_relay", http1::connections()),
+        ("h2_server", h2::clients()),
+        ("h2_client", h2::servers()),
+        ("hpack", h2::blocks()),
         ("hygiene", http1::claims()),
         ("normalize", http1::targets()),
         ("detect", first::connections()),

@@ -16,23 +16,26 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::h2) use decode::Decoder;
-pub(in crate::h2) use encode::{Encoder, Indexing, indexing};
+pub use decode::Decoder;
+pub use encode::{Encoder, Indexing, indexing};
 
 /// A field of a header block. Both texts are as they were sent, in any case and with any bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::h2) struct Field<'a> {
-    pub(in crate::h2) name: &'a [u8],
-    pub(in crate::h2) value: &'a [u8],
+pub struct Field<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
     /// Whoever passes the field on must not index it either (RFC 7541 §6.2.3).
-    pub(in crate::h2) never_indexed: bool,
+    pub never_indexed: bool,
     /// The first index at which the static table has this name (RFC 7541 Appendix A), or 0 if it doesn't: the same
     /// for the same name, however it was sent.
-    pub(in crate::h2) known: u8,
+    pub known: u8,
 }
 
 /// Takes the fields of a block in their order.
-pub(in crate::h2) trait Sink {
+pub trait Sink {
+    /// The next field.
     fn field(&mut self, field: Field<'_>);
 
     /// In place of a field whose name and value are together above the limit.
@@ -42,19 +45,27 @@ pub(in crate::h2) trait Sink {
 /// Why a block can't be decoded. The table's state is lost with it, and so is the connection: COMPRESSION_ERROR of
 /// RFC 9113 §4.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::h2) enum CompressionError {
+pub enum CompressionError {
+    /// It ends within a field.
     Truncated,
+    /// An integer is larger than any use.
     Integer,
+    /// An index is in neither table.
     Index,
+    /// A Huffman-coded string ends with something other than a few ones.
     Padding,
+    /// A Huffman-coded string has the code for its end.
     EndOfString,
+    /// A size update above what was announced.
     TableSize,
+    /// A size update behind a field.
     UpdatePlace,
 }
 
 impl CompressionError {
     /// What is wrong with the block, for logs.
-    pub(in crate::h2) const fn rule(self) -> &'static str {
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
         match self {
             Self::Truncated => "a header block that ends within a field",
             Self::Integer => "a header block with too large an integer",

@@ -30,7 +30,7 @@ struct Scratch {
 
 /// Decodes one connection's header blocks, in the order in which they came.
 #[derive(Debug)]
-pub(in crate::h2) struct Decoder {
+pub struct Decoder {
     table: Table,
     /// The most that the peer may set the table's size to.
     announced: usize,
@@ -39,7 +39,8 @@ pub(in crate::h2) struct Decoder {
 impl Decoder {
     /// `table_bytes` is what SETTINGS_HEADER_TABLE_SIZE announces. Less than the default of 4,096 doesn't bind the peer
     /// before it has read it, so that it may use as much anyway.
-    pub(in crate::h2) fn new(table_bytes: usize) -> Self {
+    #[must_use]
+    pub fn new(table_bytes: usize) -> Self {
         Self { table: Table::new(FIRST_TABLE), announced: table_bytes.clamp(FIRST_TABLE, MAX_TABLE) }
     }
 
@@ -54,7 +55,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the block breaks the rules of RFC 7541. Nothing can be decoded after it.
-    pub(in crate::h2) fn decode(
+    pub fn decode(
         &mut self,
         block: &[u8],
         limit: usize,

@@ -18,7 +18,7 @@ const AROUND: usize = 16;
 
 /// How a field is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::h2) enum Indexing {
+pub enum Indexing {
     /// Into the table, if it is likely to come again: the same field came before, or one with its name never did.
     Indexed,
     /// Not into the table: values that are another each time.
@@ -29,27 +29,35 @@ pub(in crate::h2) enum Indexing {
 
 /// Encodes one connection's header blocks, in the order in which they are sent.
 #[derive(Debug)]
-pub(in crate::h2) struct Encoder {
+pub struct Encoder {
     table: Table,
     index: Option<Box<Index>>,
     /// What the peer allowed last since the last block, and the least of these.
     allowed: Option<(usize, usize)>,
 }
 
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Encoder {
-    pub(in crate::h2) fn new() -> Self {
+    /// An encoder whose peer has a table of the default size.
+    #[must_use]
+    pub fn new() -> Self {
         Self { table: Table::new(MAX_TABLE), index: None, allowed: None }
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE: the next block begins with the updates that RFC 7541 §4.2 asks for.
-    pub(in crate::h2) fn set_max_table(&mut self, bytes: u32) {
+    pub fn set_max_table(&mut self, bytes: u32) {
         let max = usize::try_from(bytes).unwrap_or(MAX_TABLE).min(MAX_TABLE);
         let least = self.allowed.map_or(max, |(_, least)| least.min(max));
         self.allowed = Some((max, least));
     }
 
     /// Begins a block. To be called before the first of its fields.
-    pub(in crate::h2) fn begin(&mut self, out: &mut Vec<u8>) {
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
         let Some((max, least)) = self.allowed.take() else { return };
         if least < max && least < self.table.max() {
             self.resize(least, out);
@@ -75,7 +83,7 @@ impl Encoder {
     }
 
     /// Adds a field to the block. A name may be in any case, and is written in lower case.
-    pub(in crate::h2) fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
+    pub fn field(&mut self, name: &[u8], value: &[u8], indexing: Indexing, out: &mut Vec<u8>) {
         if words::is_lower(name) {
             self.lower_field(name, value, indexing, out);
         } else {
@@ -269,7 +277,8 @@ fn split(hash: u64) -> (usize, u16) {
 
 /// What becomes of a field by its name, in any case: [`Indexing::Passing`] if its values hardly come twice, and
 /// [`Indexing::Never`] if they are secrets that the size of a block must not tell anything about.
-pub(in crate::h2) fn indexing(name: &[u8], value: &[u8]) -> Indexing {
+#[must_use]
+pub fn indexing(name: &[u8], value: &[u8]) -> Indexing {
     let (names, result): (&[&[u8]], _) = match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
         (2, b'b') => (&[b"b3"], Indexing::Passing),
         (3, b'a') => (&[b"age"], Indexing::Passing),

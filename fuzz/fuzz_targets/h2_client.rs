@@ -1,0 +1,6 @@
+//! libFuzzer's program for [`leno_fuzz::h2::client`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _outcome = leno_fuzz::h2::client::run(data);
+});
