@@ -4,6 +4,13 @@
 //! or that of a connection's near end. These lie below the range that the kernel picks from, and each is held by name,
 //! for the life of the process, against every other test on the machine.
 
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as Name, UnixListener};
