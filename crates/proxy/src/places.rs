@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use leno_runtime::clock::recent;
 use leno_telemetry::load::Load;
 use leno_telemetry::metric::Held;
 use pin_project_lite::pin_project;
@@ -85,7 +86,7 @@ impl Drop for Busy {
         let left = state.busy.get().saturating_sub(1);
         state.busy.set(left);
         if left == 0 {
-            state.since.set(Instant::now());
+            state.since.set(recent().into_std());
         }
     }
 }

@@ -27,6 +27,7 @@ use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::Address;
 use leno_model::spiffe::SpiffeId;
+use leno_runtime::clock::recent;
 use leno_telemetry::metric::{Gauge, Held};
 use tokio::sync::Notify;
 
@@ -412,7 +413,7 @@ fn within(
 fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Box<Leased>> {
     let longest = bucket.longest();
     let mut idle = bucket.idle.borrow_mut();
-    let now = Instant::now();
+    let now = recent().into_std();
     while let Some(mut candidate) = idle.pop() {
         let rested = candidate.rested(now);
         if rested >= limit {
@@ -488,7 +489,7 @@ impl Drop for Lease {
         }
         let mut idle = home.idle.borrow_mut();
         if idle.len() < POOL_IDLE_PER_KEY {
-            leased.since = Instant::now();
+            leased.since = recent().into_std();
             idle.push(leased);
             home.back.notify_one();
         }

@@ -11,6 +11,7 @@ use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::Tally;
 use leno_model::failure::{Failure, grpc};
 use leno_model::request::RequestView;
+use leno_runtime::clock::recent;
 use leno_telemetry::access::{AccessLog, AccessRecord, Address};
 use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
 use leno_telemetry::span as telemetry;
@@ -82,15 +83,15 @@ impl Record {
         ends: &Ends,
         now: impl FnOnce() -> SystemTime,
     ) -> Self {
-        let began = Instant::now();
+        let began = recent();
         let is_grpc = head.is_grpc();
-        let mut metrics = handle.start(leno_runtime::Instant::from_std(began));
+        let mut metrics = handle.start(began);
         metrics.protocol = if is_grpc { RequestProtocol::Grpc } else { RequestProtocol::Http };
         metrics.request_bytes = head.fields().size() as u64;
         Self {
             metrics,
             line: access.map(|access| Box::new(Line::new(Some(access.clone()), head, ends, now()))),
-            began,
+            began: began.into_std(),
             is_grpc,
             status: 0,
             failure: None,

@@ -18,7 +18,7 @@ mod tunnel;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -31,6 +31,7 @@ use leno_http::head::{RequestHead, ResponseHead};
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
 use leno_model::route::HeaderEdits;
+use leno_runtime::clock::recent;
 
 use crate::alarm::Alarm;
 use crate::core::{Core, Held};
@@ -165,7 +166,7 @@ impl Forwarding<'_> {
             came: came.as_ref(),
             affinity: upstream::affinity(&self.plan.to, &head, self.path, || self.core.draw(), &mut Silent),
             body: Body::new(body, head.connect(), terms.attempts > 0, &self.core.shared.budget),
-            began: Instant::now(),
+            began: recent().into_std(),
             count: 0,
             failed: Vec::new(),
             permit: None,

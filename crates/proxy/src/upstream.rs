@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leno_engine::affinity::Affinity;
 use leno_engine::breaker::Taken;
@@ -17,6 +17,7 @@ use leno_model::name::Host;
 use leno_model::service::{Address, Endpoint};
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::EndpointUnit;
+use leno_runtime::clock::recent;
 
 use crate::circuit::Circuit;
 use crate::core::Core;
@@ -161,7 +162,7 @@ pub(crate) fn choose(
         To::Cluster { cluster, only } => {
             let pick = match only {
                 Some(uid) => cluster.pick_by_uid(uid, &mut Silent)?,
-                None => cluster.pick_for(client.key, Instant::now(), core.draw(), tried, &mut Silent)?,
+                None => cluster.pick_for(client.key, recent().into_std(), core.draw(), tried, &mut Silent)?,
             };
             let mut chosen = from_pick(core, cluster, &pick, spoken)?;
             chosen.announce(cluster, spoken, client.ends);

@@ -1,7 +1,7 @@
 //! Time that tests can pause.
 //!
 //! [`Instant`] is tokio's, so a paused runtime stops it. The wall clock is for people and certificates only: nothing is
-//! measured with it.
+//! measured with it. What a task does between two waits takes microseconds, so it reads the clock once ([`recent`]).
 
 use std::cell::Cell;
 use std::time::SystemTime;
@@ -25,7 +25,45 @@ pub struct Clock {
 }
 
 thread_local! {
+    /// While a task runs: when it first asked for the time.
+    static TURN: Cell<Turn> = const { Cell::new(Turn::Nobody) };
     static ANCHOR: Cell<Option<Anchor>> = const { Cell::new(None) };
+}
+
+/// What this thread runs.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// No task.
+    Nobody,
+    /// A task that hasn't asked for the time.
+    Begun,
+    /// A task, and the time that it was told.
+    Told(Instant),
+}
+
+/// Now, as of the first time that the running task asked since it was woken; outside of tasks, now.
+pub fn recent() -> Instant {
+    match TURN.get() {
+        Turn::Told(instant) => instant,
+        Turn::Begun => {
+            let now = Instant::now();
+            TURN.set(Turn::Told(now));
+            now
+        }
+        Turn::Nobody => Instant::now(),
+    }
+}
+
+/// Runs a task until it waits, with a time of its own.
+pub(crate) fn turn<T>(run: impl FnOnce() -> T) -> T {
+    struct Back(Turn);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            TURN.set(self.0);
+        }
+    }
+    let _back = Back(TURN.replace(Turn::Begun));
+    run()
 }
 
 impl Clock {
@@ -97,6 +135,24 @@ mod tests {
         assert_eq!(clock.wall(), start + Duration::from_secs(60));
         assert_eq!(clock.wall_at(before), start);
         assert_eq!(clock.wall_at(before - Duration::from_secs(5)), start - Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_s_time_stands_still_until_it_waits() {
+        let step = Duration::from_secs(1);
+        let task = crate::task::spawn("asks", async move {
+            let first = recent();
+            tokio::time::advance(step).await;
+            let second = recent();
+            assert_eq!(second, first + step);
+            // Another's turn within this one leaves it as it was.
+            assert_eq!(turn(recent), second);
+            assert_eq!(recent(), second);
+        });
+        task.await.expect("ends well");
+        let before = recent();
+        tokio::time::advance(step).await;
+        assert_eq!(recent(), before + step);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
+use crate::clock;
+
 #[cfg(test)]
 mod tests;
 
@@ -195,7 +197,7 @@ impl<F: Future> Future for Named<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        this.running.watch(|| this.future.poll(cx))
+        clock::turn(|| this.running.watch(|| this.future.poll(cx)))
     }
 }
 

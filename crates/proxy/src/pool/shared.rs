@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use leno_http::client::{Config, Connection};
 use leno_http::h2;
 use leno_model::failure::Failure;
+use leno_runtime::clock::recent;
 use leno_runtime::task;
 use leno_telemetry::metric::Gauge;
 use tokio::sync::{Notify, Semaphore};
@@ -101,7 +102,7 @@ fn probing(config: &Rc<Config>, circuit: Option<&Circuit>) -> Rc<Config> {
 impl Shared {
     /// A kept connection with room for one more stream, if there is one now.
     pub(super) fn kept(self: &Rc<Self>, terms: &Terms<'_>) -> Option<Lease> {
-        self.used.set(Instant::now());
+        self.used.set(recent().into_std());
         limit(&self.circuit, terms.circuit);
         self.free(terms)
     }

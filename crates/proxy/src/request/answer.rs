@@ -13,6 +13,7 @@ use leno_http::grpc_web;
 use leno_http::head::RequestHead;
 use leno_http::relay::{self, BodyEnd};
 use leno_model::failure::{Failure, Fault, grpc};
+use leno_runtime::clock::recent;
 
 use super::attempt::{Begun, Sent};
 use super::tunnel::is_tunnel;
@@ -33,7 +34,7 @@ impl Forwarding<'_> {
         deadline: &mut Option<Alarm>,
     ) {
         let Begun { mut head, grpc_status, incoming, sent, .. } = begun;
-        let now = Instant::now();
+        let now = recent().into_std();
         let service_time = now.saturating_duration_since(sent.at);
         let outcome = outcome(head.status(), grpc_status, service_time);
         let tunnels = is_tunnel(request, head.status());
@@ -65,7 +66,7 @@ impl Forwarding<'_> {
         }
         let is_broken = self.relay(record, request, sent, incoming, outgoing, deadline).await;
         if let Some((in_flight, Some(outcome))) = in_flight {
-            in_flight.learn(Instant::now(), if is_broken { Outcome::Failed } else { outcome });
+            in_flight.learn(recent().into_std(), if is_broken { Outcome::Failed } else { outcome });
         }
     }
 

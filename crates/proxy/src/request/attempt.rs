@@ -13,6 +13,7 @@ use leno_http::head::{RequestHead, ResponseHead};
 use leno_http::relay::{self, BodyEnd, Tally};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_runtime::clock::recent;
 
 use crate::core::Core;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
@@ -120,7 +121,7 @@ pub(super) async fn attempt(core: &Core, local: &Local, attempt: &Attempt<'_>, b
         }
     };
     attempt.is_sent.set(true);
-    let sent = Sent { lease, outgoing, response, body, uploading: true, at: Instant::now() };
+    let sent = Sent { lease, outgoing, response, body, uploading: true, at: recent().into_std() };
     begin(attempt, Box::new(sent)).await
 }
 

@@ -15,6 +15,7 @@ use leno_http::exchange::Reply;
 use leno_http::head::RequestHead;
 use leno_http::reply::LocalReply;
 use leno_model::failure::{Failure, Fault};
+use leno_runtime::clock::recent;
 
 use super::answer::learn;
 use super::attempt::Begun;
@@ -85,7 +86,7 @@ impl Tries<'_> {
                     // What this proxy's own limits refuse says nothing about the endpoint.
                     let is_fault = failure.row().fault == Fault::Upstream;
                     if let Some(in_flight) = chosen.in_flight.take().filter(|_| is_fault) {
-                        in_flight.finish(Instant::now(), Outcome::Failed);
+                        in_flight.finish(recent().into_std(), Outcome::Failed);
                     }
                     let end = retry::End::Failed(failure, progress);
                     // A destination's own limit is no less reached at once after.
@@ -148,7 +149,7 @@ impl Tries<'_> {
         // The try before no longer counts, or it would stand in the way of the next.
         self.permit = None;
         let purse = self.purse();
-        match retry::decide(self.terms, &tried, purse, Instant::now(), core.draw(), &mut Silent) {
+        match retry::decide(self.terms, &tried, purse, recent().into_std(), core.draw(), &mut Silent) {
             Verdict::Again { pause, permit } => {
                 core.shared.retries.again.inc();
                 record.again(&tried.end);
@@ -187,7 +188,7 @@ impl Tries<'_> {
 
     /// Leaves an answer for another try's.
     fn leave(&mut self, chosen: &Chosen, begun: &Begun) {
-        let now = Instant::now();
+        let now = recent().into_std();
         let latency = now.saturating_duration_since(begun.sent.at);
         learn(chosen.in_flight.as_ref(), begun, now, latency);
         self.pass_over(chosen);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leno_runtime::Instant;
+use leno_runtime::clock::recent;
 
 use crate::exposition::Encoder;
 use crate::family::OVERFLOW;
@@ -327,7 +328,7 @@ impl Drop for HttpRecord {
             response_flags: self.response_flags,
             security: self.handle.0.security,
         };
-        let took = self.ended.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
+        let took = self.ended.unwrap_or_else(recent).saturating_duration_since(self.started);
         self.handle.with_outcome(outcome, |cells| {
             cells.duration.observe(&Buckets::MILLISECONDS, micros(took));
             cells.request_bytes.observe(&Buckets::BYTES, self.request_bytes);
