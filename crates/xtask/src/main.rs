@@ -1,4 +1,5 @@
-//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo`, `fuzz`, `bench` and `soak`.
+//! Automation for the workspace: `cargo xtask test`, `deps`, `tidy`, `demo`, `fuzz`, `bench`, `soak`
+//! and `release`.
 //!
 //! Depends on little, so that it is compiled within seconds before anything else.
 
@@ -11,6 +12,7 @@ mod differential;
 mod limits;
 mod output;
 mod planted;
+mod release;
 mod test;
 mod tidy;
 
@@ -31,6 +33,7 @@ Usage: cargo xtask COMMAND
                       let hyper, and Envoy if asked to, read what we read (--help for the options)
   bench [OPTIONS]     measure Leno against bare relays and Envoy (--help for the options)
   soak [--minutes N]  keep a mesh under mixed load and faults for 30 minutes, and see whether anything grows or leaks
+  release             build leno by a profile of itself; bench and soak measure it with --dist
 ";
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn run() -> Result<ExitCode> {
         ["fuzz", "--differential", options @ ..] => differential::run(options),
         ["bench", options @ ..] => bench::run(options),
         ["soak", options @ ..] => bench::soak(options),
+        ["release"] => release::run(),
         ["help" | "--help" | "-h"] => {
             output::line(USAGE.trim_end());
             Ok(ExitCode::SUCCESS)

@@ -31,7 +31,7 @@ pub fn own(package: &str, name: &str) -> Result<PathBuf, Unavailable> {
     if is_executable(&binary) { Ok(binary) } else { Err(fail(format!("cargo left no {}", binary.display()))) }
 }
 
-/// `target/PROFILE`, seen from an executable in it, in `deps/` or in `examples/`.
+/// `target/PROFILE`, or a folder that a release was put into, seen from an executable in it, in `deps/` or in `examples/`.
 fn profile_folder() -> Option<PathBuf> {
     let executable = std::env::current_exe().ok()?;
     let folder = executable.parent()?;
@@ -41,7 +41,7 @@ fn profile_folder() -> Option<PathBuf> {
 }
 
 fn is_profile(folder: &Path) -> bool {
-    folder.join(".cargo-lock").exists() || folder.join("deps").is_dir()
+    folder.join(".cargo-lock").exists() || folder.join("deps").is_dir() || folder.join("leno").exists()
 }
 
 #[cfg(test)]
