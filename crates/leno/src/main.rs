@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Few arenas and quick purging: a sidecar has two busy threads and should give memory back when idle.
+/// Few arenas and quick purging (`.cargo/config.toml`): a sidecar has two busy threads and should give memory back when
+/// idle.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
