@@ -40,9 +40,12 @@ pub(crate) fn run() -> Result<ExitCode> {
     let profdata = compiler.profdata()?;
     let folder = target().join("profile");
     let counts = folder.join("counts");
-    // Counts of another build would be merged with these.
-    if counts.exists() {
-        fs::remove_dir_all(&counts).with_context(|| format!("can't remove {}", counts.display()))?;
+    // Counts of another build would be merged with these, and cargo doesn't see that a profile has changed.
+    let guided_build = folder.join("guided");
+    for stale in [&counts, &guided_build] {
+        if stale.exists() {
+            fs::remove_dir_all(stale).with_context(|| format!("can't remove {}", stale.display()))?;
+        }
     }
 
     output::line("release: building a binary that counts what it runs");
@@ -64,7 +67,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     let shown = output(Command::new(&profdata).args(["show", "--all-functions", "--counts"]).arg(&profile))?;
     let order = folder.join("order");
     fs::write(&order, order::of(&shown)).with_context(|| format!("can't write {}", order.display()))?;
-    let leno = compiler.build(&folder.join("guided"), &guided, &compiler.ordering(&order))?;
+    let leno = compiler.build(&guided_build, &guided, &compiler.ordering(&order))?;
     let dist = bench::dist();
     install(&leno, &dist)?;
     output::line(&format!("release: {}", dist.join("leno").display()));
