@@ -124,8 +124,13 @@ pub const H2_UPSTREAM_STREAMS: usize = 100;
 /// what a slow reader makes the proxy hold.
 pub const H2_UPSTREAM_STREAM_WINDOW: u32 = 64 * 1024;
 
-/// Receive window of an HTTP/2 connection to an upstream: the windows of all its streams.
-pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 100 * H2_UPSTREAM_STREAM_WINDOW;
+/// Receive window of an HTTP/2 connection to an upstream: the windows of all its streams, and one more, since half of
+/// one may be free without having been announced.
+pub const H2_UPSTREAM_CONNECTION_WINDOW: u32 = 101 * H2_UPSTREAM_STREAM_WINDOW;
+
+/// Bytes of each stream's answer from an upstream, head and trailers, that aren't reserved from the budget: most answers
+/// have less. Those of streams whose readers are slow stay counted, and must not make the others fail.
+pub const H2_UPSTREAM_HEAD_FREE: usize = 1024;
 
 /// Body bytes that one HTTP/2 connection may queue for a peer that doesn't read, whatever windows the peer grants.
 pub const H2_QUEUE: usize = 256 * 1024;

@@ -72,8 +72,8 @@ pub const TUNNEL_WINDOW: u32 = 512 * 1024;
 pub const TUNNEL_CONNECTION_WINDOW: u32 = 4 * TUNNEL_WINDOW;
 
 /// Receive window of one that carries more, reserved from the budget, and of those that this proxy opens: the windows of
-/// all [`TUNNELS_PER_CONNECTION`].
-pub const TUNNEL_GROWN_WINDOW: u32 = 32 * TUNNEL_WINDOW;
+/// all [`TUNNELS_PER_CONNECTION`], and one more, since half of one may be free without having been announced.
+pub const TUNNEL_GROWN_WINDOW: u32 = 33 * TUNNEL_WINDOW;
 
 /// Quiet time after which the peer of an HBONE connection is probed: its streams may be silent for good reason, and
 /// nobody else would find out that it is gone. As ztunnel does.

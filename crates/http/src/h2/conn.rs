@@ -189,6 +189,7 @@ impl Conn {
     /// A connection that has queued what it says first.
     pub(super) fn new(io: Box<dyn Io>, terms: Terms<'_>) -> Rc<Self> {
         let Terms { role, settings, head_bytes, head_fields, budget, broken_streams } = terms;
+        let head_share = if role == Role::Client { limits::H2_UPSTREAM_HEAD_FREE } else { 0 };
         let mut state = State {
             is_server: role != Role::Client,
             vectors: io.is_write_vectored(),
@@ -209,7 +210,7 @@ impl Conn {
                 stream_window: flow::INITIAL,
                 extended_connect: false,
             },
-            credit: Credit::new(flow::INITIAL),
+            credit: Credit::shared(flow::INITIAL, settings.stream_window),
             window: Window::new(settings, budget.clone()),
             allowance: Allowance::new(flow::INITIAL),
             waiting: VecDeque::new(),
@@ -241,7 +242,7 @@ impl Conn {
             most_streams: settings.streams as usize,
             stream_window: settings.stream_window,
             peer_is_proxy: settings.peer_is_proxy,
-            heads: Heads::new(budget.clone()),
+            heads: Heads::new(head_share, budget.clone()),
             budget,
             broken_streams,
             state: RefCell::new(state),

@@ -14,11 +14,18 @@ pub(super) struct Credit {
     size: u32,
     /// What was taken and hasn't been announced again.
     owed: u32,
+    /// What is worth a frame when the peer has no more than that left.
+    step: u32,
 }
 
 impl Credit {
     pub(super) const fn new(size: u32) -> Self {
-        Self { left: size as i64, size, owed: 0 }
+        Self { left: size as i64, size, owed: 0, step: size / 2 }
+    }
+
+    /// For a connection, whose streams may each hold so many bytes until they are read.
+    pub(super) const fn shared(size: u32, stream_window: u32) -> Self {
+        Self { step: stream_window / 2, ..Self::new(size) }
     }
 
     /// For a stream of a peer that may not have heard yet that windows are smaller than what they begin with
@@ -36,7 +43,14 @@ impl Credit {
     /// Bytes aren't held any more. Says by how much to raise the window once that is worth a frame.
     pub(super) fn give(&mut self, bytes: usize) -> Option<u32> {
         self.owed = self.owed.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if self.owed < (self.size / 2).max(1) {
+        self.due()
+    }
+
+    /// By how much to raise the window, once that is worth a frame. What a connection's stalled streams hold may never be
+    /// read, so waiting for half of the window isn't enough for it: the others would wait with them.
+    pub(super) fn due(&mut self) -> Option<u32> {
+        let is_short = self.owed >= self.step && i64::from(self.owed) >= self.left;
+        if self.owed < (self.size / 2).max(1) && !(is_short && self.owed > 0) {
             return None;
         }
         let more = std::mem::take(&mut self.owed);
@@ -114,6 +128,12 @@ mod tests {
         assert!(credit.take(80));
         assert_eq!((credit.grow(100), credit.grow(300)), (None, Some(200)));
         assert!(credit.take(220) && !credit.take(1));
+        let mut connection = Credit::shared(1000, 20);
+        assert!(connection.take(980) && connection.give(9).is_none() && connection.give(10).is_none());
+        assert_eq!(connection.give(1), Some(20), "as much as is left");
+        assert!(connection.take(15) && connection.give(15).is_none());
+        assert!(connection.take(11));
+        assert_eq!(connection.due(), Some(15), "no less than is left");
         let mut unsettled = Credit::unsettled(100);
         assert!(unsettled.take(65_535) && !unsettled.take(1));
         let mut tiny = Credit::new(1);

@@ -14,6 +14,8 @@ use crate::limits::HEAD_FREE;
 #[derive(Debug)]
 pub(super) struct Heads {
     bytes: Cell<usize>,
+    /// Bytes of each stream that are never reserved.
+    share: usize,
     budget: Option<Budget>,
 }
 
@@ -26,8 +28,9 @@ pub(super) struct Held {
 }
 
 impl Heads {
-    pub(super) fn new(budget: Option<Budget>) -> Rc<Self> {
-        Rc::new(Self { bytes: Cell::new(0), budget })
+    /// None yet. So many bytes of each stream are free, however many the others hold.
+    pub(super) fn new(share: usize, budget: Option<Budget>) -> Rc<Self> {
+        Rc::new(Self { bytes: Cell::new(0), share, budget })
     }
 
     #[cfg(test)]
@@ -37,13 +40,8 @@ impl Heads {
 
     /// Counts a head of so many bytes; `None` when it is one too many.
     pub(super) fn count(self: &Rc<Self>, size: usize) -> Option<Held> {
-        let all = self.bytes.get() + size;
-        let reservation = match self.budget.as_ref().filter(|_| all > HEAD_FREE) {
-            Some(budget) => Some(budget.try_reserve(size)?),
-            None => None,
-        };
-        self.bytes.set(all);
-        Some(Held { heads: Rc::clone(self), size, reservation })
+        let mut held = Held { heads: Rc::clone(self), size: 0, reservation: None };
+        held.grow(size).then_some(held)
     }
 }
 
@@ -51,11 +49,13 @@ impl Held {
     /// Counts so many bytes more, and says whether it did.
     pub(super) fn grow(&mut self, more: usize) -> bool {
         let all = self.heads.bytes.get() + more;
-        if let Some(budget) = self.heads.budget.as_ref().filter(|_| all > HEAD_FREE) {
+        let size = self.size + more;
+        let lent = more.min(size.saturating_sub(self.heads.share));
+        if let Some(budget) = self.heads.budget.as_ref().filter(|_| all > HEAD_FREE && lent > 0) {
             let is_granted = match &mut self.reservation {
-                Some(reservation) => reservation.grow(more),
+                Some(reservation) => reservation.grow(lent),
                 reservation => {
-                    *reservation = budget.try_reserve(more);
+                    *reservation = budget.try_reserve(lent);
                     reservation.is_some()
                 }
             };
@@ -64,7 +64,7 @@ impl Held {
             }
         }
         self.heads.bytes.set(all);
-        self.size += more;
+        self.size = size;
         true
     }
 }
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn beyond_the_free_part_the_budget_decides() {
         let budget = Budget::new(10_000);
-        let heads = Heads::new(Some(budget.clone()));
+        let heads = Heads::new(0, Some(budget.clone()));
         let free = heads.count(HEAD_FREE).expect("free");
         assert_eq!(budget.used(), 0);
         let lent = heads.count(6000).expect("lent");
@@ -92,6 +92,20 @@ mod tests {
         assert!(grown.grow(2000) && !grown.grow(2000));
         assert_eq!(budget.used(), 9000);
         drop((free, lent, grown));
+        assert_eq!((budget.used(), heads.bytes.get()), (0, 0));
+    }
+
+    #[test]
+    fn each_stream_s_share_is_free_whatever_the_others_hold() {
+        let budget = Budget::new(1000);
+        let heads = Heads::new(100, Some(budget.clone()));
+        let large = heads.count(HEAD_FREE).expect("free");
+        let mut small = heads.count(60).expect("its share");
+        assert!(small.grow(40) && budget.used() == 0);
+        assert!(small.grow(300) && budget.used() == 300);
+        let full = heads.count(800).expect("lent");
+        assert!(!small.grow(1) && heads.count(101).is_none() && heads.count(100).is_some());
+        drop((large, small, full));
         assert_eq!((budget.used(), heads.bytes.get()), (0, 0));
     }
 }

@@ -1,14 +1,17 @@
 //! The dialling end of HTTP/2 against an `h2` server.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use leno_http::budget::Budget;
 use leno_http::client;
 use leno_http::exchange::{Answer, Frame, Progress};
 use leno_http::h2::ClientConnection;
 use leno_http::head::{Connect, Framing, RequestHead, Scheme};
+use leno_http::limits;
 use leno_model::failure::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
@@ -23,17 +26,21 @@ fn head(method: Method, framing: Framing) -> RequestHead {
     head
 }
 
-fn handshake(io: DuplexStream) -> ClientConnection {
-    let (connection, driver) = ClientConnection::new(Box::new(io), &client::Config::default());
+fn handshake(io: DuplexStream, config: &client::Config) -> ClientConnection {
+    let (connection, driver) = ClientConnection::new(Box::new(io), config);
     local(driver);
     connection
 }
 
 /// A client and what arrives at an `h2` server with `streams` streams.
 async fn start(streams: u32) -> (ClientConnection, mpsc::Receiver<Accepted>) {
+    start_with(streams, &client::Config::default()).await
+}
+
+async fn start_with(streams: u32, config: &client::Config) -> (ClientConnection, mpsc::Receiver<Accepted>) {
     let (ours, theirs) = duplex(1 << 16);
     let (tell, told) = mpsc::channel(8);
-    let client = handshake(ours);
+    let client = handshake(ours, config);
     local(async move {
         let mut builder = h2::server::Builder::new();
         builder.max_concurrent_streams(streams).enable_connect_protocol();
@@ -132,7 +139,7 @@ async fn refused_streams_are_told_from_reset_ones() {
         let (mut outgoing, response) = client.send(&head(Method::POST, Framing::Stream)).await.expect("sent");
         let (_request, mut respond) = in_time(accepted.recv()).await.expect("a request");
         respond.send_reset(h2::Reason::REFUSED_STREAM);
-        let stopped = in_time(std::future::poll_fn(|cx| outgoing.poll_stopped(cx))).await;
+        let stopped = in_time(poll_fn(|cx| outgoing.poll_stopped(cx))).await;
         assert_eq!((stopped, response.progress()), (Failure::UpstreamRefused, Progress::Refused));
         assert_eq!(in_time(outgoing.ready()).await, Err(Failure::UpstreamRefused));
         // After the head it isn't refused any more.
@@ -162,7 +169,7 @@ async fn streams_above_goaway_s_last_are_refused() {
             (0, (Failure::UpstreamRefused, Progress::Refused), (Failure::UpstreamRefused, Progress::Refused)),
         ] {
             let (ours, theirs) = duplex(1 << 16);
-            let mut client = handshake(ours);
+            let mut client = handshake(ours, &client::Config::default());
             let (read, mut write) = tokio::io::split(theirs);
             local(sink(read));
             let (_one, mut a) = client.send(&head(Method::GET, Framing::None)).await.expect("sent");
@@ -191,7 +198,7 @@ async fn broken_sockets_and_broken_rules() {
             (b"HTTP/1.1 400 Bad Request\r\n\r\n", Failure::UpstreamProtocol),
         ] {
             let (ours, mut theirs) = duplex(1 << 16);
-            let mut client = handshake(ours);
+            let mut client = handshake(ours, &client::Config::default());
             let (_outgoing, mut response) =
                 client.send(&head(Method::GET, Framing::None)).await.expect("sent");
             theirs.write_all(bytes).await.expect("write");
@@ -222,6 +229,55 @@ async fn the_peer_s_limit_of_streams_is_kept() {
         respond.send_response(ok(), true).expect("sent");
         assert!(matches!(in_time(second.head()).await, Ok(Answer::Final(..))));
         drop(first);
+    })
+    .await;
+}
+
+/// Answers with so many bytes, as fast as windows let it.
+async fn pour(mut respond: SendResponse<Bytes>, mut bytes: usize) {
+    let mut head = ok();
+    head.headers_mut().insert("x-some", "x".repeat(600).parse().expect("value"));
+    let mut send = respond.send_response(head, false).expect("sent");
+    while bytes > 0 {
+        send.reserve_capacity(bytes.min(16 * 1024));
+        let Some(Ok(room)) = poll_fn(|cx| send.poll_capacity(cx)).await else { return };
+        let piece = room.min(bytes);
+        bytes -= piece;
+        send.send_data(vec![0; piece].into(), bytes == 0).expect("sent");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_flows_beside_as_many_as_there_may_be_that_nobody_reads() {
+    local_set(async {
+        let streams = u32::try_from(limits::H2_UPSTREAM_STREAMS).expect("few");
+        let window = limits::H2_UPSTREAM_CONNECTION_WINDOW as usize;
+        let budget = Budget::new(1);
+        let _used = budget.try_reserve(1).expect("free");
+        let config = client::Config { budget: Some(budget), ..client::Config::default() };
+        let (mut client, mut accepted) = start_with(streams, &config).await;
+        let mut ask = async |bytes| {
+            let (_outgoing, response) = client.send(&head(Method::GET, Framing::None)).await.expect("sent");
+            let (_request, respond) = in_time(accepted.recv()).await.expect("a request");
+            local(pour(respond, bytes));
+            let mut response = response;
+            let Ok(Answer::Final(_, incoming)) = in_time(response.head()).await else { panic!("an answer") };
+            incoming
+        };
+        // Of what has been read, this much isn't worth a frame to the peer.
+        let unannounced = window / 2 - limits::H2_FRAME as usize;
+        let first = body_of(&mut ask(unannounced).await).await.0.len();
+        assert_eq!(first, unannounced);
+        let mut stalled = Vec::new();
+        for _ in 1..streams {
+            stalled.push(ask(usize::MAX).await);
+        }
+        // They fill their windows before the last one asks.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..3 {
+            let last = body_of(&mut ask(100_000).await).await.0.len();
+            assert_eq!(last, 100_000);
+        }
     })
     .await;
 }
@@ -277,7 +333,7 @@ async fn tunnels_by_connect_and_by_upgrade() {
 async fn extended_connect_needs_the_peer_s_consent() {
     local_set(async {
         let (ours, theirs) = duplex(1 << 16);
-        let mut client = handshake(ours);
+        let mut client = handshake(ours, &client::Config::default());
         let _server = local(async move {
             let mut server = h2::server::handshake(theirs).await.expect("handshake");
             while server.accept().await.is_some() {}

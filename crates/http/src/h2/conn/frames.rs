@@ -124,6 +124,9 @@ impl State {
         if !self.credit.take(payload.len()) {
             return Err(Violation::flow("more than the connection's window"));
         }
+        if let Some(more) = self.credit.due() {
+            self.raise(0, more);
+        }
         let Some(stream) = self.streams.get(head.stream).map(Rc::clone) else {
             self.check_known(conn, head.stream)?;
             self.release(payload.len());

@@ -64,7 +64,7 @@ fn heads_that_nobody_reads_are_bounded() {
                 Err(failure) => break failure,
             }
         };
-        assert_eq!((seen, failure), (9, Failure::Overload));
+        assert_eq!((seen, failure), (10, Failure::Overload));
         drop((response, _outgoing));
         assert_eq!(budget.used(), 0);
     });
