@@ -49,12 +49,18 @@ pub const RELAY_BUFFER: usize = 16 * 1024;
 /// Relay buffers that one core keeps for reuse (256 KiB); beyond these they go back to the allocator.
 pub const RELAY_BUFFERS_KEPT: usize = 16;
 
-/// Size of the buffers of whoever has filled a smaller one: four TLS records, which is what a session takes at once, and a
-/// quarter of the system calls. Larger ones gain little and make slow readers dear.
+/// Size of the buffers of whoever has filled a smaller one: four TLS records, and a quarter of the system calls.
 pub const BULK_BUFFER: usize = 4 * RELAY_BUFFER;
 
 /// The same of these (256 KiB).
 pub const BULK_BUFFERS_KEPT: usize = 4;
+
+/// Bytes that an HTTP/1 body is read in by whoever has filled a bulk buffer. They make slow readers dear, so they are
+/// reserved from what the budget can spare.
+pub const LARGE_BUFFER: usize = 4 * BULK_BUFFER;
+
+/// The same of these (512 KiB): a transfer has one, unless its receiver keeps it waiting.
+pub const LARGE_BUFFERS_KEPT: usize = 2;
 
 /// Room of the buffers that heads and small frames are written to: nearly every head, with [`COALESCE`] bytes behind it.
 pub const TEXT_BUFFER: usize = 4 * 1024;

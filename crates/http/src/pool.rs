@@ -7,9 +7,11 @@ use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 use std::thread::LocalKey;
 
+use bytes::Bytes;
+
 use crate::limits::{
-    BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER,
-    TEXT_BUFFERS_KEPT,
+    BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, LARGE_BUFFER, LARGE_BUFFERS_KEPT, RELAY_BUFFER,
+    RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT,
 };
 
 thread_local! {
@@ -18,6 +20,7 @@ thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static BULK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static LARGE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
@@ -77,12 +80,28 @@ impl Lease {
 
     /// One of [`BULK_BUFFER`] bytes for whoever has just filled a buffer, and a usual one for others.
     pub(crate) fn take_for(has_filled: bool) -> Self {
-        if has_filled { Self::take_large() } else { Self::take() }
+        if has_filled { Self::take_bulk() } else { Self::take() }
     }
 
-    fn take_large() -> Self {
-        let kept = LARGE.try_with(|large| large.try_borrow_mut().ok()?.pop()).ok().flatten();
-        Self(kept.unwrap_or_else(|| vec![0; BULK_BUFFER].into_boxed_slice()))
+    /// One of [`BULK_BUFFER`] bytes.
+    pub(crate) fn take_bulk() -> Self {
+        Self::take_or_make(&BULK, BULK_BUFFER)
+    }
+
+    /// One of [`LARGE_BUFFER`] bytes.
+    pub(crate) fn take_large() -> Self {
+        Self::take_or_make(&LARGE, LARGE_BUFFER)
+    }
+
+    fn take_or_make(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, size: usize) -> Self {
+        let kept = free.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
+        Self(kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()))
+    }
+
+    /// The first bytes of it, as a frame of a body. The buffer goes back when that is dropped, so that the next read finds
+    /// it in the processor's cache.
+    pub(crate) fn filled(self, bytes: usize) -> Bytes {
+        Bytes::from_owner(self).slice(..bytes)
     }
 
     #[cold]
@@ -94,6 +113,12 @@ impl Lease {
 impl Deref for Lease {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Lease {
+    fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
@@ -114,7 +139,8 @@ impl Drop for Lease {
                     keep_older(older);
                 }
             }
-            BULK_BUFFER => keep(&LARGE, buffer, BULK_BUFFERS_KEPT),
+            BULK_BUFFER => keep(&BULK, buffer, BULK_BUFFERS_KEPT),
+            LARGE_BUFFER => keep(&LARGE, buffer, LARGE_BUFFERS_KEPT),
             // One suffices: nobody keeps it beyond a poll.
             _ => drop(READ.try_with(|read| read.set(Some(buffer)))),
         }
@@ -150,14 +176,29 @@ mod tests {
     }
 
     #[test]
-    fn large_buffers_are_kept_apart() {
-        let leases: Vec<_> = (0..BULK_BUFFERS_KEPT + 2).map(|_| Lease::take_for(true)).collect();
-        assert!(leases.iter().all(|lease| lease.len() == BULK_BUFFER));
-        drop(leases);
-        assert_eq!((LARGE.with_borrow(Vec::len), FREE.with_borrow(Vec::len)), (BULK_BUFFERS_KEPT, 0));
+    fn larger_buffers_are_kept_apart() {
+        let kept = || (LARGE.with_borrow(Vec::len), BULK.with_borrow(Vec::len), FREE.with_borrow(Vec::len));
+        let bulk: Vec<_> = (0..BULK_BUFFERS_KEPT + 2).map(|_| Lease::take_bulk()).collect();
+        let large: Vec<_> = (0..LARGE_BUFFERS_KEPT + 2).map(|_| Lease::take_large()).collect();
+        assert!(bulk.iter().all(|lease| lease.len() == BULK_BUFFER));
+        assert!(large.iter().all(|lease| lease.len() == LARGE_BUFFER));
+        drop((bulk, large));
+        assert_eq!(kept(), (LARGE_BUFFERS_KEPT, BULK_BUFFERS_KEPT, 0));
         assert_eq!(Lease::take_for(false).len(), RELAY_BUFFER);
-        drop(Lease::take_for(true));
-        assert_eq!(LARGE.with_borrow(Vec::len), BULK_BUFFERS_KEPT);
+        drop((Lease::take_for(true), Lease::take_large()));
+        assert_eq!(kept(), (LARGE_BUFFERS_KEPT, BULK_BUFFERS_KEPT, 0));
+    }
+
+    #[test]
+    fn a_frame_gives_its_buffer_back_with_its_last_part() {
+        let mut lease = Lease::take_bulk();
+        lease.get_mut(..4).expect("room").copy_from_slice(b"abcd");
+        let mut frame = lease.filled(4);
+        let part = frame.split_to(1);
+        drop(frame);
+        assert_eq!((part.as_ref(), BULK.with_borrow(Vec::len)), (&b"a"[..], 0));
+        drop(part);
+        assert_eq!(BULK.with_borrow(Vec::len), 1);
     }
 
     #[test]

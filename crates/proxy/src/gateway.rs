@@ -85,7 +85,7 @@ pub(crate) async fn connection(
                 Ok(Err(error)) => return turn_away(&core, &local, &ends, secure::reason(&error)),
                 Err(_elapsed) => return turn_away(&core, &local, &ends, "no handshake in time"),
             };
-            let (_, session) = tls.get_ref();
+            let session = tls.session();
             ends.server_name = session.server_name().map(Into::into);
             let protocol =
                 if session.alpn_protocol() == Some(alpn::H2) { Protocol::Http2 } else { Protocol::Http1 };

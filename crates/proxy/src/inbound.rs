@@ -166,7 +166,7 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
     let mut tls = secure::accept(core, io, |_hello| Some(current.server(ClientAuth::Required)))
         .await
         .map_err(|error| Refused::because(Failure::NoPeerIdentity, secure::reason(&error)))?;
-    let (_, session) = tls.get_ref();
+    let session = tls.session();
     let proof = Proof::of(session, &current, Side::Client)
         .map_err(|error| Refused::because(Failure::NoPeerIdentity, error))?;
     let proof = Rc::new(proof);

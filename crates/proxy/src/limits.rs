@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Bytes that a TLS session holds encrypted for a peer that doesn't read (rustls' default), unless more are written at once.
+pub(crate) const SESSION_QUEUE: usize = 64 * 1024;
+
 /// How long an accepted connection may stay silent before the destination is dialled as opaque as well
 /// (server-first protocols). Long enough for a local client to write its first bytes, short enough not to be felt.
 pub const DETECT_SILENCE: Duration = Duration::from_millis(50);

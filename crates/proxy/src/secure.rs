@@ -5,7 +5,7 @@
 //! the request was refused untouched.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,18 +18,31 @@ use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, ClientHello};
-use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig};
-use tokio::io::{AsyncRead, ReadBuf};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use crate::core::Core;
 use crate::detect;
+use crate::limits::SESSION_QUEUE;
 use crate::proof::Proof;
 
 /// A connection to a mesh peer whose identity was compared.
 pub(crate) struct Client {
     tls: client::TlsStream<Box<dyn Io>>,
     heard: bool,
+}
+
+/// A connection from a client.
+pub(crate) struct Server {
+    tls: server::TlsStream<Box<dyn Io>>,
+}
+
+impl Server {
+    /// What the handshake has agreed on.
+    pub(crate) fn session(&self) -> &ServerConnection {
+        self.tls.get_ref().1
+    }
 }
 
 /// Shakes hands with a mesh peer and requires it to be one of `expected` before the first byte.
@@ -74,7 +87,7 @@ pub(crate) async fn accept(
     core: &Core,
     io: Box<dyn Io>,
     choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
-) -> io::Result<server::TlsStream<Box<dyn Io>>> {
+) -> io::Result<Server> {
     let io = detect::client_hello(io).await.ok_or(io::ErrorKind::UnexpectedEof)?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), ReadAhead::boxed(io)).await?;
     let config = choose(&hello.client_hello()).ok_or(io::ErrorKind::PermissionDenied)?;
@@ -85,10 +98,11 @@ pub(crate) async fn accept(
     // Whoever else is ready comes before the next turn.
     tokio::task::yield_now().await;
     drop(turn);
-    match begun {
+    let tls = match begun {
         Poll::Ready(result) => result,
         Poll::Pending => accepting.await,
-    }
+    };
+    Ok(Server { tls: tls? })
 }
 
 /// Why a handshake failed. What this process found about a certificate is inside of what rustls says.
@@ -144,4 +158,59 @@ impl AsyncRead for Client {
     }
 }
 
-leno_http::forward_writes!(Client, tls);
+impl AsyncRead for Server {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+}
+
+/// What a session may hold when so many bytes are written to it: it takes them as one piece, and otherwise holds no more
+/// than [`SESSION_QUEUE`] for a peer that doesn't read.
+fn room_for(bytes: usize) -> Option<usize> {
+    Some(bytes.max(SESSION_QUEUE))
+}
+
+/// How both ends write.
+macro_rules! write_through_session {
+    ($end:ty) => {
+        impl AsyncWrite for $end {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                self.tls.get_mut().1.set_buffer_limit(room_for(buf.len()));
+                Pin::new(&mut self.tls).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let bytes = bufs.iter().map(|buf| buf.len()).sum();
+                self.tls.get_mut().1.set_buffer_limit(room_for(bytes));
+                Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.tls.is_write_vectored()
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.tls).poll_flush(cx)
+            }
+
+            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.tls).poll_shutdown(cx)
+            }
+        }
+    };
+}
+
+write_through_session!(Client);
+write_through_session!(Server);

@@ -15,7 +15,7 @@ use crate::h1::body::{Decoded, Decoder};
 use crate::h1::parse::{Limits, Parsed, Scan};
 use crate::h1::refusal::Refusal;
 use crate::io::read_on;
-use crate::limits::{BULK_BUFFER, HEAD_FREE, READ_AHEAD, RELAY_BUFFER};
+use crate::limits::{BULK_BUFFER, HEAD_FREE, LARGE_BUFFER, READ_AHEAD, RELAY_BUFFER};
 use crate::pool::Lease;
 
 /// Bytes in a read from which on reads go directly to a buffer that is handed out, instead of being copied from a
@@ -30,6 +30,8 @@ pub(super) struct Input {
     partial: Vec<u8>,
     /// For what `partial` holds beyond the usual, and then the head that was made of it, until the exchange is over.
     reservation: Option<Reservation>,
+    /// For reads of [`LARGE_BUFFER`] bytes, while they are filled.
+    large: Option<Reservation>,
     budget: Option<Budget>,
     scan: Scan,
     /// How much was read last.
@@ -44,6 +46,7 @@ impl Input {
             bytes: Bytes::new(),
             partial: Vec::new(),
             reservation: None,
+            large: None,
             budget,
             scan: Scan::default(),
             last: 0,
@@ -61,6 +64,18 @@ impl Input {
 
     pub(super) fn has_partial(&self) -> bool {
         !self.partial.is_empty()
+    }
+
+    /// Bytes that a body is read in next: more for whoever has filled what it had.
+    fn most(&mut self) -> usize {
+        if self.last < BULK_BUFFER {
+            self.large = None;
+            return if self.last < RELAY_BUFFER { RELAY_BUFFER } else { BULK_BUFFER };
+        }
+        if self.large.is_none() {
+            self.large = self.budget.as_ref().and_then(|budget| budget.try_reserve_spare(LARGE_BUFFER));
+        }
+        if self.large.is_some() { LARGE_BUFFER } else { BULK_BUFFER }
     }
 }
 
@@ -137,17 +152,17 @@ impl Conn {
                 Ok(Decoded::Data(data)) => {
                     self.expecting = false;
                     if decoder.is_ended() {
-                        self.reading = Reading::Idle;
+                        self.read_all();
                     }
                     return Poll::Ready(Frame::Data(data));
                 }
                 Ok(Decoded::Trailers(trailers)) => {
-                    self.reading = Reading::Idle;
+                    self.read_all();
                     return Poll::Ready(Frame::Trailers(trailers));
                 }
                 Ok(Decoded::End) => {
                     self.expecting = false;
-                    self.reading = Reading::Idle;
+                    self.read_all();
                     return Poll::Ready(Frame::End);
                 }
                 Ok(Decoded::NeedMore) => {}
@@ -157,7 +172,7 @@ impl Conn {
             let at_most = decoder.at_most().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
             match ready!(self.poll_fill(at_most, cx)) {
                 Ok(0) if by_close => {
-                    self.reading = Reading::Idle;
+                    self.read_all();
                     return Poll::Ready(Frame::End);
                 }
                 Ok(0) => return Poll::Ready(Frame::Abort(self.fail_reading(None))),
@@ -167,19 +182,27 @@ impl Conn {
         }
     }
 
+    /// A body has ended.
+    fn read_all(&mut self) {
+        self.reading = Reading::Idle;
+        self.input.large = None;
+    }
+
     /// Reads into the empty input, of which the body will use `at_most` so many bytes.
     fn poll_fill(&mut self, at_most: Option<usize>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
         if let Some(error) = self.input.failed.take() {
             return Poll::Ready(Err(error));
         }
-        let most = if self.input.last >= RELAY_BUFFER { BULK_BUFFER } else { RELAY_BUFFER };
+        let most = self.input.most();
         let wanted = at_most.unwrap_or(most).min(most);
+        if wanted > RELAY_BUFFER {
+            let lease = if wanted > BULK_BUFFER { Lease::take_large() } else { Lease::take_bulk() };
+            return self.poll_fill_large(lease, wanted, cx);
+        }
         if wanted >= BULK && (self.input.last >= BULK || at_most.is_some()) {
             let mut buffer = BytesMut::with_capacity(wanted);
-            let first = ready!(pin!(io.read_buf(&mut buffer)).poll(cx))?;
-            let room = wanted.saturating_sub(first);
-            self.input.failed = read_on(first, room, || pin!(io.read_buf(&mut buffer)).poll(cx));
+            ready!(pin!(io.read_buf(&mut buffer)).poll(cx))?;
             self.input.last = buffer.len();
             self.input.bytes = buffer.freeze();
             return Poll::Ready(Ok(self.input.last));
@@ -189,6 +212,27 @@ impl Conn {
         ready!(Pin::new(io).poll_read(cx, &mut buf))?;
         self.input.last = buf.filled().len();
         self.input.bytes = Bytes::copy_from_slice(buf.filled());
+        Poll::Ready(Ok(self.input.last))
+    }
+
+    /// The same into a buffer of the core's, which the frames made of it give back.
+    fn poll_fill_large(
+        &mut self,
+        mut lease: Lease,
+        wanted: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
+        let mut buf = ReadBuf::new(lease.get_mut(..wanted).unwrap_or_default());
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut buf))?;
+        let first = buf.filled().len();
+        self.input.failed = read_on(first, buf.remaining(), || {
+            let before = buf.filled().len();
+            let read = Pin::new(&mut *io).poll_read(cx, &mut buf);
+            read.map_ok(|()| buf.filled().len() - before)
+        });
+        self.input.last = buf.filled().len();
+        self.input.bytes = lease.filled(self.input.last);
         Poll::Ready(Ok(self.input.last))
     }
 
@@ -323,5 +367,35 @@ impl Input {
         }
         self.partial.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_grow_while_they_are_filled_and_the_budget_can_spare_it() {
+        let budget = Budget::new(4 * LARGE_BUFFER);
+        let mut input = Input::new(Some(budget.clone()));
+        for (last, most) in [
+            (0, RELAY_BUFFER),
+            (RELAY_BUFFER - 1, RELAY_BUFFER),
+            (RELAY_BUFFER, BULK_BUFFER),
+            (BULK_BUFFER, LARGE_BUFFER),
+            (LARGE_BUFFER, LARGE_BUFFER),
+        ] {
+            input.last = last;
+            assert_eq!(input.most(), most, "after {last} bytes");
+        }
+        assert_eq!(budget.used(), LARGE_BUFFER, "one reservation for all reads");
+        // Half of the budget is for those who need it.
+        let mut another = Input::new(Some(budget.clone()));
+        let mut late = Input::new(Some(budget.clone()));
+        (another.last, late.last) = (BULK_BUFFER, BULK_BUFFER);
+        assert_eq!((another.most(), late.most()), (LARGE_BUFFER, BULK_BUFFER));
+        input.last = BULK_BUFFER - 1;
+        assert_eq!((input.most(), budget.used()), (BULK_BUFFER, LARGE_BUFFER));
+        assert_eq!(late.most(), LARGE_BUFFER, "what was given back is for the next");
     }
 }
