@@ -25,15 +25,21 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Io for T {}
 
 /// Makes a wrapper that only reads in its own way write as the duplex in its field does: `forward_writes!(Wrapper, io)`.
+/// `forward_writes!(Wrapper, io, |io, bytes| …)` runs something before so many bytes are given to that duplex.
 #[macro_export]
 macro_rules! forward_writes {
     ($wrapper:ty, $inner:ident) => {
+        $crate::forward_writes!($wrapper, $inner, |_io, _bytes| ());
+    };
+    ($wrapper:ty, $inner:ident, |$io:ident, $bytes:ident| $before:expr) => {
         impl ::tokio::io::AsyncWrite for $wrapper {
             fn poll_write(
                 mut self: ::std::pin::Pin<&mut Self>,
                 cx: &mut ::std::task::Context<'_>,
                 buf: &[u8],
             ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                let ($io, $bytes) = (&mut self.$inner, buf.len());
+                $before;
                 ::std::pin::Pin::new(&mut self.$inner).poll_write(cx, buf)
             }
 
@@ -42,6 +48,8 @@ macro_rules! forward_writes {
                 cx: &mut ::std::task::Context<'_>,
                 bufs: &[::std::io::IoSlice<'_>],
             ) -> ::std::task::Poll<::std::io::Result<usize>> {
+                let ($io, $bytes) = (&mut self.$inner, bufs.iter().map(|buf| buf.len()).sum::<usize>());
+                $before;
                 ::std::pin::Pin::new(&mut self.$inner).poll_write_vectored(cx, bufs)
             }
 

@@ -5,7 +5,7 @@
 //! the request was refused untouched.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,7 +19,7 @@ use leno_model::spiffe::SpiffeId;
 use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, ClientHello};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
 use crate::core::Core;
@@ -174,43 +174,5 @@ fn room_for(bytes: usize) -> Option<usize> {
     Some(bytes.max(SESSION_QUEUE))
 }
 
-/// How both ends write.
-macro_rules! write_through_session {
-    ($end:ty) => {
-        impl AsyncWrite for $end {
-            fn poll_write(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &[u8],
-            ) -> Poll<io::Result<usize>> {
-                self.tls.get_mut().1.set_buffer_limit(room_for(buf.len()));
-                Pin::new(&mut self.tls).poll_write(cx, buf)
-            }
-
-            fn poll_write_vectored(
-                mut self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                bufs: &[IoSlice<'_>],
-            ) -> Poll<io::Result<usize>> {
-                let bytes = bufs.iter().map(|buf| buf.len()).sum();
-                self.tls.get_mut().1.set_buffer_limit(room_for(bytes));
-                Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)
-            }
-
-            fn is_write_vectored(&self) -> bool {
-                self.tls.is_write_vectored()
-            }
-
-            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.tls).poll_flush(cx)
-            }
-
-            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.tls).poll_shutdown(cx)
-            }
-        }
-    };
-}
-
-write_through_session!(Client);
-write_through_session!(Server);
+leno_http::forward_writes!(Client, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));
+leno_http::forward_writes!(Server, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));
