@@ -33,17 +33,17 @@ pub(crate) async fn connection(
     local: Arc<Local>,
     io: Box<dyn Io>,
     remote: Option<SocketAddr>,
-    host: &Arc<[HostCaller]>,
+    host: Arc<[HostCaller]>,
 ) {
     match inbound::shake(&core, &local, io).await {
         Ok(Shaken::Native { caller, proof, open }) => {
             let asked = SocketAddr::new(open.ip, open.port);
-            Box::pin(one(&core, &local, remote, host, proof, caller, asked, &open.source)).await;
+            Box::pin(one(&core, &local, remote, &host, proof, caller, asked, &open.source)).await;
         }
         Ok(Shaken::Hbone { io, proof }) => {
             let serve = |core: &Rc<Core>, hbone::Stream { address, source, caller }| {
                 let (core, local, proof) = (Rc::clone(core), Arc::clone(&local), Rc::clone(&proof));
-                let host = Arc::clone(host);
+                let host = Arc::clone(&host);
                 async move { one(&core, &local, remote, &host, proof, caller, address, &source).await }
             };
             Box::pin(hbone::serve(&core, &local, remote, &proof, io, serve)).await;

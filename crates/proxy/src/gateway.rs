@@ -19,6 +19,7 @@ use leno_model::route::Scope;
 use leno_telemetry::istio::{HttpHandle, Reporter, Security};
 
 use crate::announced;
+use crate::certificate::PortTls;
 use crate::core::Core;
 use crate::detect;
 use crate::handles::Handles;
@@ -79,18 +80,12 @@ pub(crate) async fn connection(
             serve::requests(core, path, protocol, io, Scheme::Http).await;
         }
         ListenerProtocol::Https => {
-            let accepting = secure::accept(&core, io, |hello| tls.config(hello.server_name()));
-            let tls = match tokio::time::timeout(HANDSHAKE, Box::pin(accepting)).await {
-                Ok(Ok(tls)) => tls,
-                Ok(Err(error)) => return turn_away(&core, &local, &ends, secure::reason(&error)),
-                Err(_elapsed) => return turn_away(&core, &local, &ends, "no handshake in time"),
+            let (protocol, io) = match Box::pin(shake(&core, &tls, io, &mut ends)).await {
+                Ok(shaken) => shaken,
+                Err(why) => return turn_away(&core, &local, &ends, why),
             };
-            let session = tls.session();
-            ends.server_name = session.server_name().map(Into::into);
-            let protocol =
-                if session.alpn_protocol() == Some(alpn::H2) { Protocol::Http2 } else { Protocol::Http1 };
             let path = Rc::new(Path::Gateway(GatewayPath::new(&core, local, ends, port)));
-            serve::requests(core, path, protocol, Box::new(tls), Scheme::Https).await;
+            serve::requests(core, path, protocol, io, Scheme::Https).await;
         }
         ListenerProtocol::Tls => {
             let Some((name, io)) = Box::pin(detect::server_name(io)).await else { return };
@@ -103,6 +98,25 @@ pub(crate) async fn connection(
             Box::pin(opaque::gateway(core, &path, io)).await;
         }
     }
+}
+
+/// Shakes hands with a client that speaks HTTP, in bounded time.
+async fn shake(
+    core: &Core,
+    tls: &PortTls,
+    io: Box<dyn Io>,
+    ends: &mut Ends,
+) -> Result<(Protocol, Box<dyn Io>), String> {
+    let accepting = secure::accept(core, io, |hello| tls.config(hello.server_name()));
+    let tls = match tokio::time::timeout(HANDSHAKE, accepting).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => return Err(secure::reason(&error)),
+        Err(_elapsed) => return Err("no handshake in time".to_owned()),
+    };
+    let session = tls.session();
+    ends.server_name = session.server_name().map(Into::into);
+    let is_h2 = session.alpn_protocol() == Some(alpn::H2);
+    Ok((if is_h2 { Protocol::Http2 } else { Protocol::Http1 }, Box::new(tls)))
 }
 
 /// Counts and tells of a connection that isn't served.

@@ -271,7 +271,7 @@ async fn opened(core: Rc<Core>, path: Box<InboundPath>, caller: Caller, protocol
             }
         }
         (Protocol::Opaque, caller) if !is_opaque => undeclared(core, path, caller).await,
-        (_, caller) => opaque::inbound(core, &path, caller).await,
+        (_, caller) => Box::pin(opaque::inbound(core, &path, caller)).await,
     }
 }
 
@@ -310,7 +310,7 @@ pub(crate) async fn direct(
     match path.spoken(&core) {
         spoken if spoken.is_http() => plain_http(core, path, io).await,
         service::Protocol::Auto => undeclared(core, path, Caller::Untold(io)).await,
-        _ => opaque::inbound(core, &path, Caller::Untold(io)).await,
+        _ => Box::pin(opaque::inbound(core, &path, Caller::Untold(io))).await,
     }
 }
 
@@ -336,11 +336,11 @@ async fn undeclared(core: Rc<Core>, path: Box<InboundPath>, caller: Caller) {
         return opaque::deny(&core, &path, caller, failure).await;
     }
     let Ok(io) = caller.accept().await else { return };
-    match detect::any(&core, &path.local, &path.to(), &path.ends, io).await {
+    match Box::pin(detect::any(&core, &path.local, &path.to(), &path.ends, io)).await {
         Detected::Http(protocol, io) => http(core, path, protocol, io).await,
-        Detected::Opaque(io, _) => opaque::inbound(core, &path, Caller::Untold(io)).await,
+        Detected::Opaque(io, _) => Box::pin(opaque::inbound(core, &path, Caller::Untold(io))).await,
         Detected::Spoke { client, upstream, .. } => {
-            opaque::joined_inbound(core, &path, client, upstream).await
+            Box::pin(opaque::joined_inbound(core, &path, client, upstream)).await;
         }
         Detected::Failed(failure) => {
             refused::connection(&core, &path.local, Reporter::Destination, &path.ends, failure);

@@ -82,8 +82,7 @@ pub(crate) async fn connection(
         Err(failure) => return turn_away(&core, &local, remote, destination, failure),
     };
     // Requests don't ask again, and the connection may outlast every idle time.
-    let question = Question::Address(destination.ip(), destination.port());
-    let _interest = resolve::interest(&core, &question);
+    let _interest = resolve::interest(&core, &Question::Address(destination.ip(), destination.port()));
     serve_known(core, local, io, remote, destination, dialled, Client::Own).await;
 }
 
@@ -161,7 +160,7 @@ async fn undeclared(core: Rc<Core>, mut path: Box<OutboundPath>, io: Box<dyn Io>
     let detected = match path.opaque_to(&view) {
         // Where it leads depends on what the client says.
         _ if path.reads_names(&core) => Box::pin(detect::client(io)).await,
-        Ok(to) => detect::any(&core, &path.local, &to, &path.ends, io).await,
+        Ok(to) => Box::pin(detect::any(&core, &path.local, &to, &path.ends, io)).await,
         Err(failure) => Detected::Failed(failure),
     };
     drop(view);
