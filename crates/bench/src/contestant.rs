@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::{
     load::Version,
+    peer::Greeting,
     process::Process,
     world::{CLIENT_PROXY, World},
 };
@@ -101,6 +102,11 @@ pub(crate) trait Contestant {
     /// One proxy with plaintext on both legs, listening on [`crate::world::CLIENT_PROXY`] for the server: what is
     /// counted per instruction. `None` when there is no proxy.
     fn single(&self, world: &World) -> Result<Option<Command>>;
+
+    /// How the client's proxy greets the server's at [`crate::world::SERVER_PROXY`]; `None` where it isn't by mutual TLS.
+    fn greeting(&self) -> Option<Greeting> {
+        Some(Greeting { alpn: Traffic::Requests.alpn().as_bytes(), first: Vec::new() })
+    }
 }
 
 impl Name {

@@ -1,7 +1,7 @@
 //! One GET over HTTP/1.1, for the first answer and for idle connections. Load comes from `leno-sample`.
 
 use std::{
-    io::{BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -14,18 +14,28 @@ use crate::limits;
 pub(crate) fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
-    (&stream).write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", limits::HOST).as_bytes())?;
-    let mut reader = BufReader::new((&stream).take(limits::ANSWER_BYTES));
-    let length = head(&mut reader)?;
-    let read = std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
-    if read != length {
-        bail!("{address} closed the connection within an answer");
-    }
+    (&stream).write_all(request(path).as_bytes())?;
+    answer(BufReader::new((&stream).take(limits::ANSWER_BYTES)))?;
     Ok(stream)
 }
 
+/// The request.
+pub(crate) fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", limits::HOST)
+}
+
+/// Reads the whole answer, which must be a success.
+pub(crate) fn answer(mut reader: impl BufRead) -> Result<()> {
+    let length = head(&mut reader)?;
+    let read = std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    if read != length {
+        bail!("closed within an answer");
+    }
+    Ok(())
+}
+
 /// Reads the head; the length of the body.
-fn head(reader: &mut impl std::io::BufRead) -> Result<u64> {
+fn head(reader: &mut impl BufRead) -> Result<u64> {
     let (mut status, mut length, mut line) = (None, None, String::new());
     loop {
         line.clear();

@@ -13,6 +13,7 @@ mod load;
 mod network;
 mod options;
 mod output;
+mod peer;
 mod process;
 mod report;
 mod rounds;

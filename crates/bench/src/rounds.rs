@@ -13,11 +13,11 @@ use crate::{
     http, instructions, limits,
     load::{Load, Outcome},
     options::{Options, Part},
-    output,
+    output, peer,
     process::Process,
     report::Report,
     usage::{Cpu, Memory, sockets},
-    world::{World, answered, body, first_answer},
+    world::{SERVER_PROXY, World, answered, body, first_answer},
 };
 
 /// What one contestant's turns gave: values by figure, one per round.
@@ -69,8 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// keeps would hide it.
 fn turn(world: &World, options: &Options, name: Name, figures: &mut Figures) -> Result<()> {
     if options.wants(Part::Memory) {
-        let (running, _) = start(world, name)?;
-        memory(world, options, running, figures)?;
+        memory(world, options, name, figures)?;
     }
     if options.wants(Part::Grpc) {
         streams(world, options, name, figures)?;
@@ -216,7 +215,8 @@ fn user_share(figures: &mut Figures, group: &str, cpu: Cpu) {
 }
 
 /// Idle, and with idle connections.
-fn memory(world: &World, options: &Options, mut running: Running, figures: &mut Figures) -> Result<()> {
+fn memory(world: &World, options: &Options, name: Name, figures: &mut Figures) -> Result<()> {
+    let (mut running, _) = start(world, name)?;
     if running.proxies.is_empty() {
         return Ok(());
     }
@@ -239,6 +239,21 @@ fn memory(world: &World, options: &Options, mut running: Running, figures: &mut 
         figures.add(format!("idle.{place}.bytes_per_connection"), grown / f64::from(count));
     }
     drop(held);
+    if let (Some(greeting), Some(proxy)) = (name.contestant().greeting(), running.proxies.get(1)) {
+        let id = proxy.id();
+        let side = &world.network.client;
+        let open = |connections| {
+            side.within(|| peer::idle(SERVER_PROXY, &world.folder, &greeting, &path, connections))
+        };
+        // What the first ones need once isn't what each takes.
+        let _first = open(count / 10)?;
+        settle(&mut running)?;
+        let before = Memory::of(id)?;
+        let _held = open(count)?;
+        settle(&mut running)?;
+        let grown = Memory::of(id)?.rss_anon_kib.saturating_sub(before.rss_anon_kib) as f64 * 1024.0;
+        figures.add("idle.server_proxy.bytes_per_peer_connection", grown / f64::from(count));
+    }
     stop(running)
 }
 

@@ -5,7 +5,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Contestant, Running, Traffic};
-use crate::world::{DIRECT, World};
+use crate::{
+    peer::Greeting,
+    world::{DIRECT, World},
+};
 
 pub(super) struct Direct;
 
@@ -20,5 +23,9 @@ impl Contestant for Direct {
 
     fn single(&self, _: &World) -> Result<Option<Command>> {
         Ok(None)
+    }
+
+    fn greeting(&self) -> Option<Greeting> {
+        None
     }
 }

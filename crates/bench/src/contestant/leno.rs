@@ -6,11 +6,13 @@
 use std::{path::Path, process::Command};
 
 use anyhow::Result;
+use leno_wire::open::{ALPN, Open, Protocol, Source};
 
 use super::{Contestant, Running, Traffic};
 use crate::{
     limits,
     network::{CLIENT, SERVER, Side},
+    peer::Greeting,
     process::inside,
     world::{CLIENT_PROXY, SERVER_PROXY, World},
 };
@@ -143,5 +145,11 @@ impl Contestant for Leno {
         arguments(&mut command, world, "client", &config);
         command.arg(outbound());
         Ok(Some(command))
+    }
+
+    fn greeting(&self) -> Option<Greeting> {
+        let (ip, port) = (SERVER, limits::SERVER_PORT);
+        let open = Open { ip, port, service: None, protocol: Protocol::Http1, source: Source::default() };
+        Some(Greeting { alpn: ALPN, first: open.encode() })
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Contestant, Running, Traffic};
 use crate::{
+    peer::Greeting,
     process::inside,
     world::{CLIENT_PROXY, DIRECT, LOCAL_SERVER, SERVER_PROXY, World},
 };
@@ -35,5 +36,9 @@ impl Contestant for Relays {
         let mut command = Command::new(std::env::current_exe().context("can't find this program")?);
         arguments(&mut command, CLIENT_PROXY, DIRECT);
         Ok(Some(command))
+    }
+
+    fn greeting(&self) -> Option<Greeting> {
+        None
     }
 }
