@@ -126,6 +126,16 @@ impl Incoming {
         }
     }
 
+    /// Lets frames have [`LARGE_BUFFER`](crate::limits::LARGE_BUFFER) bytes, for whoever writes them on before asking for
+    /// another; others hold them, and what they may hold is bounded in frames of a usual size.
+    pub(crate) fn hand_out_large(&mut self) {
+        match &mut self.0 {
+            Source::H1(source) => source.hand_out_large(),
+            Source::Replay(reader) => reader.hand_out_large(),
+            _ => {}
+        }
+    }
+
     /// The next frame. Asking says that the frame before was written on. Cancelling loses nothing.
     pub async fn frame(&mut self) -> Frame {
         poll_fn(|cx| self.poll_frame(cx)).await

@@ -114,9 +114,10 @@ pub const H2_STREAMS: u32 = 256;
 /// still carries 128 MB/s.
 pub const H2_STREAM_WINDOW: u32 = 128 * 1024;
 
-/// Receive window that every HTTP/2 connection has: four stalled streams before the others stall with them, and what
-/// one connection can make the proxy hold without asking the budget.
-pub const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW;
+/// Receive window that every HTTP/2 connection has: four stalled streams before the others stall with them (and half a
+/// stream's window, which may be free without having been announced), and what one connection can make the proxy hold
+/// without asking the budget.
+pub const H2_CONNECTION_WINDOW: u32 = 4 * H2_STREAM_WINDOW + H2_STREAM_WINDOW / 2;
 
 /// Receive window of an HTTP/2 connection that carries more than that, reserved from the budget: enough for 40 MB/s
 /// at a round trip of 50 ms.

@@ -9,6 +9,7 @@ use std::thread::LocalKey;
 
 use bytes::Bytes;
 
+use crate::budget::Reservation;
 use crate::limits::{
     BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, LARGE_BUFFER, LARGE_BUFFERS_KEPT, RELAY_BUFFER,
     RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT,
@@ -99,9 +100,9 @@ impl Lease {
     }
 
     /// The first bytes of it, as a frame of a body. The buffer goes back when that is dropped, so that the next read finds
-    /// it in the processor's cache.
-    pub(crate) fn filled(self, bytes: usize) -> Bytes {
-        Bytes::from_owner(self).slice(..bytes)
+    /// it in the processor's cache, and what it is `reserved` by as well.
+    pub(crate) fn filled(self, bytes: usize, reserved: Option<Reservation>) -> Bytes {
+        Bytes::from_owner(Filled { lease: self, _reserved: reserved }).slice(..bytes)
     }
 
     #[cold]
@@ -110,15 +111,21 @@ impl Lease {
     }
 }
 
-impl Deref for Lease {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
+/// What frames are made of.
+struct Filled {
+    lease: Lease,
+    _reserved: Option<Reservation>,
+}
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        &self.lease
     }
 }
 
-impl AsRef<[u8]> for Lease {
-    fn as_ref(&self) -> &[u8] {
+impl Deref for Lease {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
         &self.0
     }
 }
@@ -193,7 +200,7 @@ mod tests {
     fn a_frame_gives_its_buffer_back_with_its_last_part() {
         let mut lease = Lease::take_bulk();
         lease.get_mut(..4).expect("room").copy_from_slice(b"abcd");
-        let mut frame = lease.filled(4);
+        let mut frame = lease.filled(4, None);
         let part = frame.split_to(1);
         drop(frame);
         assert_eq!((part.as_ref(), BULK.with_borrow(Vec::len)), (&b"a"[..], 0));

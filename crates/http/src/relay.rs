@@ -79,11 +79,17 @@ pub fn poll_body(
     tally: &Tally,
     cx: &mut Context<'_>,
 ) -> Poll<BodyEnd> {
+    if to.takes_large() {
+        from.hand_out_large();
+    }
     loop {
         if to.is_finished() {
-            return to
-                .poll_ready(cx)
-                .map(|flushed| flushed.map_or_else(BodyEnd::Stopped, |()| BodyEnd::Complete));
+            return match to.poll_ready(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(BodyEnd::Complete),
+                Poll::Ready(Err(failure)) => Poll::Ready(BodyEnd::Stopped(failure)),
+                // The last frame is held as those before it were.
+                Poll::Pending => from.poll_stalled(cx).map(BodyEnd::Aborted),
+            };
         }
         match to.poll_room(cx) {
             Poll::Ready(Ok(())) => {}

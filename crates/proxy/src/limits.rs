@@ -71,8 +71,8 @@ pub const TUNNELS_PER_CONNECTION: usize = 32;
 pub const TUNNEL_WINDOW: u32 = 512 * 1024;
 
 /// Receive window of an HBONE connection that carries little, as a peer opened it: four streams whose readers are slow
-/// before the others wait for them.
-pub const TUNNEL_CONNECTION_WINDOW: u32 = 4 * TUNNEL_WINDOW;
+/// before the others wait for them, and half a window, which may be free without having been announced.
+pub const TUNNEL_CONNECTION_WINDOW: u32 = 4 * TUNNEL_WINDOW + TUNNEL_WINDOW / 2;
 
 /// Receive window of one that carries more, reserved from the budget, and of those that this proxy opens: the windows of
 /// all [`TUNNELS_PER_CONNECTION`], and one more, since half of one may be free without having been announced.

@@ -64,6 +64,11 @@ impl Outgoing {
         }
     }
 
+    /// Whether a frame is written on before the next is asked for.
+    pub(crate) fn takes_large(&self) -> bool {
+        matches!(self.0, Sink::H1(_))
+    }
+
     /// Like [`Self::poll_ready`], but a head that waits for its first bytes goes on waiting: for callers that call
     /// `poll_ready` themselves before they go to sleep, such as the relay.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {

@@ -142,6 +142,14 @@ impl Reader {
             || (self.position == kept.read && kept.end.is_none() && kept.source.is_ended())
     }
 
+    /// See [`Incoming::hand_out_large`].
+    pub(super) fn hand_out_large(&self) {
+        let mut kept = self.kept.borrow_mut();
+        if !kept.can_rewind() {
+            kept.source.hand_out_large();
+        }
+    }
+
     pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let mut kept = self.kept.borrow_mut();
         if self.position < kept.read { Poll::Pending } else { kept.source.poll_stalled(cx) }

@@ -22,6 +22,7 @@ pub(crate) struct Incoming {
     conn: Shared,
     /// Bytes of the last frame.
     held: usize,
+    takes_large: bool,
     stall: Stall,
     state: Receive,
 }
@@ -38,7 +39,7 @@ impl Incoming {
     pub(super) fn new(conn: &Shared) -> Self {
         let state =
             if matches!(conn.borrow().reading, Reading::Idle) { Receive::Ended } else { Receive::Open };
-        Self { conn: Rc::clone(conn), held: 0, stall: Stall::default(), state }
+        Self { conn: Rc::clone(conn), held: 0, takes_large: false, stall: Stall::default(), state }
     }
 
     /// See [`crate::exchange::Incoming::poll_stalled`].
@@ -46,6 +47,11 @@ impl Incoming {
         let Some(budget) = self.conn.borrow().budget() else { return Poll::Pending };
         // It is the last frame that is held, whether or not more comes.
         self.stall.poll(&budget, self.held.max(RELAY_BUFFER), cx)
+    }
+
+    /// See [`crate::exchange::Incoming::hand_out_large`].
+    pub(crate) fn hand_out_large(&mut self) {
+        self.takes_large = true;
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -64,7 +70,7 @@ impl Incoming {
             conn.watch_switch_to_receive(cx);
             return Poll::Pending;
         }
-        let frame = std::task::ready!(conn.poll_frame(cx));
+        let frame = std::task::ready!(conn.poll_frame(self.takes_large, cx));
         self.held = if let Frame::Data(data) = &frame { data.len() } else { 0 };
         match &frame {
             Frame::Abort(failure) => self.state = Receive::Failed(*failure),

@@ -271,7 +271,7 @@ impl ServerConnection {
     /// Reads the rest of an unwanted body, to find the next request behind it.
     fn poll_draining(&mut self, left: u64, cx: &mut Context<'_>) -> Poll<()> {
         let mut conn = self.conn.borrow_mut();
-        let close = match conn.poll_frame(cx) {
+        let close = match conn.poll_frame(false, cx) {
             Poll::Ready(Frame::Data(data)) => match left.checked_sub(data.len() as u64) {
                 Some(left) => {
                     self.stage = Stage::Draining { left };

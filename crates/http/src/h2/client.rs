@@ -119,6 +119,8 @@ impl ClientConnection {
         head: &RequestHead,
     ) -> Result<(exchange::Outgoing, exchange::Response), Unsent> {
         let unsent = |failure| Unsent { failure, progress: Progress::NotSent };
+        // Counts while it waits: whoever chooses among connections is to see that others come first on this one.
+        let place = Place::of(&self.conn);
         let connect = &head.parts.connect;
         if matches!(connect, Connect::Extended(_) | Connect::Upgrade(_)) {
             // On a new connection nothing is known yet of what the peer allows.
@@ -127,8 +129,6 @@ impl ClientConnection {
                 return Err(unsent(Failure::UpgradeRefused));
             }
         }
-        // Counts while it waits: whoever chooses among connections is to see that others come first on this one.
-        let place = Place::of(&self.conn);
         if !poll_fn(|cx| self.conn.poll_room(cx)).await {
             return Err(unsent(Failure::UpstreamClosed));
         }

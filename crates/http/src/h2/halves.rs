@@ -144,7 +144,7 @@ impl Outgoing {
             return Poll::Ready(Err(failure));
         }
         if self.is_done {
-            return Poll::Ready(Ok(()));
+            return poll_said(&self.stream, cx).map_err(|cause| self.fail(cause));
         }
         self.stream.conn().poll_ready(&self.stream, cx).map(|ready| match ready {
             Ok(()) => {
@@ -244,6 +244,19 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         self.reset(Failure::Internal);
     }
+}
+
+/// Waits until everything that was given may be sent.
+fn poll_said(stream: &Stream, cx: &Context<'_>) -> Poll<Result<(), Cause>> {
+    let mut state = stream.state.borrow_mut();
+    if let Some(cause) = state.cause.filter(|_| state.is_cut_short) {
+        return Poll::Ready(Err(cause));
+    }
+    if state.pending.is_none() {
+        return Poll::Ready(Ok(()));
+    }
+    register(&mut state.says, cx);
+    Poll::Pending
 }
 
 /// Waits until a stream has ended before its end.

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) allowance: Allowance,
     /// What may not be sent yet.
     pub(super) pending: Option<Pending>,
+    /// Whether something was kept that will never be sent.
+    pub(super) is_cut_short: bool,
     /// Whether it stands among those that wait for the connection.
     pub(super) waits: bool,
     /// The round in which it was let go on and hasn't since; 0 for none.
@@ -189,6 +191,7 @@ impl State {
             has_said: false,
             allowance: Allowance::new(allowance),
             pending: None,
+            is_cut_short: false,
             waits: false,
             turn: 0,
             says: None,
@@ -233,7 +236,7 @@ impl State {
         self.cause.get_or_insert(cause);
         self.has_said = true;
         self.held = None;
-        self.pending = None;
+        self.is_cut_short |= self.pending.take().is_some();
         self.wake_reader();
         self.wake_writer();
     }

@@ -23,9 +23,14 @@ impl Window {
         Self { due: step, step, grown: settings.grown_window, budget, reservation: None, done }
     }
 
+    /// Whether it might grow now.
+    pub(super) fn is_due(&self, taken: u64) -> bool {
+        !self.done && taken >= self.due
+    }
+
     /// The size to set now, once; `taken` bytes of bodies have been read.
     pub(super) fn grow(&mut self, taken: u64) -> Option<u32> {
-        if self.done || taken < self.due {
+        if !self.is_due(taken) {
             return None;
         }
         self.due = taken + self.step;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
-use leno_http::exchange::{Exchange, Frame};
+use leno_http::exchange::{Exchange, Frame, Incoming};
 use leno_http::head::{Connect, Framing, ResponseHead};
+use leno_http::relay::{self, BodyEnd, Tally};
 use leno_http::server;
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
@@ -290,6 +291,41 @@ async fn a_slow_reader_holds_the_sender() {
         // The peer's window and one frame.
         let bound = (1 << 20) + 16 * 1024;
         assert!(given >= 1 << 20 && given <= bound, "{given}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_is_relayed_once_its_end_was_sent() {
+    local_set(async {
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let (mut client, _) = start(server::Config::default(), move |exchange| {
+            let tell = tell.clone();
+            async move {
+                let mut head = ResponseHead::new(StatusCode::OK);
+                // More than the client's window.
+                head.set_framing(Framing::Length(2 << 20));
+                let mut outgoing = exchange.reply.head(head);
+                let mut body = Incoming::whole(Bytes::from(vec![0; 2 << 20]));
+                let end = relay::body(&mut body, &mut outgoing, &Tally::default()).await;
+                tell.send(end).await.expect("told");
+            }
+        })
+        .await;
+        for (is_read, expected) in
+            [(true, BodyEnd::Complete), (false, BodyEnd::Stopped(Failure::DownstreamGone))]
+        {
+            let (response, _) = client.send_request(request(Method::GET, "http://a/"), true).expect("open");
+            let (_, body) = in_time(response).await.expect("answer").into_parts();
+            assert!(tokio::time::timeout(Duration::from_millis(20), told.recv()).await.is_err());
+            if is_read {
+                let (bytes, _) = in_time(collect(body)).await.expect("a body");
+                assert_eq!(bytes.len(), 2 << 20);
+            } else {
+                drop(body);
+            }
+            assert_eq!(in_time(told.recv()).await, Some(expected));
+        }
     })
     .await;
 }

@@ -4,14 +4,17 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-use leno_http::exchange::{Exchange, Incoming};
-use leno_http::head::{Framing, ResponseHead};
+use http::{HeaderMap, Method, StatusCode};
+use leno_http::budget::Budget;
+use leno_http::exchange::{Answer, Exchange, Incoming};
+use leno_http::head::{Framing, RequestHead, ResponseHead, Scheme};
+use leno_http::limits::{BULK_BUFFER, LARGE_BUFFER, RELAY_BUFFER};
 use leno_http::relay::{self, BodyEnd, DuplexEnd, Tally};
+use leno_http::{client, h1};
 use leno_model::failure::Failure;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use crate::support::{client, in_time, read_all, read_until, server, write};
+use crate::support::{self, in_time, read_all, read_until, server, write};
 
 #[tokio::test]
 async fn each_direction_ends_by_itself() {
@@ -53,7 +56,7 @@ async fn a_slow_sink_slows_the_source() {
         assert!(sent < 100_000, "it never stops");
     }
     // Both pipes and one buffer.
-    assert!(sent <= 2000 + leno_http::limits::RELAY_BUFFER, "{sent}");
+    assert!(sent <= 2000 + RELAY_BUFFER, "{sent}");
     drop(right);
     assert!(matches!(in_time(relay).await, DuplexEnd::Second(_)));
 }
@@ -90,13 +93,11 @@ async fn a_head_goes_out_when_nothing_follows_at_once() {
     let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
     // The body comes from another connection, whose server is slow.
     let (mut upstream, io) = duplex(1024);
-    let mut from = client(io);
+    let mut from = support::client(io);
     write(&mut upstream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-    let head = leno_http::head::RequestHead::new(http::Method::GET, leno_http::head::Scheme::Http, "a", "/");
+    let head = RequestHead::new(Method::GET, Scheme::Http, "a", "/");
     let (_outgoing, mut response) = from.send(&head.expect("well-formed")).expect("open");
-    let Ok(leno_http::exchange::Answer::Final(head, mut incoming)) = in_time(response.head()).await else {
-        panic!("an answer")
-    };
+    let Ok(Answer::Final(head, mut incoming)) = in_time(response.head()).await else { panic!("an answer") };
     let mut outgoing = reply.head(head);
     let tally = Tally::default();
     let peers = async {
@@ -125,14 +126,12 @@ async fn the_side_that_failed_is_told() {
     let mut connection = server(io);
     let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
     let (mut upstream, io) = duplex(1024);
-    let mut from = client(io);
+    let mut from = support::client(io);
     write(&mut upstream, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello").await;
     upstream.shutdown().await.expect("shut");
-    let head = leno_http::head::RequestHead::new(http::Method::GET, leno_http::head::Scheme::Http, "a", "/");
+    let head = RequestHead::new(Method::GET, Scheme::Http, "a", "/");
     let (_outgoing, mut response) = from.send(&head.expect("well-formed")).expect("open");
-    let Ok(leno_http::exchange::Answer::Final(head, mut incoming)) = in_time(response.head()).await else {
-        panic!("an answer")
-    };
+    let Ok(Answer::Final(head, mut incoming)) = in_time(response.head()).await else { panic!("an answer") };
     let mut outgoing = reply.head(head);
     let tally = Tally::default();
     let end = in_time(relay::body(&mut incoming, &mut outgoing, &tally)).await;
@@ -171,4 +170,77 @@ async fn trailers_are_dropped_where_there_is_no_room_for_them() {
     assert!(outgoing.is_finished());
     assert!(in_time(connection.accept()).await.is_none());
     assert!(read_all(&mut peer).await.ends_with("\r\n\r\nok"));
+}
+
+/// An upstream that has sent an answer with so many bytes, and the half that receives them.
+async fn answered(bytes: usize, budget: &Budget) -> (h1::ClientConnection, Incoming, DuplexStream) {
+    let (mut upstream, io) = duplex(1 << 21);
+    let config = client::Config { budget: Some(budget.clone()), ..client::Config::default() };
+    let mut connection = h1::ClientConnection::new(Box::new(io), &config);
+    let request = RequestHead::new(Method::GET, Scheme::Http, "a", "/").expect("well-formed");
+    let (_outgoing, mut response) = connection.send(&request).expect("sent");
+    write(&mut upstream, &format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n")).await;
+    in_time(upstream.write_all(&vec![7; bytes])).await.expect("written");
+    let Ok(Answer::Final(_, incoming)) = in_time(response.head()).await else { panic!("an answer") };
+    (connection, incoming, upstream)
+}
+
+/// Relays so many bytes to a reader that pauses before the last of them; asserts how much is reserved meanwhile.
+async fn relay_to_one_that_pauses(bytes: usize, budget: &Budget, more_than: usize) {
+    const LEFT: usize = BULK_BUFFER / 2;
+    let (_connection, mut body, _upstream) = answered(bytes, budget).await;
+    let (mut peer, io) = duplex(1024);
+    write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    let mut connection = server(io);
+    let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.set_framing(Framing::Length(bytes as u64));
+    let mut outgoing = reply.head(head);
+    let tally = Tally::default();
+    let mut relaying = std::pin::pin!(relay::body(&mut body, &mut outgoing, &tally));
+    let mut most = vec![0; bytes - LEFT];
+    tokio::select! {
+        end = &mut relaying => panic!("{end:?}"),
+        read = in_time(peer.read_exact(&mut most)) => drop(read.expect("read")),
+    }
+    // Nothing more comes, and nobody reads what did.
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut relaying).await.is_err());
+    assert_eq!(tally.bytes(), bytes as u64);
+    assert!(budget.used() > more_than, "{}", budget.used());
+    let mut rest = vec![0; LEFT];
+    let (end, read) = tokio::join!(in_time(relaying), in_time(peer.read_exact(&mut rest)));
+    read.expect("read");
+    assert_eq!(end, BodyEnd::Complete);
+}
+
+#[tokio::test]
+async fn what_is_held_for_a_slow_reader_is_on_the_budget_to_the_last_byte() {
+    // The last read is a large one.
+    let bytes = RELAY_BUFFER + BULK_BUFFER + LARGE_BUFFER - 1000;
+    for (budget, more_than) in [
+        // The frame itself, and that it stalls.
+        (Budget::new(4 * LARGE_BUFFER), LARGE_BUFFER + BULK_BUFFER),
+        // No room for a large one.
+        (Budget::new(LARGE_BUFFER), RELAY_BUFFER),
+    ] {
+        relay_to_one_that_pauses(bytes, &budget, more_than).await;
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_lets_the_last_bytes_lie_is_cut_off_where_there_is_no_room() {
+    let budget = Budget::new(RELAY_BUFFER);
+    let _used = budget.try_reserve(RELAY_BUFFER).expect("free");
+    let (_connection, mut body, _upstream) = answered(8000, &budget).await;
+    let (mut peer, io) = duplex(1024);
+    write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut connection = server(io);
+    let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
+    let mut head = ResponseHead::new(StatusCode::OK);
+    head.set_framing(Framing::Length(8000));
+    let mut outgoing = reply.head(head);
+    let tally = Tally::default();
+    let end = in_time(relay::body(&mut body, &mut outgoing, &tally)).await;
+    assert_eq!((end, outgoing.is_finished()), (BodyEnd::Aborted(Failure::Overload), true));
 }

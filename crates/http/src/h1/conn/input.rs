@@ -30,8 +30,6 @@ pub(super) struct Input {
     partial: Vec<u8>,
     /// For what `partial` holds beyond the usual, and then the head that was made of it, until the exchange is over.
     reservation: Option<Reservation>,
-    /// For reads of [`LARGE_BUFFER`] bytes, while they are filled.
-    large: Option<Reservation>,
     budget: Option<Budget>,
     scan: Scan,
     /// How much was read last.
@@ -46,7 +44,6 @@ impl Input {
             bytes: Bytes::new(),
             partial: Vec::new(),
             reservation: None,
-            large: None,
             budget,
             scan: Scan::default(),
             last: 0,
@@ -67,15 +64,12 @@ impl Input {
     }
 
     /// Bytes that a body is read in next: more for whoever has filled what it had.
-    fn most(&mut self) -> usize {
-        if self.last < BULK_BUFFER {
-            self.large = None;
-            return if self.last < RELAY_BUFFER { RELAY_BUFFER } else { BULK_BUFFER };
+    fn most(&self, takes_large: bool) -> usize {
+        match self.last {
+            BULK_BUFFER.. if takes_large => LARGE_BUFFER,
+            RELAY_BUFFER.. => BULK_BUFFER,
+            _ => RELAY_BUFFER,
         }
-        if self.large.is_none() {
-            self.large = self.budget.as_ref().and_then(|budget| budget.try_reserve_spare(LARGE_BUFFER));
-        }
-        if self.large.is_some() { LARGE_BUFFER } else { BULK_BUFFER }
     }
 }
 
@@ -140,8 +134,9 @@ impl Conn {
         Decoder::check_chunked(&self.input.bytes)
     }
 
-    /// The next frame of the body that is being received.
-    pub(in crate::h1) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
+    /// The next frame of the body that is being received: one of [`LARGE_BUFFER`] bytes at most if the caller
+    /// `takes_large` ones, else of [`BULK_BUFFER`].
+    pub(in crate::h1) fn poll_frame(&mut self, takes_large: bool, cx: &mut Context<'_>) -> Poll<Frame> {
         loop {
             let decoder = match &mut self.reading {
                 Reading::Body(decoder) | Reading::Abandoned(decoder) => decoder,
@@ -152,17 +147,17 @@ impl Conn {
                 Ok(Decoded::Data(data)) => {
                     self.expecting = false;
                     if decoder.is_ended() {
-                        self.read_all();
+                        self.reading = Reading::Idle;
                     }
                     return Poll::Ready(Frame::Data(data));
                 }
                 Ok(Decoded::Trailers(trailers)) => {
-                    self.read_all();
+                    self.reading = Reading::Idle;
                     return Poll::Ready(Frame::Trailers(trailers));
                 }
                 Ok(Decoded::End) => {
                     self.expecting = false;
-                    self.read_all();
+                    self.reading = Reading::Idle;
                     return Poll::Ready(Frame::End);
                 }
                 Ok(Decoded::NeedMore) => {}
@@ -170,9 +165,9 @@ impl Conn {
             }
             let by_close = decoder.may_end_by_close();
             let at_most = decoder.at_most().map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-            match ready!(self.poll_fill(at_most, cx)) {
+            match ready!(self.poll_fill(at_most, takes_large, cx)) {
                 Ok(0) if by_close => {
-                    self.read_all();
+                    self.reading = Reading::Idle;
                     return Poll::Ready(Frame::End);
                 }
                 Ok(0) => return Poll::Ready(Frame::Abort(self.fail_reading(None))),
@@ -182,23 +177,21 @@ impl Conn {
         }
     }
 
-    /// A body has ended.
-    fn read_all(&mut self) {
-        self.reading = Reading::Idle;
-        self.input.large = None;
-    }
-
     /// Reads into the empty input, of which the body will use `at_most` so many bytes.
-    fn poll_fill(&mut self, at_most: Option<usize>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_fill(
+        &mut self,
+        at_most: Option<usize>,
+        takes_large: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
         if let Some(error) = self.input.failed.take() {
             return Poll::Ready(Err(error));
         }
-        let most = self.input.most();
+        let most = self.input.most(takes_large);
         let wanted = at_most.unwrap_or(most).min(most);
         if wanted > RELAY_BUFFER {
-            let lease = if wanted > BULK_BUFFER { Lease::take_large() } else { Lease::take_bulk() };
-            return self.poll_fill_large(lease, wanted, cx);
+            return self.poll_fill_bulk(wanted, cx);
         }
         if wanted >= BULK && (self.input.last >= BULK || at_most.is_some()) {
             let mut buffer = BytesMut::with_capacity(wanted);
@@ -215,14 +208,14 @@ impl Conn {
         Poll::Ready(Ok(self.input.last))
     }
 
-    /// The same into a buffer of the core's, which the frames made of it give back.
-    fn poll_fill_large(
-        &mut self,
-        mut lease: Lease,
-        wanted: usize,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
+    /// The same into a buffer of the core's, which the frames made of it give back; a large one if the budget has what it
+    /// takes to spare, which is reserved as long as they live.
+    fn poll_fill_bulk(&mut self, wanted: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
+        let reserve = |budget: &Budget| budget.try_reserve_spare(LARGE_BUFFER);
+        let large = self.input.budget.as_ref().filter(|_| wanted > BULK_BUFFER).and_then(reserve);
+        let mut lease = if large.is_some() { Lease::take_large() } else { Lease::take_bulk() };
+        let wanted = wanted.min(lease.len());
         let mut buf = ReadBuf::new(lease.get_mut(..wanted).unwrap_or_default());
         ready!(Pin::new(&mut *io).poll_read(cx, &mut buf))?;
         let first = buf.filled().len();
@@ -232,7 +225,7 @@ impl Conn {
             read.map_ok(|()| buf.filled().len() - before)
         });
         self.input.last = buf.filled().len();
-        self.input.bytes = lease.filled(self.input.last);
+        self.input.bytes = lease.filled(self.input.last, large);
         Poll::Ready(Ok(self.input.last))
     }
 
@@ -375,27 +368,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_grow_while_they_are_filled_and_the_budget_can_spare_it() {
-        let budget = Budget::new(4 * LARGE_BUFFER);
-        let mut input = Input::new(Some(budget.clone()));
-        for (last, most) in [
-            (0, RELAY_BUFFER),
-            (RELAY_BUFFER - 1, RELAY_BUFFER),
-            (RELAY_BUFFER, BULK_BUFFER),
-            (BULK_BUFFER, LARGE_BUFFER),
-            (LARGE_BUFFER, LARGE_BUFFER),
+    fn reads_grow_while_they_are_filled() {
+        let mut input = Input::new(None);
+        for (last, usual, large) in [
+            (0, RELAY_BUFFER, RELAY_BUFFER),
+            (RELAY_BUFFER - 1, RELAY_BUFFER, RELAY_BUFFER),
+            (RELAY_BUFFER, BULK_BUFFER, BULK_BUFFER),
+            (BULK_BUFFER, BULK_BUFFER, LARGE_BUFFER),
+            (LARGE_BUFFER, BULK_BUFFER, LARGE_BUFFER),
         ] {
             input.last = last;
-            assert_eq!(input.most(), most, "after {last} bytes");
+            assert_eq!((input.most(false), input.most(true)), (usual, large), "after {last} bytes");
         }
-        assert_eq!(budget.used(), LARGE_BUFFER, "one reservation for all reads");
-        // Half of the budget is for those who need it.
-        let mut another = Input::new(Some(budget.clone()));
-        let mut late = Input::new(Some(budget.clone()));
-        (another.last, late.last) = (BULK_BUFFER, BULK_BUFFER);
-        assert_eq!((another.most(), late.most()), (LARGE_BUFFER, BULK_BUFFER));
-        input.last = BULK_BUFFER - 1;
-        assert_eq!((input.most(), budget.used()), (BULK_BUFFER, LARGE_BUFFER));
-        assert_eq!(late.most(), LARGE_BUFFER, "what was given back is for the next");
     }
 }

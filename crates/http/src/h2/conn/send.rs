@@ -172,7 +172,7 @@ impl Conn {
         if let Some(more) = ours {
             state.raise(stream.id(), more);
         }
-        if state.release(bytes) || ours.is_some() {
+        if state.release(bytes) || ours.is_some() || state.window.is_due(self.taken.get()) {
             state.wake();
         }
     }
