@@ -216,6 +216,8 @@ impl Outgoing {
     }
 
     pub(crate) fn abort(mut self, failure: Failure) {
+        // The end may have been given and wait for a window.
+        self.is_done &= self.stream.state.borrow().pending.is_none();
         self.reset(failure);
     }
 

@@ -331,6 +331,24 @@ async fn a_body_is_relayed_once_its_end_was_sent() {
 }
 
 #[tokio::test]
+async fn an_end_that_waits_for_a_window_can_be_cut_off() {
+    local_set(async {
+        let (mut client, _) = start(server::Config::default(), |exchange| async {
+            let mut head = ResponseHead::new(StatusCode::OK);
+            head.set_framing(Framing::Length(2 << 20));
+            let mut outgoing = exchange.reply.head(head);
+            outgoing.last(Bytes::from(vec![0; 2 << 20])).expect("given");
+            outgoing.abort(Failure::UpstreamTimeout);
+        })
+        .await;
+        let (response, _) = client.send_request(request(Method::GET, "http://a/"), true).expect("open");
+        let (_, body) = in_time(response).await.expect("answer").into_parts();
+        assert!(in_time(collect(body)).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_protocol_cannot_smuggle_lines_into_http1() {
     local_set(async {
         let (client, _) =

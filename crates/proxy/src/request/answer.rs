@@ -115,7 +115,7 @@ impl Forwarding<'_> {
             BodyEnd::Complete => false,
             BodyEnd::Aborted(failure) => {
                 record.failed(failure);
-                match trailers(failure).filter(|_| record.is_grpc()) {
+                match trailers(failure).filter(|_| record.is_grpc() && !outgoing.is_finished()) {
                     Some(trailers) => outgoing.trailers(trailers),
                     None => outgoing.abort(failure),
                 }
