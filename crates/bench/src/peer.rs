@@ -62,6 +62,8 @@ fn config(folder: &Path, alpn: &[u8]) -> Result<Arc<ClientConfig>> {
 fn get(address: SocketAddr, config: &Arc<ClientConfig>, first: &[u8], path: &str) -> Result<Idle> {
     let socket = TcpStream::connect_timeout(&address, limits::SLACK)?;
     socket.set_read_timeout(Some(limits::SLACK))?;
+    // The end of the handshake and the request are two small segments.
+    socket.set_nodelay(true)?;
     let tls = ClientConnection::new(Arc::clone(config), ServerName::try_from("server")?)?;
     let mut stream = StreamOwned::new(tls, socket);
     stream.write_all(&[first, http::request(path).as_bytes()].concat())?;
