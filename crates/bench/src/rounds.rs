@@ -13,7 +13,8 @@ use crate::{
     http, instructions, limits,
     load::{Load, Outcome},
     options::{Options, Part},
-    output, peer,
+    output,
+    peer::{self, Greeting},
     process::Process,
     report::Report,
     usage::{Cpu, Memory, sockets},
@@ -235,26 +236,36 @@ fn memory(world: &World, options: &Options, name: Name, figures: &mut Figures) -
         if sockets(proxy.id())? < usize::from(count) {
             continue;
         }
-        let grown = after.rss_anon_kib.saturating_sub(before.rss_anon_kib) as f64 * 1024.0;
-        figures.add(format!("idle.{place}.bytes_per_connection"), grown / f64::from(count));
+        figures.add(format!("idle.{place}.bytes_per_connection"), grown(*before, after, count));
     }
     drop(held);
-    if let (Some(greeting), Some(proxy)) = (name.contestant().greeting(), running.proxies.get(1)) {
-        let id = proxy.id();
-        let side = &world.network.client;
-        let open = |connections| {
-            side.within(|| peer::idle(SERVER_PROXY, &world.folder, &greeting, &path, connections))
-        };
-        // What the first ones need once isn't what each takes.
-        let _first = open(count / 10)?;
-        settle(&mut running)?;
-        let before = Memory::of(id)?;
-        let _held = open(count)?;
-        settle(&mut running)?;
-        let grown = Memory::of(id)?.rss_anon_kib.saturating_sub(before.rss_anon_kib) as f64 * 1024.0;
-        figures.add("idle.server_proxy.bytes_per_peer_connection", grown / f64::from(count));
+    if let Some(greeting) = name.contestant().greeting() {
+        let bytes = per_peer_connection(world, &greeting, &mut running, count)?;
+        figures.add("idle.server_proxy.bytes_per_peer_connection", bytes);
     }
     stop(running)
+}
+
+/// Bytes of the server's proxy for each idle connection of a mesh peer.
+fn per_peer_connection(world: &World, greeting: &Greeting, running: &mut Running, count: u16) -> Result<f64> {
+    let id = running.proxies.get(1).context("a mesh of one proxy")?.id();
+    let path = body(limits::BODY_BYTES);
+    let open = |connections| {
+        let client = &world.network.client;
+        client.within(|| peer::idle(SERVER_PROXY, &world.folder, greeting, &path, connections))
+    };
+    // What the first ones need once isn't what each takes.
+    let _first = open(count / 10)?;
+    settle(running)?;
+    let before = Memory::of(id)?;
+    let _held = open(count)?;
+    settle(running)?;
+    Ok(grown(before, Memory::of(id)?, count))
+}
+
+/// Bytes of anonymous memory for each of so many connections.
+fn grown(before: Memory, after: Memory, connections: u16) -> f64 {
+    after.rss_anon_kib.saturating_sub(before.rss_anon_kib) as f64 * 1024.0 / f64::from(connections)
 }
 
 /// Lets one-time work end.

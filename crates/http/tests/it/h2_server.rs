@@ -11,6 +11,7 @@ use leno_http::server;
 use leno_model::failure::Failure;
 use leno_model::request::RequestView as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::sync::mpsc;
 
 use crate::support::{body_of, http2_server as connection, in_time, local, local_set};
 
@@ -36,6 +37,15 @@ async fn start<F: Future<Output = ()> + 'static>(
         .expect("handshake");
     local(async move { drop(driver.await) });
     (in_time(client.ready()).await.expect("ready"), served)
+}
+
+/// The same with a handler that tells something, and what it tells.
+async fn start_telling<T: 'static, F: Future<Output = ()> + 'static>(
+    handler: impl Fn(Exchange, mpsc::Sender<T>) -> F + 'static,
+) -> (Sender, mpsc::Receiver<T>) {
+    let (tell, told) = mpsc::channel(1);
+    let (client, _) = start(server::Config::default(), move |exchange| handler(exchange, tell.clone())).await;
+    (client, told)
 }
 
 fn request(method: Method, uri: &str) -> Request<()> {
@@ -227,14 +237,9 @@ async fn a_tunnel_by_connect_and_by_extended_connect() {
 #[tokio::test]
 async fn credit_is_given_only_for_what_was_taken() {
     local_set(async {
-        let config = server::Config::default();
-        let window = config.h2.stream_window as usize;
-        let (tell, mut told) = tokio::sync::mpsc::channel(1);
-        let (mut client, _) = start(config, move |exchange| {
-            let tell = tell.clone();
-            async move { drop(tell.send(exchange).await) }
-        })
-        .await;
+        let window = server::Config::default().h2.stream_window as usize;
+        let (mut client, mut told) =
+            start_telling(|exchange, tell| async move { drop(tell.send(exchange).await) }).await;
         let (_response, mut send) =
             client.send_request(request(Method::POST, "http://a/"), false).expect("open");
         let Exchange { mut body, reply: _reply, .. } = in_time(told.recv()).await.expect("an exchange");
@@ -262,27 +267,19 @@ async fn credit_is_given_only_for_what_was_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_holds_the_sender() {
     local_set(async {
-        let (tell, mut told) = tokio::sync::mpsc::channel(1);
-        let (mut client, _) = start(server::Config::default(), move |exchange| {
-            let tell = tell.clone();
-            async move {
-                let mut head = ResponseHead::new(StatusCode::OK);
-                head.set_framing(Framing::Stream);
-                let mut outgoing = exchange.reply.head(head);
-                let mut given = 0;
-                // The clock is paused: it moves on when nothing else can.
-                while let Ok(ready) = tokio::time::timeout(Duration::from_secs(1), outgoing.ready()).await {
-                    ready.expect("ready");
-                    outgoing.data(Bytes::from(vec![0; 16 * 1024])).expect("data");
-                    given += 16 * 1024;
-                }
-                assert_eq!(
-                    outgoing.data(Bytes::from_static(b"x")),
-                    Err(Failure::Internal),
-                    "ready was skipped"
-                );
-                tell.send(given).await.expect("told");
+        let (mut client, mut told) = start_telling(|exchange, tell| async move {
+            let mut head = ResponseHead::new(StatusCode::OK);
+            head.set_framing(Framing::Stream);
+            let mut outgoing = exchange.reply.head(head);
+            let mut given = 0;
+            // The clock is paused: it moves on when nothing else can.
+            while let Ok(ready) = tokio::time::timeout(Duration::from_secs(1), outgoing.ready()).await {
+                ready.expect("ready");
+                outgoing.data(Bytes::from(vec![0; 16 * 1024])).expect("data");
+                given += 16 * 1024;
             }
+            assert_eq!(outgoing.data(Bytes::from_static(b"x")), Err(Failure::Internal), "ready was skipped");
+            tell.send(given).await.expect("told");
         })
         .await;
         let (response, _) = client.send_request(request(Method::GET, "http://a/"), true).expect("open");
@@ -298,18 +295,14 @@ async fn a_slow_reader_holds_the_sender() {
 #[tokio::test]
 async fn a_body_is_relayed_once_its_end_was_sent() {
     local_set(async {
-        let (tell, mut told) = tokio::sync::mpsc::channel(1);
-        let (mut client, _) = start(server::Config::default(), move |exchange| {
-            let tell = tell.clone();
-            async move {
-                let mut head = ResponseHead::new(StatusCode::OK);
-                // More than the client's window.
-                head.set_framing(Framing::Length(2 << 20));
-                let mut outgoing = exchange.reply.head(head);
-                let mut body = Incoming::whole(Bytes::from(vec![0; 2 << 20]));
-                let end = relay::body(&mut body, &mut outgoing, &Tally::default()).await;
-                tell.send(end).await.expect("told");
-            }
+        let (mut client, mut told) = start_telling(|exchange, tell| async move {
+            let mut head = ResponseHead::new(StatusCode::OK);
+            // More than the client's window.
+            head.set_framing(Framing::Length(2 << 20));
+            let mut outgoing = exchange.reply.head(head);
+            let mut body = Incoming::whole(Bytes::from(vec![0; 2 << 20]));
+            let end = relay::body(&mut body, &mut outgoing, &Tally::default()).await;
+            tell.send(end).await.expect("told");
         })
         .await;
         for (is_read, expected) in
@@ -377,16 +370,12 @@ async fn a_protocol_cannot_smuggle_lines_into_http1() {
 #[tokio::test]
 async fn a_client_that_resets_is_noticed() {
     local_set(async {
-        let (tell, mut told) = tokio::sync::mpsc::channel(1);
-        let (mut client, _) = start(server::Config::default(), move |exchange| {
-            let tell = tell.clone();
-            async move {
-                let Exchange { mut body, mut reply, .. } = exchange;
-                tell.send(None).await.expect("told");
-                let failure = reply.closed().await;
-                let Frame::Abort(aborted) = body.frame().await else { panic!("aborted") };
-                tell.send(Some((failure, aborted))).await.expect("told");
-            }
+        let (mut client, mut told) = start_telling(|exchange, tell| async move {
+            let Exchange { mut body, mut reply, .. } = exchange;
+            tell.send(None).await.expect("told");
+            let failure = reply.closed().await;
+            let Frame::Abort(aborted) = body.frame().await else { panic!("aborted") };
+            tell.send(Some((failure, aborted))).await.expect("told");
         })
         .await;
         let (response, mut send) =
@@ -406,7 +395,7 @@ async fn draining_says_goodbye_and_finishes_what_is_open() {
         let (ours, theirs) = duplex(1 << 16);
         let mut server = connection(theirs, server::Config::default());
         let drain = server.drain_handle();
-        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let (tell, mut told) = mpsc::channel(1);
         let served = local(async move {
             while let Some(exchange) = server.accept().await {
                 drop(tell.send(exchange).await);

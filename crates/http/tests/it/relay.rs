@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use leno_http::budget::Budget;
-use leno_http::exchange::{Answer, Exchange, Incoming};
+use leno_http::exchange::{Answer, Exchange, Incoming, Outgoing};
 use leno_http::head::{Framing, RequestHead, ResponseHead, Scheme};
 use leno_http::limits::{BULK_BUFFER, LARGE_BUFFER, RELAY_BUFFER};
 use leno_http::relay::{self, BodyEnd, DuplexEnd, Tally};
+use leno_http::server::Connection;
 use leno_http::{client, h1};
 use leno_model::failure::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -156,13 +157,7 @@ async fn the_side_that_failed_is_told() {
 
 #[tokio::test]
 async fn trailers_are_dropped_where_there_is_no_room_for_them() {
-    let (mut peer, io) = duplex(1024);
-    write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    let mut connection = server(io);
-    let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
-    let mut head = ResponseHead::new(StatusCode::OK);
-    head.set_framing(Framing::Length(2));
-    let mut outgoing = reply.head(head);
+    let (mut peer, mut connection, mut outgoing) = asked("Connection: close\r\n", 2).await;
     outgoing.data(Bytes::from_static(b"ok")).expect("data");
     let mut trailers = HeaderMap::new();
     trailers.insert("x", "1".parse().expect("value"));
@@ -185,17 +180,22 @@ async fn answered(bytes: usize, budget: &Budget) -> (h1::ClientConnection, Incom
     (connection, incoming, upstream)
 }
 
-/// Relays so many bytes to a reader that pauses before the last of them; asserts how much is reserved meanwhile.
-async fn relay_to_one_that_pauses(bytes: usize, budget: &Budget, more_than: usize) {
-    const LEFT: usize = BULK_BUFFER / 2;
-    let (_connection, mut body, _upstream) = answered(bytes, budget).await;
+/// A client that has asked, its connection, and an answer to it that is to have so many bytes.
+async fn asked(fields: &str, bytes: usize) -> (DuplexStream, Connection, Outgoing) {
     let (mut peer, io) = duplex(1024);
-    write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    write(&mut peer, &format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
     let mut connection = server(io);
     let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
     let mut head = ResponseHead::new(StatusCode::OK);
     head.set_framing(Framing::Length(bytes as u64));
-    let mut outgoing = reply.head(head);
+    (peer, connection, reply.head(head))
+}
+
+/// Relays so many bytes to a reader that pauses before the last of them; asserts how much is reserved meanwhile.
+async fn relay_to_one_that_pauses(bytes: usize, budget: &Budget, more_than: usize) {
+    const LEFT: usize = BULK_BUFFER / 2;
+    let (_connection, mut body, _upstream) = answered(bytes, budget).await;
+    let (mut peer, _served, mut outgoing) = asked("Connection: close\r\n", bytes).await;
     let tally = Tally::default();
     let mut relaying = std::pin::pin!(relay::body(&mut body, &mut outgoing, &tally));
     let mut most = vec![0; bytes - LEFT];
@@ -233,13 +233,7 @@ async fn a_reader_that_lets_the_last_bytes_lie_is_cut_off_where_there_is_no_room
     let budget = Budget::new(RELAY_BUFFER);
     let _used = budget.try_reserve(RELAY_BUFFER).expect("free");
     let (_connection, mut body, _upstream) = answered(8000, &budget).await;
-    let (mut peer, io) = duplex(1024);
-    write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    let mut connection = server(io);
-    let Exchange { reply, .. } = in_time(connection.accept()).await.expect("a request");
-    let mut head = ResponseHead::new(StatusCode::OK);
-    head.set_framing(Framing::Length(8000));
-    let mut outgoing = reply.head(head);
+    let (_peer, _served, mut outgoing) = asked("", 8000).await;
     let tally = Tally::default();
     let end = in_time(relay::body(&mut body, &mut outgoing, &tally)).await;
     assert_eq!((end, outgoing.is_finished()), (BodyEnd::Aborted(Failure::Overload), true));
