@@ -201,30 +201,27 @@ fn start(
     destination: Option<SocketAddr>,
 ) {
     let (core, local) = (Rc::clone(core), Arc::clone(local));
-    let mut address = destination.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let client = if matches!(kind, Kind::Published { .. }) { Client::Stranger } else { Client::Own };
     // A task for each kind: one for all would be as large as the largest, and every connection would have one.
-    match kind.clone() {
-        Kind::Outbound if destination.is_none() => {}
-        Kind::Outbound => spawn(place, outbound::connection(core, local, io, remote, address)),
-        Kind::Service { host, port } => {
-            address.set_port(port);
+    match (kind.clone(), destination) {
+        (Kind::Outbound, Some(destination)) => {
+            spawn(place, outbound::connection(core, local, io, remote, destination));
+        }
+        (Kind::Service { host, port } | Kind::Published { host, port }, destination) => {
+            let mut destination = destination.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+            destination.set_port(port);
             let dialled = Dialled::Service(host);
-            let serving = outbound::serve_known(core, local, io, remote, address, dialled, Client::Own);
-            spawn(place, serving);
+            spawn(place, outbound::serve_known(core, local, io, remote, destination, dialled, client));
         }
-        Kind::Published { host, port } => {
-            address.set_port(port);
-            let dialled = Dialled::Service(host);
-            let serving = outbound::serve_known(core, local, io, remote, address, dialled, Client::Stranger);
-            spawn(place, serving);
+        (Kind::Mesh, _) => spawn(place, inbound::mesh(core, local, io, remote)),
+        (Kind::Direct { port }, Some(mut destination)) => {
+            if let Some(port) = port {
+                destination.set_port(port);
+            }
+            spawn(place, inbound::direct(core, local, io, remote, destination));
         }
-        Kind::Mesh => spawn(place, inbound::mesh(core, local, io, remote)),
-        Kind::Direct { .. } if destination.is_none() => {}
-        Kind::Direct { port } => {
-            address.set_port(port.unwrap_or_else(|| address.port()));
-            spawn(place, inbound::direct(core, local, io, remote, address));
-        }
-        Kind::Egress { host } => spawn(place, egress::connection(core, local, io, remote, host)),
+        (Kind::Egress { host }, _) => spawn(place, egress::connection(core, local, io, remote, host)),
+        (Kind::Outbound | Kind::Direct { .. }, None) => {}
     }
 }
 
