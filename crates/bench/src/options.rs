@@ -83,6 +83,11 @@ impl Options {
         self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
     }
 
+    /// Runs of the open loop in a round.
+    pub(crate) fn latency_runs(&self) -> u16 {
+        if self.quick { 1 } else { limits::LATENCY_RUNS }
+    }
+
     pub(crate) fn contestants(&self) -> Vec<Name> {
         let all = Name::value_variants();
         let wanted = |name: &&Name| self.contestants.is_empty() || self.contestants.contains(name);

@@ -17,6 +17,7 @@ use crate::{
     peer::{self, Greeting},
     process::Process,
     report::Report,
+    statistics::Summary,
     usage::{Cpu, Memory, sockets},
     world::{SERVER_PROXY, World, answered, body, first_answer},
 };
@@ -90,12 +91,7 @@ fn turn(world: &World, options: &Options, name: Name, figures: &mut Figures) -> 
         }
     }
     if options.wants(Part::Latency) {
-        let load = Load::Open { rate: limits::RATE, time: options.duration() };
-        let (outcome, cpu) = measured(world, entry, proxies, load, &mut || Ok(()))?;
-        figures.add("latency.p50_us", outcome.p50_us);
-        figures.add("latency.p99_us", outcome.p99_us);
-        figures.add("latency.schedule_kept", if outcome.kept_up { 1.0 } else { 0.0 });
-        per_request(figures, "latency", &outcome, cpu);
+        latency(world, options, entry, proxies, figures)?;
     }
     if options.wants(Part::Transfer) {
         let load = Load::Transfer { bytes: options.transfer() };
@@ -148,10 +144,38 @@ fn closed(
     })?;
     figures.add(format!("{group}.requests_per_second"), outcome.per_second);
     figures.add(format!("{group}.p50_us"), outcome.p50_us);
-    per_request(figures, &group, &outcome, cpu);
+    per_request(figures, &group, outcome.requests, cpu);
     for (place, memory) in loaded {
         add_memory(figures, &format!("{group}.memory.{place}"), memory);
     }
+    Ok(())
+}
+
+/// The medians of several runs, each with connections of its own.
+fn latency(
+    world: &World,
+    options: &Options,
+    entry: SocketAddr,
+    proxies: &[Process],
+    figures: &mut Figures,
+) -> Result<()> {
+    let load = Load::Open { rate: limits::RATE, time: options.duration() };
+    let mut runs = Vec::new();
+    let (mut requests, mut used) = (0, Cpu::default());
+    for _ in 0..options.latency_runs() {
+        let (outcome, cpu) = measured(world, entry, proxies, load, &mut || Ok(()))?;
+        (requests, used) = (requests + outcome.requests, used.and(cpu));
+        runs.push(outcome);
+    }
+    let median = |of: fn(&Outcome) -> f64| {
+        let values: Vec<_> = runs.iter().map(of).collect();
+        Summary::of(&values).map(|summary| summary.median).context("no run of latency")
+    };
+    figures.add("latency.p50_us", median(|run| run.p50_us)?);
+    figures.add("latency.p99_us", median(|run| run.p99_us)?);
+    let kept_up = runs.iter().all(|run| run.kept_up);
+    figures.add("latency.schedule_kept", if kept_up { 1.0 } else { 0.0 });
+    per_request(figures, "latency", requests, used);
     Ok(())
 }
 
@@ -198,12 +222,11 @@ fn measured(
 }
 
 /// Processor time of all proxies together per request, exact; and which share of it was in user mode.
-fn per_request(figures: &mut Figures, group: &str, outcome: &Outcome, cpu: Cpu) {
-    if cpu.total.is_zero() || outcome.requests == 0 {
+fn per_request(figures: &mut Figures, group: &str, requests: u64, cpu: Cpu) {
+    if cpu.total.is_zero() || requests == 0 {
         return;
     }
-    figures
-        .add(format!("{group}.cpu_us_per_request"), cpu.total.as_secs_f64() * 1e6 / outcome.requests as f64);
+    figures.add(format!("{group}.cpu_us_per_request"), cpu.total.as_secs_f64() * 1e6 / requests as f64);
     user_share(figures, group, cpu);
 }
 

@@ -6,6 +6,7 @@
 //! - [`process`]: starting processes inside such worlds, and learning of their end.
 //! - [`descriptor`]: sealed memory files, inherited and passed descriptors.
 //! - [`memory`]: pages that the kernel can have back.
+//! - [`scheduling`]: the turns that a thread gets.
 //! - [`signal`]: signals as a readable descriptor.
 //! - [`socket`]: original destination, marks, keep-alive.
 //! - [`watch()`]: descriptors for async tasks.
@@ -27,6 +28,7 @@ pub mod nft;
 pub mod process;
 pub mod redirect;
 pub mod route;
+pub mod scheduling;
 pub mod signal;
 pub mod socket;
 mod watch;

@@ -39,7 +39,8 @@ use crate::core::{Core, Shared};
 use crate::dns::server::Server as DnsServer;
 use crate::doors::Doors;
 use crate::limits::{
-    CONNECTIONS, DRAIN, DRAIN_REPLACED, FILES_RESERVED, LINGER_REPLACED, SETTLED, SWEEP_INTERVAL, VIGIL_TICK,
+    CONNECTIONS, DRAIN, DRAIN_REPLACED, FILES_RESERVED, LINGER_REPLACED, SETTLED, SWEEP_INTERVAL, TURNS,
+    VIGIL_TICK,
 };
 use crate::listener::{self, Listener};
 use crate::local::Local;
@@ -331,6 +332,7 @@ fn start_cores(
     let sets = Arc::new(std::sync::Mutex::new(sets));
     let (shared, local) = (Arc::clone(shared), Arc::clone(local));
     Ok(Cores::start(count, move |place| async move {
+        ask_for_turns();
         let listeners =
             sets.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop().unwrap_or_default();
         let seed =
@@ -341,6 +343,14 @@ fn start_cores(
         let core = Core::new(shared, seed);
         run_core(core, listeners, serving.bind.map(|bind| (bind, place)), local).await;
     })?)
+}
+
+/// A core does a little for somebody who waits, again and again.
+fn ask_for_turns() {
+    match leno_capture::scheduling::ask_for_turns(TURNS) {
+        Ok(taken) => tracing::debug!(taken, turns = ?TURNS, "asked the scheduler for short turns"),
+        Err(error) => tracing::debug!(%error, "the scheduler gives no short turns"),
+    }
 }
 
 /// The metrics of the process's limits.

@@ -40,6 +40,7 @@ mod takeover;
 mod tls;
 mod traces;
 mod tricks;
+mod turns;
 mod world;
 mod wrong;
 

@@ -74,6 +74,11 @@ impl Pair {
         pair
     }
 
+    /// The process of the server's proxy, which is started after the application.
+    pub(crate) fn server_proxy(&self) -> u32 {
+        self.children[1].id()
+    }
+
     pub(crate) fn port(&self, name: &str) -> Port {
         *self.ports.iter().find(|port| port.name == name).unwrap()
     }
