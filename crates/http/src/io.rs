@@ -9,6 +9,8 @@
 //!
 //! [`Progress::Refused`]: crate::exchange::Progress::Refused
 
+mod unread;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -17,7 +19,8 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::RELAY_BUFFER;
-use crate::pool::Lease;
+
+pub use unread::Unread;
 
 /// A byte duplex that a connection may own.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
@@ -144,22 +147,14 @@ const RECORD: usize = 16 * 1024;
 /// [`RELAY_BUFFER`]: crate::limits::RELAY_BUFFER
 pub struct ReadAhead {
     io: Box<dyn Io>,
-    held: Option<Held>,
-    has_filled: bool,
-}
-
-/// Bytes that were read and not asked for yet.
-struct Held {
-    buffer: Lease,
-    at: usize,
-    end: usize,
+    ahead: Unread,
 }
 
 impl ReadAhead {
     /// Reads ahead of whoever reads from `io`.
     #[must_use]
     pub fn boxed(io: Box<dyn Io>) -> Box<dyn Io> {
-        Box::new(Self { io, held: None, has_filled: false })
+        Box::new(Self { io, ahead: Unread::default() })
     }
 }
 
@@ -169,23 +164,14 @@ impl AsyncRead for ReadAhead {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, held, has_filled } = &mut *self;
-        let mut ahead = match held.take() {
-            Some(ahead) => ahead,
-            None => {
-                let mut buffer = Lease::take_for(*has_filled);
-                let mut read = ReadBuf::new(&mut buffer);
-                ready!(Pin::new(io).poll_read(cx, &mut read))?;
-                let end = read.filled().len();
-                *has_filled = end >= RELAY_BUFFER;
-                Held { buffer, at: 0, end }
-            }
-        };
-        let rest = ahead.buffer.get(ahead.at..ahead.end).unwrap_or_default();
-        let n = rest.len().min(buf.remaining());
-        buf.put_slice(rest.get(..n).unwrap_or_default());
-        ahead.at += n;
-        *held = (ahead.at < ahead.end).then_some(ahead);
+        let Self { io, ahead } = &mut *self;
+        if ahead.bytes().is_empty() && ready!(ahead.poll_fill(io, RELAY_BUFFER, cx))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let bytes = ahead.bytes();
+        let n = bytes.len().min(buf.remaining());
+        buf.put_slice(bytes.get(..n).unwrap_or_default());
+        ahead.consume(n);
         Poll::Ready(Ok(()))
     }
 }

@@ -55,6 +55,13 @@ pub const BULK_BUFFER: usize = 4 * RELAY_BUFFER;
 /// The same of these (256 KiB).
 pub const BULK_BUFFERS_KEPT: usize = 4;
 
+/// Size of the buffers that TLS records are read to by whoever has filled a smaller one: four full records of TLS 1.3 (RFC
+/// 8446 §5.2), so that the reads of a transfer end where records do.
+pub const RECORDS_BUFFER: usize = 4 * (16 * 1024 + 22);
+
+/// The same of these (256 KiB).
+pub const RECORDS_BUFFERS_KEPT: usize = 4;
+
 /// Bytes that an HTTP/1 body is read in by whoever has filled a bulk buffer. They make slow readers dear, so they are
 /// reserved from what the budget can spare.
 pub const LARGE_BUFFER: usize = 4 * BULK_BUFFER;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 
 use crate::budget::Reservation;
 use crate::limits::{
-    BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, LARGE_BUFFER, LARGE_BUFFERS_KEPT, RELAY_BUFFER,
-    RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT,
+    BULK_BUFFER, BULK_BUFFERS_KEPT, H2_READ_BUFFER, LARGE_BUFFER, LARGE_BUFFERS_KEPT, RECORDS_BUFFER,
+    RECORDS_BUFFERS_KEPT, RELAY_BUFFER, RELAY_BUFFERS_KEPT, TEXT_BUFFER, TEXT_BUFFERS_KEPT,
 };
 
 thread_local! {
@@ -22,6 +22,7 @@ thread_local! {
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static BULK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static RECORDS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static LARGE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
@@ -89,6 +90,11 @@ impl Lease {
         Self::take_or_make(&BULK, BULK_BUFFER)
     }
 
+    /// One of [`RECORDS_BUFFER`] bytes.
+    pub(crate) fn take_for_records() -> Self {
+        Self::take_or_make(&RECORDS, RECORDS_BUFFER)
+    }
+
     /// One of [`LARGE_BUFFER`] bytes.
     pub(crate) fn take_large() -> Self {
         Self::take_or_make(&LARGE, LARGE_BUFFER)
@@ -147,6 +153,7 @@ impl Drop for Lease {
                 }
             }
             BULK_BUFFER => keep(&BULK, buffer, BULK_BUFFERS_KEPT),
+            RECORDS_BUFFER => keep(&RECORDS, buffer, RECORDS_BUFFERS_KEPT),
             LARGE_BUFFER => keep(&LARGE, buffer, LARGE_BUFFERS_KEPT),
             // One suffices: nobody keeps it beyond a poll.
             _ => drop(READ.try_with(|read| read.set(Some(buffer)))),

@@ -163,17 +163,21 @@ pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result
 
 async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Refused> {
     let current = local.identities.usable(local.wall())?;
-    let mut tls = secure::accept(core, io, |_hello| Some(current.server(ClientAuth::Required)))
-        .await
-        .map_err(|error| Refused::because(Failure::NoPeerIdentity, secure::reason(&error)))?;
-    let session = tls.session();
+    let no_session = |error| Refused::because(Failure::NoPeerIdentity, secure::reason(&error));
+    let shaken =
+        secure::accept_mesh(core, io, current.server(ClientAuth::Required)).await.map_err(no_session)?;
+    let session = shaken.session();
     let proof = Proof::of(session, &current, Side::Client)
         .map_err(|error| Refused::because(Failure::NoPeerIdentity, error))?;
     let proof = Rc::new(proof);
-    match session.alpn_protocol() {
-        Some(leno_wire::open::ALPN) => {}
-        Some(alpn::H2) => return Ok(Shaken::Hbone { io: Box::new(tls), proof }),
+    let is_native = match session.alpn_protocol() {
+        Some(leno_wire::open::ALPN) => true,
+        Some(alpn::H2) => false,
         _ => return Err(Refused::because(Failure::NoPeerIdentity, "neither leno/1 nor h2 in the handshake")),
+    };
+    let mut tls = shaken.into_session().map_err(no_session)?;
+    if !is_native {
+        return Ok(Shaken::Hbone { io: Box::new(tls), proof });
     }
     let (open, rest) = first_flight(&mut tls).await?;
     let io = Prefixed::boxed(rest.freeze(), Box::new(tls));

@@ -219,3 +219,21 @@ pub const COLLECTOR_ANSWER: usize = 64 * 1024;
 /// How long a core wants to run at a time. Below what Linux gives unasked (0.7 ms with one processor, more with more), so
 /// that a core that wakes needn't wait for the application's turn to end; far above what a request takes.
 pub const TURNS: Duration = Duration::from_micros(500);
+
+/// Plaintext that a session of TLS seals at once: as much as is read at once.
+pub const SEALED_AT_ONCE: usize = leno_http::limits::LARGE_BUFFER;
+
+/// Largest buffer that a core keeps for sealed records, one of them: what [`SEALED_AT_ONCE`] becomes.
+pub const SEALED_KEPT: usize = SEALED_AT_ONCE + 4096;
+
+/// Records in a row that a peer may send without any data in them, such as updates of keys. Nobody needs more than two.
+pub const UNPRODUCTIVE_RECORDS: u8 = 32;
+
+/// Alerts that change nothing, in the life of a session.
+pub const WARNINGS: u8 = 4;
+
+/// A message after a handshake: the largest are tickets, which the mesh doesn't use.
+pub const POST_HANDSHAKE_BYTES: usize = 16 * 1024;
+
+/// What a peer may send in a handshake before something is understood of it: rustls takes messages of 64 KiB.
+pub const HANDSHAKE_BYTES: usize = 96 * 1024;

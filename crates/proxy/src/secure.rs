@@ -1,8 +1,17 @@
 //! TLS over sockets: the handshakes of both sides, and what their errors mean.
 //!
+//! Inside the mesh a [`session`] of our own follows the handshake; towards others, who may speak TLS 1.2, rustls does all.
+//!
 //! TLS 1.3 tells a client that its certificate was refused only after the client thinks that it is connected, as
 //! the first thing it reads. [`Client`] turns that alert into `PermissionDenied`, by which the exchange knows that
 //! the request was refused untouched.
+
+mod handshake;
+mod outbox;
+mod pieces;
+mod posts;
+mod records;
+mod session;
 
 use std::future::poll_fn;
 use std::io;
@@ -16,8 +25,9 @@ use leno_identity::tls::mesh;
 use leno_identity::tls::peer::Side;
 use leno_model::failure::Failure;
 use leno_model::spiffe::SpiffeId;
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::{Acceptor, ClientHello};
+use rustls::server::{Acceptor, ClientHello, UnbufferedServerConnection};
 use rustls::{AlertDescription, CertificateError, ClientConfig, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
@@ -27,15 +37,28 @@ use crate::detect;
 use crate::limits::SESSION_QUEUE;
 use crate::proof::Proof;
 
-/// A connection to a mesh peer whose identity was compared.
+pub(crate) use handshake::Shaken;
+
+/// A connection to a server whose identity was compared.
 pub(crate) struct Client {
-    tls: client::TlsStream<Box<dyn Io>>,
+    tls: Box<dyn Io>,
     heard: bool,
 }
 
-/// A connection from a client.
+/// A connection to a server outside the mesh, by rustls alone.
+struct Outside {
+    tls: client::TlsStream<Box<dyn Io>>,
+}
+
+/// A connection from a client outside the mesh.
 pub(crate) struct Server {
     tls: server::TlsStream<Box<dyn Io>>,
+}
+
+impl Client {
+    fn new(tls: impl Io) -> Self {
+        Self { tls: Box::new(tls), heard: false }
+    }
 }
 
 impl Server {
@@ -53,18 +76,19 @@ pub(crate) async fn connect_mesh(
     expected: &[SpiffeId],
 ) -> Result<(Client, Proof), Failure> {
     let config = identity.client(transport);
-    let tls = TlsConnector::from(Arc::clone(&config))
-        .connect(mesh::server_name(), ReadAhead::boxed(io))
-        .await
-        .map_err(|_handshake| Failure::TlsFailed)?;
-    let (_, session) = tls.get_ref();
+    let shaken = async {
+        let connection = UnbufferedClientConnection::new(Arc::clone(&config), mesh::server_name());
+        handshake::shake(io, connection.map_err(io::Error::other)?).await
+    };
+    let shaken = shaken.await.map_err(|_handshake| Failure::TlsFailed)?;
+    let session = shaken.session();
     // A server that chose nothing speaks something else, whoever it is.
     if !session.alpn_protocol().is_some_and(|chosen| config.alpn_protocols.iter().any(|one| one == chosen)) {
         return Err(Failure::TlsFailed);
     }
     let proof = Proof::of(session, identity, Side::Server).map_err(|_no_svid| Failure::TlsFailed)?;
     proof.peer.require(expected).map_err(|_other| Failure::WrongIdentity)?;
-    Ok((Client { tls, heard: false }, proof))
+    Ok((Client::new(shaken.into_session().map_err(|_no_keys| Failure::TlsFailed)?), proof))
 }
 
 /// Shakes hands with a server outside the mesh. The configuration verifies it.
@@ -77,12 +101,21 @@ pub(crate) async fn connect_outside(
         .connect(name, ReadAhead::boxed(io))
         .await
         .map_err(|_handshake| Failure::TlsFailed)?;
-    Ok(Client { tls, heard: false })
+    Ok(Client::new(Outside { tls }))
 }
 
-/// Accepts a TLS connection with the configuration that `choose` names for its ClientHello. What costs, the answer to
-/// that, is computed a few at a time, so that many clients that begin a handshake delay each other and nobody else; one
-/// that only connects, or stops halfway, delays nobody.
+/// Accepts a connection from a mesh peer.
+pub(crate) async fn accept_mesh(
+    core: &Core,
+    io: Box<dyn Io>,
+    config: Arc<ServerConfig>,
+) -> io::Result<Shaken<UnbufferedServerConnection>> {
+    let io = detect::client_hello(io).await.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let connection = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+    in_turn(core, handshake::shake(io, connection)).await
+}
+
+/// Accepts a TLS connection with the configuration that `choose` names for its ClientHello.
 pub(crate) async fn accept(
     core: &Core,
     io: Box<dyn Io>,
@@ -91,18 +124,23 @@ pub(crate) async fn accept(
     let io = detect::client_hello(io).await.ok_or(io::ErrorKind::UnexpectedEof)?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), ReadAhead::boxed(io)).await?;
     let config = choose(&hello.client_hello()).ok_or(io::ErrorKind::PermissionDenied)?;
+    let tls = in_turn(core, hello.into_stream(config)).await?;
+    Ok(Server { tls })
+}
+
+/// What costs of a handshake, the answer to a ClientHello that is here, is computed a few at a time, so that many clients
+/// that begin one delay each other and nobody else; one that only connects, or stops halfway, delays nobody.
+async fn in_turn<T>(core: &Core, accepting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let turn = core.handshakes.acquire().await.map_err(io::Error::other)?;
-    let accepting = hello.into_stream(config);
     tokio::pin!(accepting);
     let begun = poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
     // Whoever else is ready comes before the next turn.
     tokio::task::yield_now().await;
     drop(turn);
-    let tls = match begun {
+    match begun {
         Poll::Ready(result) => result,
         Poll::Pending => accepting.await,
-    };
-    Ok(Server { tls: tls? })
+    }
 }
 
 /// Why a handshake failed. What this process found about a certificate is inside of what rustls says.
@@ -158,6 +196,16 @@ impl AsyncRead for Client {
     }
 }
 
+impl AsyncRead for Outside {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buf)
+    }
+}
+
 impl AsyncRead for Server {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -168,11 +216,12 @@ impl AsyncRead for Server {
     }
 }
 
-/// What a session may hold when so many bytes are written to it: it takes them as one piece, and otherwise holds no more
+/// What a session of rustls may hold when so many bytes are written to it: it takes them as one piece, and otherwise holds no more
 /// than [`SESSION_QUEUE`] for a peer that doesn't read.
 fn room_for(bytes: usize) -> Option<usize> {
     Some(bytes.max(SESSION_QUEUE))
 }
 
-leno_http::forward_writes!(Client, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));
+leno_http::forward_writes!(Client, tls);
+leno_http::forward_writes!(Outside, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));
 leno_http::forward_writes!(Server, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));

@@ -25,7 +25,7 @@ pub enum ClientAuth {
     Optional,
 }
 
-/// The configuration to dial with. `protocols` are the ALPN names offered, the preferred one first; a server that
+/// The configuration to dial with. Its connections can hand their keys to whoever moves the bytes. `protocols` are the ALPN names offered, the preferred one first; a server that
 /// chooses none of them is refused by the caller, who checks what was negotiated.
 ///
 /// # Errors
@@ -46,10 +46,11 @@ pub fn client_config(
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config.key_log = Arc::clone(&options.key_log);
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
-/// The configuration to accept with.
+/// The configuration to accept with. Its connections can hand their keys on as well.
 ///
 /// # Errors
 /// [`Error::TlsConfiguration`].
@@ -68,6 +69,7 @@ pub fn server_config(
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(svid.credential().certified())));
     config.alpn_protocols = alpn::owned(protocols);
     config.key_log = Arc::clone(&options.key_log);
+    config.enable_secret_extraction = true;
     without_resumption(&mut config);
     Ok(config)
 }

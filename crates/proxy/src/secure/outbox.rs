@@ -1,0 +1,95 @@
+//! Sealed records on their way to a duplex.
+
+use std::cell::Cell;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use leno_http::io::Io;
+
+use crate::limits::SEALED_KEPT;
+
+thread_local! {
+    /// The buffer that was emptied last, for the next who writes.
+    static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bytes to write, in order. It holds memory only while it holds bytes.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Written up to `at`, to be written up to `end`, and free beyond.
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+}
+
+impl Outbox {
+    /// Room for so many bytes behind what is there, which the caller fills.
+    pub(super) fn extend(&mut self, bytes: usize) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            self.buffer = LAST.take();
+        }
+        let (start, end) = (self.end, self.end.saturating_add(bytes));
+        if end > self.buffer.len() {
+            // Grown like this, it is filled with zeros only now and then.
+            self.buffer.resize(end.next_power_of_two().min(end.max(SEALED_KEPT)), 0);
+        }
+        self.end = end;
+        self.buffer.get_mut(start..end).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.at..self.end]
+    }
+
+    /// Where the next bytes would go.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Forgets what is behind this.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.end = self.end.min(end.max(self.at));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == self.end
+    }
+
+    /// Writes all of it.
+    pub(super) fn poll_drain(&mut self, io: &mut dyn Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let bytes = self.buffer.get(self.at..self.end).unwrap_or_default();
+            match Pin::new(&mut *io).poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => self.at = self.at.saturating_add(n).min(self.end),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.shrink();
+                    return Poll::Pending;
+                }
+            }
+        }
+        (self.at, self.end) = (0, 0);
+        give_back(mem::take(&mut self.buffer));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Who waits holds little more than what is there.
+    fn shrink(&mut self) {
+        let rest = self.buffer.get(self.at..self.end).unwrap_or_default();
+        if rest.len() < self.buffer.len() / 2 {
+            let rest = rest.to_vec();
+            (self.at, self.end) = (0, rest.len());
+            give_back(mem::replace(&mut self.buffer, rest));
+        }
+    }
+}
+
+/// Keeps the larger one.
+fn give_back(buffer: Vec<u8>) {
+    let last = LAST.take();
+    LAST.set(if buffer.len() <= SEALED_KEPT && buffer.len() > last.len() { buffer } else { last });
+}
