@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use leno_testkit::certificates::Authority;
+use leno_testkit::tls::Gullible;
 use rustls::client::UnbufferedClientConnection;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
 use rustls::crypto::cipher::{AeadKey, Iv};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::version::TLS13;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
@@ -27,45 +26,6 @@ const SUITES: [SupportedCipherSuite; 3] = [
     cipher_suite::TLS13_AES_256_GCM_SHA384,
     cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
 ];
-
-/// Trusts everybody: who the peer is isn't what these tests are about.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
 
 fn configurations(suite: SupportedCipherSuite) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     with_clients(suite, |_provider, _root| Arc::new(NoClientAuth))
@@ -86,15 +46,25 @@ fn with_clients(
     std::fs::remove_dir_all(folder).unwrap();
     let mut provider = default_provider();
     provider.cipher_suites = vec![suite];
+    let schemes = provider.signature_verification_algorithms.supported_schemes();
     let provider = Arc::new(provider);
     let client = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&TLS13]);
-    let mut client =
-        client.unwrap().dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
+    let mut client = client
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Gullible::new(&schemes))
+        .with_no_client_auth();
     let clients = clients(Arc::clone(&provider), root);
     let server = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
     let mut server = server.unwrap().with_client_cert_verifier(clients).with_single_cert(chain, key).unwrap();
     (client.enable_secret_extraction, server.enable_secret_extraction) = (true, true);
     (Arc::new(client), Arc::new(server))
+}
+
+fn roots(root: CertificateDer<'static>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).unwrap();
+    roots
 }
 
 /// A session and rustls at the other end of a pipe that holds so many bytes.
@@ -271,68 +241,31 @@ async fn a_failed_handshake_is_told_to_the_peer() {
     assert_eq!(told, Some(&rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)));
 }
 
-/// Trusts nobody.
-#[derive(Debug)]
-struct Nobody;
-
-impl ServerCertVerifier for Nobody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(rustls::CertificateError::Expired.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Anybody.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Anybody.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        Anybody.supported_verify_schemes()
-    }
-}
-
 #[tokio::test]
 async fn a_refused_certificate_is_told_although_more_has_come_with_it() {
     let (client, server) = configurations(SUITES[0]);
     let mut refusing = (*client).clone();
-    refusing.dangerous().set_certificate_verifier(Arc::new(Nobody));
+    let strangers = WebPkiServerVerifier::builder_with_provider(
+        Arc::new(roots(CertificateDer::from_pem_slice(Authority::new().root().as_bytes()).unwrap())),
+        Arc::new(default_provider()),
+    );
+    refusing.dangerous().set_certificate_verifier(strangers.build().unwrap());
     let (near, far) = duplex(100_000);
     let own = UnbufferedClientConnection::new(Arc::new(refusing), ServerName::try_from("server").unwrap());
     let accepting = TlsAcceptor::from(server).accept(far);
     let (own, peer) = tokio::join!(shake(Box::new(near), own.unwrap()), accepting);
     let inner = own.err().unwrap().into_inner().unwrap();
-    let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+    let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature);
     assert_eq!(inner.downcast_ref::<rustls::Error>(), Some(&refused));
     let told = peer.unwrap_err().into_inner().unwrap();
     let told = told.downcast_ref::<rustls::Error>();
-    assert_eq!(told, Some(&rustls::Error::AlertReceived(AlertDescription::CertificateExpired)));
+    assert_eq!(told, Some(&rustls::Error::AlertReceived(AlertDescription::DecryptError)));
 }
 
 #[tokio::test]
 async fn a_client_that_shows_nothing_is_told() {
     let (client, server) = with_clients(SUITES[0], |provider, root| {
-        let mut roots = RootCertStore::empty();
-        roots.add(root).unwrap();
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap()
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots(root)), provider).build().unwrap()
     });
     let (near, far) = duplex(100_000);
     let own = UnbufferedServerConnection::new(server).unwrap();
