@@ -27,6 +27,22 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Io for T {}
 
+/// Makes a wrapper read as the duplex in its field does: `forward_reads!(Wrapper, io)`.
+#[macro_export]
+macro_rules! forward_reads {
+    ($wrapper:ty, $inner:ident) => {
+        impl ::tokio::io::AsyncRead for $wrapper {
+            fn poll_read(
+                mut self: ::std::pin::Pin<&mut Self>,
+                cx: &mut ::std::task::Context<'_>,
+                buf: &mut ::tokio::io::ReadBuf<'_>,
+            ) -> ::std::task::Poll<::std::io::Result<()>> {
+                ::std::pin::Pin::new(&mut self.$inner).poll_read(cx, buf)
+            }
+        }
+    };
+}
+
 /// Makes a wrapper that only reads in its own way write as the duplex in its field does: `forward_writes!(Wrapper, io)`.
 /// `forward_writes!(Wrapper, io, |io, bytes| …)` runs something before so many bytes are given to that duplex.
 #[macro_export]

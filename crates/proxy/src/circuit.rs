@@ -4,10 +4,7 @@
 //! wait is bounded in number by the destination's settings and in time by what a connection may take.
 
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use leno_engine::breaker::{Breaker, Resource, Taken};
@@ -17,7 +14,6 @@ use leno_model::failure::Failure;
 use leno_model::pool::ConnectionPool;
 use leno_telemetry::metric::Counter;
 use leno_telemetry::upstreams::Upstreams;
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -194,14 +190,5 @@ struct Placed {
     _place: Place,
 }
 
-impl AsyncRead for Placed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
+leno_http::forward_reads!(Placed, io);
 leno_http::forward_writes!(Placed, io);

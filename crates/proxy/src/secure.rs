@@ -196,32 +196,14 @@ impl AsyncRead for Client {
     }
 }
 
-impl AsyncRead for Outside {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_read(cx, buf)
-    }
-}
-
-impl AsyncRead for Server {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_read(cx, buf)
-    }
-}
-
-/// What a session of rustls may hold when so many bytes are written to it: it takes them as one piece, and otherwise holds no more
-/// than [`SESSION_QUEUE`] for a peer that doesn't read.
+/// What a session of rustls may hold when so many bytes are written to it: it takes them as one piece, and otherwise holds
+/// no more than [`SESSION_QUEUE`] for a peer that doesn't read.
 fn room_for(bytes: usize) -> Option<usize> {
     Some(bytes.max(SESSION_QUEUE))
 }
 
 leno_http::forward_writes!(Client, tls);
+leno_http::forward_reads!(Outside, tls);
 leno_http::forward_writes!(Outside, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));
+leno_http::forward_reads!(Server, tls);
 leno_http::forward_writes!(Server, tls, |tls, bytes| tls.get_mut().1.set_buffer_limit(room_for(bytes)));

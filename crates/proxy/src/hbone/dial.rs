@@ -1,9 +1,6 @@
 //! Streams that this proxy opens, each on a pooled connection to the peer's proxy.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use http::{Method, StatusCode};
 use leno_http::exchange::{self, Answer, Outgoing, Response};
@@ -13,7 +10,6 @@ use leno_identity::holder::Transport;
 use leno_model::failure::Failure;
 use leno_model::service::Address;
 use leno_model::spiffe::SpiffeId;
-use tokio::io::{AsyncRead, ReadBuf};
 
 use super::baggage;
 use crate::core::Core;
@@ -27,16 +23,7 @@ struct Tunnel {
     _connection: Lease,
 }
 
-impl AsyncRead for Tunnel {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
+leno_http::forward_reads!(Tunnel, stream);
 leno_http::forward_writes!(Tunnel, stream);
 
 /// Opens a stream to a workload's address through the proxy at `address`, which must be `expected`.

@@ -117,16 +117,7 @@ pub(crate) async fn shake<S: Shaking>(mut io: Box<dyn Io>, mut connection: S) ->
                 }
                 return Ok(Shaken { io, connection, rest: incoming });
             }
-            Next::Done | Next::Read => {
-                let length = match length(incoming.get(shown..).unwrap_or_default()) {
-                    Some(length) => length,
-                    None => {
-                        send(&mut io, &mut outgoing).await?;
-                        another(&mut io, &mut incoming, shown).await?
-                    }
-                };
-                shown += length;
-            }
+            Next::Done | Next::Read => shown += another(&mut io, &mut incoming, shown, &mut outgoing).await?,
             Next::Fail(error) => {
                 tell(&mut io, &mut connection, &mut outgoing).await;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -160,25 +151,26 @@ async fn send(io: &mut Box<dyn Io>, outgoing: &mut Vec<u8>) -> io::Result<()> {
 
 fn encode<Data>(data: &mut EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> io::Result<()> {
     let at = outgoing.len();
-    outgoing.resize(at + FLIGHT, 0);
     loop {
-        let room = outgoing.get_mut(at..).unwrap_or_default();
-        match data.encode(room) {
-            Ok(written) => {
-                outgoing.truncate(at + written);
-                return Ok(());
-            }
+        // It tells how much room it needs.
+        match data.encode(outgoing.get_mut(at..).unwrap_or_default()) {
+            Ok(_all) => return Ok(()),
             Err(EncodeError::InsufficientSize(more)) => outgoing.resize(at + more.required_size, 0),
             Err(error) => return Err(io::Error::other(error)),
         }
     }
 }
 
-/// What is expected of one flight of a handshake.
+/// Bytes that are read of a handshake at a time: a flight, in most cases.
 const FLIGHT: usize = 4096;
 
-/// The length of the record behind those that are shown, once it is all there.
-async fn another(io: &mut Box<dyn Io>, incoming: &mut Vec<u8>, shown: usize) -> io::Result<usize> {
+/// The length of the record behind those that are shown, once it is all there. Whoever waits for it has sent everything.
+async fn another(
+    io: &mut Box<dyn Io>,
+    incoming: &mut Vec<u8>,
+    shown: usize,
+    outgoing: &mut Vec<u8>,
+) -> io::Result<usize> {
     loop {
         let rest = incoming.get(shown..).unwrap_or_default();
         if let Some(length) = length(rest) {
@@ -187,6 +179,7 @@ async fn another(io: &mut Box<dyn Io>, incoming: &mut Vec<u8>, shown: usize) -> 
         if incoming.len() > HANDSHAKE_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a handshake that is too long"));
         }
+        send(io, outgoing).await?;
         incoming.reserve(FLIGHT);
         if io.read_buf(incoming).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -60,6 +60,9 @@ impl Outbox {
 
     /// Writes all of it.
     pub(super) fn poll_drain(&mut self, io: &mut dyn Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.buffer.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         while !self.is_empty() {
             let bytes = self.buffer.get(self.at..self.end).unwrap_or_default();
             match Pin::new(&mut *io).poll_write(cx, bytes) {

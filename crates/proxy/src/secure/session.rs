@@ -245,10 +245,10 @@ impl Session {
                     self.writing = Writing::Closed;
                 }
             },
-            _ => match self.posts.handshake(post)? {
-                Note::Nothing => self.bear()?,
-                Note::Update { asks } => {
-                    self.bear()?;
+            _ => {
+                let note = self.posts.handshake(post)?;
+                self.bear()?;
+                if let Note::Update { asks } = note {
                     let keys = self.updates.for_receiving().map_err(|_no_keys| Fault::Keys)?;
                     self.opener = Opener::new(keys)?;
                     // One answer does for all that were asked while it couldn't be sent (§4.6.3).
@@ -257,7 +257,7 @@ impl Session {
                         self.update()?;
                     }
                 }
-            },
+            }
         }
         Ok(())
     }
