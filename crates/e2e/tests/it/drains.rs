@@ -15,6 +15,7 @@ use leno_testkit::{
     proxies::{Proxies, Proxy, workload},
 };
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// What the proxy has for what is under way.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -80,6 +81,8 @@ struct World {
     web: SocketAddr,
     gate: SocketAddr,
     echo: SocketAddr,
+    /// The application itself.
+    application: SocketAddr,
 }
 
 impl World {
@@ -107,7 +110,7 @@ impl World {
         let legs = [format!("--outbound={web}={host}:80"), format!("--outbound={echo}={host}:7")];
         let caller = start("workload", "caller", &legs);
         let edge = start("gateway", "edge", &["--bind=127.0.0.1".to_owned()]);
-        let world = Self { proxies, sample, server, caller, edge, web, gate, echo };
+        let world = Self { proxies, sample, server, caller, edge, web, gate, echo, application: http };
         eventually("the application serves", || {
             let called = world.client(&["call".to_owned(), format!("http://{web}/echo")]).wait_with_output();
             let called = called.unwrap();
@@ -129,8 +132,7 @@ impl World {
     /// Requests and WebSockets by HTTP/1 and HTTP/2 through the proxy of this name, under way at the application.
     fn begin(&self, name: &str) -> UnderWay {
         let at = if name == "edge" { self.gate } else { self.web };
-        let open = |proxy: &Proxy| proxy.admin().metrics().unwrap().sum("leno_upstream_connections", &[]);
-        let before = open(&self.server);
+        let before = self.arrived();
         let call = |scheme: &str| {
             self.client(&["call".to_owned(), "-i".to_owned(), format!("{scheme}://{at}/delay/{LONG}")])
         };
@@ -139,12 +141,18 @@ impl World {
         };
         let under_way =
             UnderWay { answers: vec![call("http"), call("h2c")], sockets: vec![socket("ws"), socket("h2c")] };
-        // One may be kept from the first call; of HTTP/2 there is one for both.
         eventually("all are under way", || {
-            let now = open(&self.server);
-            if now - before >= 2.0 { Ok(()) } else { Err(format!("{now}, before {before}")) }
+            let arrived = self.arrived() - before;
+            if arrived == 4 { Ok(()) } else { Err(format!("{arrived} have arrived")) }
         });
         under_way
+    }
+
+    /// Requests that have arrived at the application.
+    fn arrived(&self) -> u64 {
+        let health = self.client(&["call".to_owned(), format!("http://{}/healthz", self.application)]);
+        let health: Value = serde_json::from_slice(&health.wait_with_output().unwrap().stdout).unwrap();
+        health["requests"].as_u64().unwrap()
     }
 
     /// Bytes by way of both proxies.

@@ -22,7 +22,8 @@ use load::{AT_ONCE, From, KINDS, Load, RATE, Report};
 enum Allowed {
     /// Nothing.
     Nothing,
-    /// Of what may not be repeated, what was under way at the endpoint at one moment.
+    /// Of what may not be repeated, what was under way at the endpoint at one moment: that includes what may be as long
+    /// as its answer hasn't begun.
     UnderWay,
     /// Of what may not be repeated, what had arrived at the endpoint before the balancer knew.
     Arrived,
@@ -238,15 +239,18 @@ impl Outcome {
     /// What went beyond what is allowed.
     fn wrong(&self) -> Vec<String> {
         let Self { event, reports, arrived } = self;
-        let most = |repeatable: bool| match event.allowed {
+        let arrivals = arrived.map_or(0.0, |(all, _)| all.min(MOST_ARRIVED));
+        let most = |report: &Report, repeatable: bool| match event.allowed {
             Allowed::Nothing => 0.0,
-            Allowed::UnderWay | Allowed::Arrived if repeatable => 0.0,
+            Allowed::Arrived if repeatable => 0.0,
+            Allowed::UnderWay if repeatable => report.cut().min(AT_ONCE) as f64,
             Allowed::UnderWay => AT_ONCE as f64,
-            Allowed::Arrived | Allowed::Begun => arrived.map_or(0.0, |(all, _)| all.min(MOST_ARRIVED)),
+            Allowed::Begun if repeatable => arrivals.min(report.cut() as f64),
+            Allowed::Arrived | Allowed::Begun => arrivals,
         };
         let mut wrong = Vec::new();
         for (kind, report) in KINDS.iter().zip(reports) {
-            if report.failed() as f64 > most(kind.repeatable) {
+            if report.failed() as f64 > most(report, kind.repeatable) {
                 wrong.push(format!("{}: {}: {report:?}", event.name, kind.name));
             }
             if report.ok() < RATE * event.seconds * 9 / 10 {

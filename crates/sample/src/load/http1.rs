@@ -56,7 +56,7 @@ impl Connection {
         let Some(mut stream) = self.stream.take() else {
             return Err(Failure::new(Kind::Connect, "there is no connection"));
         };
-        stream.write_all(&self.template.request).await.map_err(reset)?;
+        stream.write_all(&self.template.request).await.map_err(|error| Failure::new(Kind::Reset, error))?;
         let head = self.read_head(&mut stream).await?;
         let (body_bytes, ended_well) = self.read_body(&mut stream, Body::new(head.framing)).await?;
         if !self.received.is_empty() {
@@ -84,7 +84,7 @@ impl Connection {
                     format!("the head is longer than {} bytes", limits::HEAD_BYTES),
                 ));
             }
-            self.fill(stream).await?;
+            self.fill(stream, Kind::Reset).await?;
         }
     }
 
@@ -97,27 +97,27 @@ impl Connection {
                 return Ok((body.length(), true));
             }
             if body.ends_with_connection() {
-                self.received.reserve(limits::CHUNK_BYTES);
-                if stream.read_buf(&mut self.received).await.map_err(reset)? == 0 {
+                if self.read(stream, Kind::Cut).await? == 0 {
                     return Ok((body.length(), false));
                 }
             } else {
-                self.fill(stream).await?;
+                self.fill(stream, Kind::Cut).await?;
             }
         }
     }
 
-    async fn fill(&mut self, stream: &mut TcpStream) -> Result<(), Failure> {
-        self.received.reserve(limits::CHUNK_BYTES);
-        match stream.read_buf(&mut self.received).await.map_err(reset)? {
-            0 => Err(Failure::new(Kind::Reset, "the connection ended before the answer did")),
+    /// Reads more; `broken` is how an answer fails that has come as far as this.
+    async fn fill(&mut self, stream: &mut TcpStream, broken: Kind) -> Result<(), Failure> {
+        match self.read(stream, broken).await? {
+            0 => Err(Failure::new(broken, "the connection ended before the answer did")),
             _ => Ok(()),
         }
     }
-}
 
-fn reset(error: std::io::Error) -> Failure {
-    Failure::new(Kind::Reset, error)
+    async fn read(&mut self, stream: &mut TcpStream, broken: Kind) -> Result<usize, Failure> {
+        self.received.reserve(limits::CHUNK_BYTES);
+        stream.read_buf(&mut self.received).await.map_err(|error| Failure::new(broken, error))
+    }
 }
 
 /// Whether an idle connection is still open and said nothing unasked, such as a 408 before its end.

@@ -124,10 +124,10 @@ impl Connection {
             version: version.map(|version| String::from_utf8_lossy(version.as_bytes()).into()),
             ..Answer::default()
         };
-        answer.body_bytes = drain(&mut body, talk.as_mut()).await.map_err(broken)?;
+        answer.body_bytes = drain(&mut body, talk.as_mut()).await.map_err(cut)?;
         answer.messages = talk.as_ref().map_or(0, Talk::answers);
         if !matches!(content, Content::Body(_)) && answer.status == 200 {
-            let trailers = body.trailers().await.map_err(broken)?;
+            let trailers = body.trailers().await.map_err(cut)?;
             // Without a body the status comes with the headers ("trailers only").
             let status = trailers.as_ref().and_then(grpc_status).or_else(|| grpc_status(&head.headers));
             answer.grpc_status =
@@ -160,6 +160,11 @@ fn grpc_status(headers: &HeaderMap) -> Option<u32> {
 
 fn reset(error: &h2::Error) -> Failure {
     Failure::new(Kind::Reset, error)
+}
+
+/// The answer had begun, so that the request isn't sent again.
+fn cut(error: h2::Error) -> Broken {
+    Broken { failure: Failure::new(Kind::Cut, error), not_begun: false }
 }
 
 /// An answer that isn't what it should be.

@@ -27,8 +27,10 @@ pub(crate) struct Answer {
 pub(crate) enum Kind {
     /// No connection.
     Connect,
-    /// The connection or stream ended before the answer did.
+    /// The connection or stream ended before the answer began.
     Reset,
+    /// The connection or stream ended between the answer's head and its end.
+    Cut,
     /// No complete answer in time.
     Timeout,
     /// An answer that isn't HTTP.
@@ -40,8 +42,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Connect, Self::Reset, Self::Timeout, Self::Protocol, Self::Status, Self::Grpc];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Connect, Self::Reset, Self::Cut, Self::Timeout, Self::Protocol, Self::Status, Self::Grpc];
 }
 
 /// A request without a complete answer.

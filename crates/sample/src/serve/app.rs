@@ -25,6 +25,7 @@ pub(crate) struct App {
     pub(crate) idle_timeout: Duration,
     pub(crate) tasks: Tasks,
     placed: AtomicU64,
+    arrived: AtomicU64,
 }
 
 /// Who called, and by which name. A request's extension.
@@ -55,7 +56,26 @@ impl App {
         idle_timeout: Duration,
         tasks: Tasks,
     ) -> Self {
-        Self { name, version, upstreams, faults, idle_timeout, tasks, placed: AtomicU64::new(0) }
+        Self {
+            name,
+            version,
+            upstreams,
+            faults,
+            idle_timeout,
+            tasks,
+            placed: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn arrives(&self) {
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests so far, except for those of `/healthz`.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
     }
 
     pub(crate) fn version(&self) -> &str {

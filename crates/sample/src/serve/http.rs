@@ -66,8 +66,15 @@ async fn answer(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> 
 
 async fn dispatch(app: Arc<App>, peer: SocketAddr, mut request: Request<Incoming>) -> Response<Body> {
     if request.uri().path() == "/healthz" {
-        return json(StatusCode::OK, &json!({"status": "ok", "service": app.name, "version": app.version()}));
+        let health = json!({
+            "status": "ok",
+            "service": app.name,
+            "version": app.version(),
+            "requests": app.arrived(),
+        });
+        return json(StatusCode::OK, &health);
     }
+    app.arrives();
     let is_grpc = grpc::speaks(request.headers());
     if let Some(status) = app.faults.strike().await {
         return if is_grpc { grpc::fault() } else { error(status, "failed on purpose") };

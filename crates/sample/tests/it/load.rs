@@ -124,12 +124,14 @@ async fn failures_are_told_apart() {
     let gone = &nobody.address;
     let service = serve("any", &[]).await;
     let cut = always("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", true).await;
+    let gone_at_once = always("", true).await;
     let garbage = always("220 smtp.example ESMTP\r\n\r\n", false).await;
     let excess = always("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokmore", false).await;
     for (url, kind, more) in [
         (format!("http://{gone}/"), "connect", &[][..]),
         (format!("h2c://{gone}/"), "connect", &[]),
-        (cut.url("http"), "reset", &[]),
+        (cut.url("http"), "cut", &[]),
+        (gone_at_once.url("http"), "reset", &[]),
         (garbage.url("http"), "protocol", &[]),
         (excess.url("http"), "protocol", &[]),
         (garbage.url("h2c"), "reset", &[]),

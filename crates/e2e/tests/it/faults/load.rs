@@ -121,6 +121,11 @@ impl Report {
         self.number("failed") + self.number("unsent")
     }
 
+    /// Those of them whose answer had begun.
+    pub(super) fn cut(&self) -> u64 {
+        self.0["failures"]["cut"]["count"].as_u64().unwrap()
+    }
+
     pub(super) fn ok(&self) -> u64 {
         self.number("ok")
     }
