@@ -1,5 +1,5 @@
 //! Socket options that proxies need: where a redirected connection was going, firewall marks,
-//! detection of dead peers.
+//! detection of dead peers, congestion control.
 //!
 //! Every function takes anything with a descriptor, so it works for `std` and `tokio` sockets alike.
 //! No function here blocks.
@@ -70,4 +70,46 @@ pub fn set_liveness(socket: &impl AsFd, liveness: Liveness) -> io::Result<()> {
         .with_retries(liveness.probes);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(liveness.unacknowledged))
+}
+
+/// Lets a TCP socket send as soon as the peer has room, by the congestion control that every kernel has and that nobody
+/// needs a privilege for (`reno`, RFC 5681; tcp(7)). For what doesn't leave the machine: there is nothing to congest, and
+/// what the machine has chosen for its networks may pace, which takes a timer for every piece (BBR does). What a listening
+/// socket accepts has it as well.
+///
+/// # Errors
+/// What `setsockopt` says, for example for a socket that isn't TCP.
+pub fn set_unpaced(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_congestion(UNPACED)
+}
+
+/// See [`set_unpaced`].
+const UNPACED: &[u8] = b"reno";
+
+/// Whether [`set_unpaced`] holds for a socket.
+///
+/// # Errors
+/// What `getsockopt` says, for example for a socket that isn't TCP.
+pub fn is_unpaced(socket: &impl AsFd) -> io::Result<bool> {
+    // The kernel fills its longest name with zeros.
+    let name = SockRef::from(socket).tcp_congestion()?;
+    Ok(name.split(|byte| *byte == 0).next() == Some(UNPACED))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_an_unpaced_socket_accepts_is_unpaced() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let usual = is_unpaced(&listener).unwrap();
+        set_unpaced(&listener).unwrap();
+        assert!(is_unpaced(&listener).unwrap());
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _client) = listener.accept().unwrap();
+        assert_eq!((is_unpaced(&accepted).unwrap(), is_unpaced(&client).unwrap()), (true, usual));
+    }
 }

@@ -145,7 +145,7 @@ pub(crate) async fn dial_with(
     keepalive: Option<Keepalive>,
     first: &[u8],
 ) -> Result<Dialled, Failure> {
-    let socket = SocketSettings { mark: local.mark, liveness: liveness(keepalive) };
+    let socket = SocketSettings { mark: local.mark, liveness: liveness(keepalive), is_near: false };
     let attempts = async {
         match attempt(core, local, way, socket, first).await {
             Err(Failure::Overload) if core.pool.shed() => attempt(core, local, way, socket, first).await,
@@ -171,6 +171,8 @@ pub(crate) async fn dial_with(
 pub(crate) struct SocketSettings {
     mark: u32,
     liveness: Liveness,
+    /// Whether the peer is on this machine, whatever its address.
+    is_near: bool,
 }
 
 async fn attempt(
@@ -309,6 +311,7 @@ async fn application(
         }
         None => at_loopback(own.port()).into_iter().filter(|_| declared).chain([own]).collect(),
     };
+    let socket = SocketSettings { is_near: true, ..socket };
     race::race(&addresses, |address| tcp(address, socket)).await.map(plain)
 }
 
@@ -349,7 +352,7 @@ impl Purpose {
 
 /// Connects by TCP with the options that every upstream socket has.
 async fn tcp(address: SocketAddr, settings: SocketSettings) -> Result<TcpStream, Failure> {
-    let stream = prepared(address, settings.mark)
+    let stream = prepared(address, settings)
         .map_err(|_no_socket| Failure::Overload)?
         .connect(address)
         .await
@@ -358,10 +361,14 @@ async fn tcp(address: SocketAddr, settings: SocketSettings) -> Result<TcpStream,
     Ok(stream)
 }
 
-fn prepared(address: SocketAddr, mark: u32) -> std::io::Result<TcpSocket> {
+fn prepared(address: SocketAddr, settings: SocketSettings) -> std::io::Result<TcpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
-    if mark != 0 {
-        socket::set_mark(&socket, mark)?;
+    if settings.mark != 0 {
+        socket::set_mark(&socket, settings.mark)?;
+    }
+    if settings.is_near || address.ip().to_canonical().is_loopback() {
+        // It works without.
+        let _unsupported = socket::set_unpaced(&socket);
     }
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
@@ -383,4 +390,29 @@ async fn unix(path: &Path) -> Result<UnixStream, Failure> {
         std::io::ErrorKind::WouldBlock => Failure::Overflow,
         _ => Failure::ConnectFailed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use leno_capture::socket::is_unpaced;
+
+    use super::*;
+
+    #[test]
+    fn what_stays_on_the_machine_is_unpaced() {
+        let socket = |address: &str, is_near| {
+            prepared(address.parse().unwrap(), SocketSettings { mark: 0, liveness: LIVENESS, is_near })
+                .unwrap()
+        };
+        let usual = is_unpaced(&Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).unwrap();
+        for (address, is_near, expected) in [
+            ("127.0.0.1:80", false, true),
+            ("[::1]:80", false, true),
+            ("[::ffff:127.0.0.1]:80", false, true),
+            ("192.0.2.1:80", true, true),
+            ("192.0.2.1:80", false, usual),
+        ] {
+            assert_eq!(is_unpaced(&socket(address, is_near)).unwrap(), expected, "{address}, {is_near}");
+        }
+    }
 }

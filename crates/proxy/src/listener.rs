@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_capture::socket::original_destination;
+use leno_capture::socket::{original_destination, set_unpaced};
 use leno_http::io::Io;
 use leno_model::name::Host;
 use leno_runtime::{cores, task};
@@ -137,6 +137,7 @@ async fn accept_tcp(
     socket: std::net::TcpListener,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
+    suit(&socket, matches!(kind, Kind::Outbound));
     let listener = TcpListener::from_std(socket)?;
     loop {
         match listener.accept().await {
@@ -146,6 +147,14 @@ async fn accept_tcp(
             }
             Err(error) => pause(&error).await,
         }
+    }
+}
+
+/// Gives a listening socket what suits connections from this machine, if its address or the caller says that they are.
+fn suit(socket: &std::net::TcpListener, is_near: bool) {
+    if is_near || socket.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()) {
+        // It works without.
+        let _unsupported = set_unpaced(socket);
     }
 }
 
@@ -266,6 +275,7 @@ pub(crate) async fn gateway(core: Rc<Core>, local: Arc<Local>, bind: IpAddr, pla
 
 /// Accepts connections at a port of a gateway until draining begins; it is listed as long.
 async fn gateway_port(core: Rc<Core>, local: Arc<Local>, socket: std::net::TcpListener, _listed: Listed) {
+    suit(&socket, false);
     let listener = match socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be served"),
@@ -299,7 +309,26 @@ async fn gateway_port(core: Rc<Core>, local: Arc<Local>, socket: std::net::TcpLi
 
 #[cfg(test)]
 mod tests {
+    use leno_capture::socket::is_unpaced;
+
     use super::*;
+
+    #[test]
+    fn what_listens_for_this_machine_is_unpaced() {
+        let at = |address: &str| std::net::TcpListener::bind(address).unwrap();
+        let usual = is_unpaced(&at("0.0.0.0:0")).unwrap();
+        for (address, is_near, expected) in [
+            ("127.0.0.1:0", false, true),
+            ("[::1]:0", false, true),
+            ("[::ffff:127.0.0.1]:0", false, true),
+            ("0.0.0.0:0", true, true),
+            ("0.0.0.0:0", false, usual),
+        ] {
+            let socket = at(address);
+            suit(&socket, is_near);
+            assert_eq!(is_unpaced(&socket).unwrap(), expected, "{address}, {is_near}");
+        }
+    }
 
     fn size_of_four<A, B, C, D, R>(_: impl FnOnce(A, B, C, D) -> R) -> usize {
         size_of::<R>()
