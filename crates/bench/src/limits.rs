@@ -35,9 +35,9 @@ pub(crate) const BODY_BYTES: u64 = 1024;
 /// Requests per second of the open loop: far from any contestant's limit, so that it shows latency and not queues.
 pub(crate) const RATE: u32 = 1000;
 
-/// Runs of the open loop in each round. Where the scheduler places the processes lasts for about a run, and moves its
-/// median by a third.
-pub(crate) const LATENCY_RUNS: u16 = 5;
+/// Runs of the open loop in each round, and transfers. Where the scheduler places the processes lasts for about a run, and
+/// moves the median latency by a third, and a transfer's speed by a tenth.
+pub(crate) const RUNS: u16 = 5;
 
 /// Connections of the closed loop, and the one by which CPU is compared.
 pub(crate) const CONNECTIONS: [u16; 3] = [1, 32, 128];

@@ -83,9 +83,9 @@ impl Options {
         self.rounds.unwrap_or(if self.quick { 1 } else { 5 })
     }
 
-    /// Runs of the open loop in a round.
-    pub(crate) fn latency_runs(&self) -> u16 {
-        if self.quick { 1 } else { limits::LATENCY_RUNS }
+    /// Runs in a round of what differs from run to run.
+    pub(crate) fn runs(&self) -> u16 {
+        if self.quick { 1 } else { limits::RUNS }
     }
 
     pub(crate) fn contestants(&self) -> Vec<Name> {

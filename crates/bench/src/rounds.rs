@@ -94,16 +94,7 @@ fn turn(world: &World, options: &Options, name: Name, figures: &mut Figures) -> 
         latency(world, options, entry, proxies, figures)?;
     }
     if options.wants(Part::Transfer) {
-        let load = Load::Transfer { bytes: options.transfer() };
-        let (outcome, cpu) = measured(world, entry, proxies, load, &mut || Ok(()))?;
-        if outcome.bytes != options.transfer() {
-            bail!("{} of {} bytes arrived", outcome.bytes, options.transfer());
-        }
-        let mebibytes = outcome.bytes as f64 / f64::from(1 << 20);
-        figures.add("transfer.mib_per_second", mebibytes / outcome.seconds);
-        if !proxies.is_empty() {
-            figures.add("transfer.cpu_ms_per_gib", cpu.total.as_secs_f64() * 1e3 * 1024.0 / mebibytes);
-        }
+        transfer(world, options, entry, proxies, figures)?;
     }
     for proxy in &mut running.proxies {
         proxy.survive(Duration::ZERO)?;
@@ -151,6 +142,33 @@ fn closed(
     Ok(())
 }
 
+/// The medians of several large answers, one after the other.
+fn transfer(
+    world: &World,
+    options: &Options,
+    entry: SocketAddr,
+    proxies: &[Process],
+    figures: &mut Figures,
+) -> Result<()> {
+    let mebibytes = options.transfer() as f64 / f64::from(1 << 20);
+    let (mut speeds, mut costs) = (Vec::new(), Vec::new());
+    for _ in 0..options.runs() {
+        let load = Load::Transfer { bytes: options.transfer() };
+        let (outcome, cpu) = measured(world, entry, proxies, load, &mut || Ok(()))?;
+        if outcome.bytes != options.transfer() {
+            bail!("{} of {} bytes arrived", outcome.bytes, options.transfer());
+        }
+        speeds.push(mebibytes / outcome.seconds);
+        costs.push(cpu.total.as_secs_f64() * 1e3 * 1024.0 / mebibytes);
+    }
+    let median = |values: &[f64]| Summary::of(values).map(|summary| summary.median).context("no transfer");
+    figures.add("transfer.mib_per_second", median(&speeds)?);
+    if !proxies.is_empty() {
+        figures.add("transfer.cpu_ms_per_gib", median(&costs)?);
+    }
+    Ok(())
+}
+
 /// The medians of several runs, each with connections of its own.
 fn latency(
     world: &World,
@@ -162,7 +180,7 @@ fn latency(
     let load = Load::Open { rate: limits::RATE, time: options.duration() };
     let mut runs = Vec::new();
     let (mut requests, mut used) = (0, Cpu::default());
-    for _ in 0..options.latency_runs() {
+    for _ in 0..options.runs() {
         let (outcome, cpu) = measured(world, entry, proxies, load, &mut || Ok(()))?;
         (requests, used) = (requests + outcome.requests, used.and(cpu));
         runs.push(outcome);
