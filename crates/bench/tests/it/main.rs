@@ -66,10 +66,10 @@ fn a_quick_round_gives_every_figure() {
 const TOO_MANY: [(&str, f64); 2] = [("http1", 35_700.0), ("http2", 51_300.0)];
 
 /// Bytes of an idle connection that are too many: in plaintext, and by mutual TLS. A quarter above what they are; the aims
-/// are 8 and 20 KiB.
+/// are 8 and 20 KiB. A hundred connections share what is there once, so both are above what a whole run finds.
 const TOO_LARGE: [(&str, f64); 2] = [
-    ("idle.client_proxy.bytes_per_connection", 4600.0),
-    ("idle.server_proxy.bytes_per_peer_connection", 10_700.0),
+    ("idle.client_proxy.bytes_per_connection", 6400.0),
+    ("idle.server_proxy.bytes_per_peer_connection", 10_900.0),
 ];
 
 /// Medians of our own binary, by figure; `None` where they can't be had.
