@@ -30,3 +30,5 @@ mod stall;
 pub mod timer;
 mod wakers;
 mod websocket;
+
+pub use pool::trim as trim_buffers;

@@ -21,10 +21,40 @@ thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
     static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static BULK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    static RECORDS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
-    static LARGE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static BULK: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
+    static RECORDS: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
+    static LARGE: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// Larger buffers that came back.
+struct Kept {
+    free: Vec<Box<[u8]>>,
+    /// The fewest that there were since the last [`trim`]: so many did nobody need.
+    spare: usize,
+}
+
+impl Kept {
+    const NONE: Self = Self { free: Vec::new(), spare: 0 };
+
+    fn take(&mut self) -> Option<Box<[u8]>> {
+        let buffer = self.free.pop();
+        self.spare = self.spare.min(self.free.len());
+        buffer
+    }
+
+    fn trim(&mut self) {
+        self.free.truncate(self.free.len() - self.spare);
+        self.spare = self.free.len();
+    }
+}
+
+/// Gives back to the allocator the larger buffers of this core that nobody has needed since it was last called. A core
+/// that calls it now and then keeps as many as it needs, and none when it has nothing large to move.
+pub fn trim() {
+    for kept in [&BULK, &RECORDS, &LARGE] {
+        kept.with_borrow_mut(Kept::trim);
+    }
 }
 
 /// An empty buffer with room for a head and small frames. [`give_text`] takes it back.
@@ -58,13 +88,19 @@ fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, cap
 
 /// Keeps what came back, unless there is enough, or the list is gone already, as it may be at thread exit.
 fn keep<T>(free: &'static LocalKey<RefCell<Vec<T>>>, buffer: T, most: usize) {
-    let _kept = free.try_with(|free| {
-        if let Ok(mut free) = free.try_borrow_mut()
-            && free.len() < most
-        {
-            free.push(buffer);
-        }
-    });
+    let _kept = free.try_with(|free| free.try_borrow_mut().map(|mut free| push(&mut free, buffer, most)));
+}
+
+/// As [`keep`] does.
+fn keep_large(kept: &'static LocalKey<RefCell<Kept>>, buffer: Box<[u8]>, most: usize) {
+    let _kept =
+        kept.try_with(|kept| kept.try_borrow_mut().map(|mut kept| push(&mut kept.free, buffer, most)));
+}
+
+fn push<T>(free: &mut Vec<T>, buffer: T, most: usize) {
+    if free.len() < most {
+        free.push(buffer);
+    }
 }
 
 /// A buffer on loan, of [`RELAY_BUFFER`] bytes if nothing else is said; its content is whatever was in it.
@@ -100,8 +136,8 @@ impl Lease {
         Self::take_or_make(&LARGE, LARGE_BUFFER)
     }
 
-    fn take_or_make(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, size: usize) -> Self {
-        let kept = free.try_with(|free| free.try_borrow_mut().ok()?.pop()).ok().flatten();
+    fn take_or_make(kept: &'static LocalKey<RefCell<Kept>>, size: usize) -> Self {
+        let kept = kept.try_with(|kept| kept.try_borrow_mut().ok()?.take()).ok().flatten();
         Self(kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()))
     }
 
@@ -152,9 +188,9 @@ impl Drop for Lease {
                     keep_older(older);
                 }
             }
-            BULK_BUFFER => keep(&BULK, buffer, BULK_BUFFERS_KEPT),
-            RECORDS_BUFFER => keep(&RECORDS, buffer, RECORDS_BUFFERS_KEPT),
-            LARGE_BUFFER => keep(&LARGE, buffer, LARGE_BUFFERS_KEPT),
+            BULK_BUFFER => keep_large(&BULK, buffer, BULK_BUFFERS_KEPT),
+            RECORDS_BUFFER => keep_large(&RECORDS, buffer, RECORDS_BUFFERS_KEPT),
+            LARGE_BUFFER => keep_large(&LARGE, buffer, LARGE_BUFFERS_KEPT),
             // One suffices: nobody keeps it beyond a poll.
             _ => drop(READ.try_with(|read| read.set(Some(buffer)))),
         }
@@ -191,7 +227,7 @@ mod tests {
 
     #[test]
     fn larger_buffers_are_kept_apart() {
-        let kept = || (LARGE.with_borrow(Vec::len), BULK.with_borrow(Vec::len), FREE.with_borrow(Vec::len));
+        let kept = || (count(&LARGE), count(&BULK), FREE.with_borrow(Vec::len));
         let bulk: Vec<_> = (0..BULK_BUFFERS_KEPT + 2).map(|_| Lease::take_bulk()).collect();
         let large: Vec<_> = (0..LARGE_BUFFERS_KEPT + 2).map(|_| Lease::take_large()).collect();
         assert!(bulk.iter().all(|lease| lease.len() == BULK_BUFFER));
@@ -203,6 +239,26 @@ mod tests {
         assert_eq!(kept(), (LARGE_BUFFERS_KEPT, BULK_BUFFERS_KEPT, 0));
     }
 
+    fn count(kept: &'static LocalKey<RefCell<Kept>>) -> usize {
+        kept.with_borrow(|kept| kept.free.len())
+    }
+
+    #[test]
+    fn larger_buffers_go_when_nobody_needs_them() {
+        let at_once = |count| drop((0..count).map(|_| Lease::take_for_records()).collect::<Vec<_>>());
+        at_once(4);
+        trim();
+        assert_eq!(count(&RECORDS), 4, "all were in use since the last time");
+        at_once(2);
+        trim();
+        assert_eq!(count(&RECORDS), 2);
+        trim();
+        assert_eq!(count(&RECORDS), 0);
+        at_once(1);
+        trim();
+        assert_eq!(count(&RECORDS), 1);
+    }
+
     #[test]
     fn a_frame_gives_its_buffer_back_with_its_last_part() {
         let mut lease = Lease::take_bulk();
@@ -210,9 +266,9 @@ mod tests {
         let mut frame = lease.filled(4, None);
         let part = frame.split_to(1);
         drop(frame);
-        assert_eq!((part.as_ref(), BULK.with_borrow(Vec::len)), (&b"a"[..], 0));
+        assert_eq!((part.as_ref(), count(&BULK)), (&b"a"[..], 0));
         drop(part);
-        assert_eq!(BULK.with_borrow(Vec::len), 1);
+        assert_eq!(count(&BULK), 1);
     }
 
     #[test]

@@ -46,6 +46,7 @@ use crate::listener::{self, Listener};
 use crate::local::Local;
 use crate::outside::Outside;
 use crate::renew::{self, Renewal};
+use crate::secure;
 use crate::sockets::{Address, Listed, Sockets};
 use crate::takeover::{Succession, TakeOverError};
 use crate::traces::{self, Tracing};
@@ -383,7 +384,11 @@ async fn run_core(
             (tokio::time::interval(SWEEP_INTERVAL), tokio::time::interval(VIGIL_TICK));
         loop {
             tokio::select! {
-                _ = sweep.tick() => core.pool.sweep(local.identities.epoch()),
+                _ = sweep.tick() => {
+                    core.pool.sweep(local.identities.epoch());
+                    leno_http::trim_buffers();
+                    secure::trim_buffers();
+                }
                 _ = vigil.tick() => Vigil::look(&core, &local, Instant::now()),
                 Ok(()) = squeezed.changed() => core.pool.yield_places(),
             }

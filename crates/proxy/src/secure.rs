@@ -38,6 +38,7 @@ use crate::limits::SESSION_QUEUE;
 use crate::proof::Proof;
 
 pub(crate) use handshake::Shaken;
+pub(crate) use outbox::trim as trim_buffers;
 
 /// A connection to a server whose identity was compared.
 pub(crate) struct Client {

@@ -13,6 +13,15 @@ use crate::limits::SEALED_KEPT;
 thread_local! {
     /// The buffer that was emptied last, for the next who writes.
     static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Whether somebody has written since the last [`trim`].
+    static IS_NEEDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Frees the buffer that this core keeps if nobody has needed it since this was last called.
+pub(crate) fn trim() {
+    if !IS_NEEDED.replace(false) {
+        drop(LAST.take());
+    }
 }
 
 /// Bytes to write, in order. It holds memory only while it holds bytes.
@@ -29,6 +38,7 @@ impl Outbox {
     pub(super) fn extend(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.is_empty() {
             self.buffer = LAST.take();
+            IS_NEEDED.set(true);
         }
         let (start, end) = (self.end, self.end.saturating_add(bytes));
         if end > self.buffer.len() {
@@ -95,4 +105,28 @@ impl Outbox {
 fn give_back(buffer: Vec<u8>) {
     let last = LAST.take();
     LAST.set(if buffer.len() <= SEALED_KEPT && buffer.len() > last.len() { buffer } else { last });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kept_buffer_goes_when_nobody_needs_it() {
+        let kept = || {
+            let last = LAST.take();
+            let bytes = last.len();
+            LAST.set(last);
+            bytes
+        };
+        let (mut outbox, (mut io, _far)) = (Outbox::default(), tokio::io::duplex(1000));
+        outbox.extend(1000).fill(1);
+        poll_fn(|cx| outbox.poll_drain(&mut io, cx)).await.unwrap();
+        trim();
+        assert!(kept() >= 1000, "it was needed");
+        trim();
+        assert_eq!(kept(), 0);
+    }
 }
