@@ -142,6 +142,10 @@ fn closed(
     Ok(())
 }
 
+fn median(values: &[f64]) -> Result<f64> {
+    Summary::of(values).map(|summary| summary.median).context("there was no run")
+}
+
 /// The medians of several large answers, one after the other.
 fn transfer(
     world: &World,
@@ -161,7 +165,6 @@ fn transfer(
         speeds.push(mebibytes / outcome.seconds);
         costs.push(cpu.total.as_secs_f64() * 1e3 * 1024.0 / mebibytes);
     }
-    let median = |values: &[f64]| Summary::of(values).map(|summary| summary.median).context("no transfer");
     figures.add("transfer.mib_per_second", median(&speeds)?);
     if !proxies.is_empty() {
         figures.add("transfer.cpu_ms_per_gib", median(&costs)?);
@@ -185,12 +188,9 @@ fn latency(
         (requests, used) = (requests + outcome.requests, used.and(cpu));
         runs.push(outcome);
     }
-    let median = |of: fn(&Outcome) -> f64| {
-        let values: Vec<_> = runs.iter().map(of).collect();
-        Summary::of(&values).map(|summary| summary.median).context("no run of latency")
-    };
-    figures.add("latency.p50_us", median(|run| run.p50_us)?);
-    figures.add("latency.p99_us", median(|run| run.p99_us)?);
+    let of_runs = |of: fn(&Outcome) -> f64| median(&runs.iter().map(of).collect::<Vec<_>>());
+    figures.add("latency.p50_us", of_runs(|run| run.p50_us)?);
+    figures.add("latency.p99_us", of_runs(|run| run.p99_us)?);
     let kept_up = runs.iter().all(|run| run.kept_up);
     figures.add("latency.schedule_kept", if kept_up { 1.0 } else { 0.0 });
     per_request(figures, "latency", requests, used);

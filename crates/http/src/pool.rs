@@ -49,6 +49,12 @@ impl Kept {
     }
 }
 
+impl AsMut<Vec<Box<[u8]>>> for Kept {
+    fn as_mut(&mut self) -> &mut Vec<Box<[u8]>> {
+        &mut self.free
+    }
+}
+
 /// Gives back to the allocator the larger buffers of this core that nobody has needed since it was last called. A core
 /// that calls it now and then keeps as many as it needs, and none when it has nothing large to move.
 pub fn trim() {
@@ -87,20 +93,14 @@ fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, cap
 }
 
 /// Keeps what came back, unless there is enough, or the list is gone already, as it may be at thread exit.
-fn keep<T>(free: &'static LocalKey<RefCell<Vec<T>>>, buffer: T, most: usize) {
-    let _kept = free.try_with(|free| free.try_borrow_mut().map(|mut free| push(&mut free, buffer, most)));
-}
-
-/// As [`keep`] does.
-fn keep_large(kept: &'static LocalKey<RefCell<Kept>>, buffer: Box<[u8]>, most: usize) {
-    let _kept =
-        kept.try_with(|kept| kept.try_borrow_mut().map(|mut kept| push(&mut kept.free, buffer, most)));
-}
-
-fn push<T>(free: &mut Vec<T>, buffer: T, most: usize) {
-    if free.len() < most {
-        free.push(buffer);
-    }
+fn keep<T, L: AsMut<Vec<T>>>(free: &'static LocalKey<RefCell<L>>, buffer: T, most: usize) {
+    let _kept = free.try_with(|free| {
+        if let Ok(mut free) = free.try_borrow_mut()
+            && free.as_mut().len() < most
+        {
+            free.as_mut().push(buffer);
+        }
+    });
 }
 
 /// A buffer on loan, of [`RELAY_BUFFER`] bytes if nothing else is said; its content is whatever was in it.
@@ -188,9 +188,9 @@ impl Drop for Lease {
                     keep_older(older);
                 }
             }
-            BULK_BUFFER => keep_large(&BULK, buffer, BULK_BUFFERS_KEPT),
-            RECORDS_BUFFER => keep_large(&RECORDS, buffer, RECORDS_BUFFERS_KEPT),
-            LARGE_BUFFER => keep_large(&LARGE, buffer, LARGE_BUFFERS_KEPT),
+            BULK_BUFFER => keep(&BULK, buffer, BULK_BUFFERS_KEPT),
+            RECORDS_BUFFER => keep(&RECORDS, buffer, RECORDS_BUFFERS_KEPT),
+            LARGE_BUFFER => keep(&LARGE, buffer, LARGE_BUFFERS_KEPT),
             // One suffices: nobody keeps it beyond a poll.
             _ => drop(READ.try_with(|read| read.set(Some(buffer)))),
         }

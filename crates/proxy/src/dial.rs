@@ -6,6 +6,7 @@
 mod race;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -366,11 +367,16 @@ fn prepared(address: SocketAddr, settings: SocketSettings) -> std::io::Result<Tc
     if settings.mark != 0 {
         socket::set_mark(&socket, settings.mark)?;
     }
-    if settings.is_near || address.ip().to_canonical().is_loopback() {
-        // It works without.
-        let _unsupported = socket::set_unpaced(&socket);
-    }
+    unpace_near(&socket, address.ip(), settings.is_near);
     Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+/// Leaves out pacing where peers are on this machine, as the address says or the caller knows. Failing is harmless: it is
+/// quicker, no more.
+pub(crate) fn unpace_near(socket: &impl AsFd, address: IpAddr, is_near: bool) {
+    if is_near || address.to_canonical().is_loopback() {
+        let _unsupported = socket::set_unpaced(socket);
+    }
 }
 
 /// Sets what every TCP connection of the data path has: no delay, and a bounded life with a dead peer. Failing is

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes that a TLS session outside the mesh holds encrypted for a peer that doesn't read (rustls' default), unless more are written at once.
+/// Bytes that a TLS session outside the mesh holds encrypted for a peer that doesn't read (rustls' default), unless more are
+/// written at once.
 pub(crate) const SESSION_QUEUE: usize = 64 * 1024;
 
 /// How long an accepted connection may stay silent before the destination is dialled as opaque as well

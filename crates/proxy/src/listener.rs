@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_capture::socket::{original_destination, set_unpaced};
+use leno_capture::socket::original_destination;
 use leno_http::io::Io;
 use leno_model::name::Host;
 use leno_runtime::{cores, task};
@@ -152,9 +152,8 @@ async fn accept_tcp(
 
 /// Gives a listening socket what suits connections from this machine, if its address or the caller says that they are.
 fn suit(socket: &std::net::TcpListener, is_near: bool) {
-    if is_near || socket.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback()) {
-        // It works without.
-        let _unsupported = set_unpaced(socket);
+    if let Ok(address) = socket.local_addr() {
+        dial::unpace_near(socket, address.ip(), is_near);
     }
 }
 

@@ -22,8 +22,8 @@ use load::{AT_ONCE, From, KINDS, Load, RATE, Report};
 enum Allowed {
     /// Nothing.
     Nothing,
-    /// Of what may not be repeated, what was under way at the endpoint at one moment: that includes what may be as long
-    /// as its answer hasn't begun.
+    /// Of what may not be repeated, what was under way at the endpoint at one moment. Nothing may be once its answer has
+    /// begun.
     UnderWay,
     /// Of what may not be repeated, what had arrived at the endpoint before the balancer knew.
     Arrived,

@@ -17,8 +17,8 @@ const CLOSING: &str = "
 What the last column means:
 
 - **nothing**: no request fails.
-- **under way**: what was at the endpoint at that moment and may not be repeated, which is whatever the client already has
-  a part of the answer to, too; at most 8 of each kind are under way in all.
+- **under way**: what was at the endpoint at that moment and may not be repeated, as nothing may once the client has a part
+  of its answer; at most 8 of each kind are under way in all.
 - **arrived**: what went to the endpoint before the balancer knew, and may not be repeated.
 - **begun**: the same, whatever may be repeated: the client already has a part of the answer.
 
