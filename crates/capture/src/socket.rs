@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 /// Where a connection was going before a rule redirected it here (`SO_ORIGINAL_DST`,
 /// `IP6T_SO_ORIGINAL_DST`). For a connection that no rule redirected it is the socket's own address.
@@ -77,10 +77,41 @@ pub fn set_liveness(socket: &impl AsFd, liveness: Liveness) -> io::Result<()> {
 /// what the machine has chosen for its networks may pace, which takes a timer for every piece (BBR does). What a listening
 /// socket accepts has it as well.
 ///
+/// It is for sockets that aren't connected yet: Linux goes on pacing what it has begun to pace.
+///
 /// # Errors
 /// What `setsockopt` says, for example for a socket that isn't TCP.
 pub fn set_unpaced(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_tcp_congestion(UNPACED)
+}
+
+/// A congestion control of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CongestionControl(Vec<u8>);
+
+impl CongestionControl {
+    /// The one that new sockets of this thread's network namespace have.
+    ///
+    /// # Errors
+    /// When no socket can be had.
+    pub fn usual() -> io::Result<Self> {
+        Self::of(&Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None)?)
+    }
+
+    fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let mut name = SockRef::from(socket).tcp_congestion()?;
+        // The kernel fills its longest name with zeros.
+        name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+        Ok(Self(name))
+    }
+
+    /// Gives it to a TCP socket.
+    ///
+    /// # Errors
+    /// What `setsockopt` says.
+    pub fn set(&self, socket: &impl AsFd) -> io::Result<()> {
+        SockRef::from(socket).set_tcp_congestion(&self.0)
+    }
 }
 
 /// See [`set_unpaced`].
@@ -91,9 +122,7 @@ const UNPACED: &[u8] = b"reno";
 /// # Errors
 /// What `getsockopt` says, for example for a socket that isn't TCP.
 pub fn is_unpaced(socket: &impl AsFd) -> io::Result<bool> {
-    // The kernel fills its longest name with zeros.
-    let name = SockRef::from(socket).tcp_congestion()?;
-    Ok(name.split(|byte| *byte == 0).next() == Some(UNPACED))
+    Ok(CongestionControl::of(socket)?.0 == UNPACED)
 }
 
 #[cfg(test)]
@@ -111,5 +140,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _client) = listener.accept().unwrap();
         assert_eq!((is_unpaced(&accepted).unwrap(), is_unpaced(&client).unwrap()), (true, usual));
+        CongestionControl::usual().unwrap().set(&accepted).unwrap();
+        assert_eq!(is_unpaced(&accepted).unwrap(), usual);
     }
 }

@@ -12,20 +12,41 @@
 mod unread;
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::limits::RELAY_BUFFER;
 
 pub use unread::Unread;
 
 /// A byte duplex that a connection may own.
-pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {}
+pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// The TCP socket that the bytes come from and go to, as far as wrappers tell.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Io for T {}
+impl Io for TcpStream {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Io for UnixStream {}
+
+impl Io for DuplexStream {}
+
+impl<T: Io + ?Sized> Io for Box<T> {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        (**self).socket()
+    }
+}
 
 /// Makes a wrapper read as the duplex in its field does: `forward_reads!(Wrapper, io)`.
 #[macro_export]
@@ -133,6 +154,12 @@ impl AsyncRead for Prefixed {
 
 forward_writes!(Prefixed, io);
 
+impl Io for Prefixed {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.socket()
+    }
+}
+
 /// Goes on reading by `read` after `first` bytes, as long as pieces are full TLS records and there is `room` for another:
 /// a session hands out one at a time, and more may be here. An error is for whoever reads next, since what came before it
 /// is whole.
@@ -193,6 +220,12 @@ impl AsyncRead for ReadAhead {
 }
 
 forward_writes!(ReadAhead, io);
+
+impl Io for ReadAhead {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.socket()
+    }
+}
 
 #[cfg(test)]
 mod tests {

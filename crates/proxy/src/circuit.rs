@@ -190,5 +190,7 @@ struct Placed {
     _place: Place,
 }
 
+impl Io for Placed {}
+
 leno_http::forward_reads!(Placed, io);
 leno_http::forward_writes!(Placed, io);

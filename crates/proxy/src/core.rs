@@ -33,6 +33,7 @@ use leno_model::name::WorkloadName;
 use crate::alarm::Alarms;
 use crate::circuit::Gates;
 use crate::limits::{HANDSHAKES_AT_ONCE, LEARNT_PORTS, METRIC_HANDLES, MIRRORS_AT_ONCE};
+use crate::machine::Machine;
 use crate::outside::Outside;
 use crate::places::Places;
 use crate::pool::Pool;
@@ -83,6 +84,8 @@ pub struct Shared {
     pub(crate) load: Load,
     /// What the process listens at.
     pub(crate) sockets: Arc<Sockets>,
+    /// Where it runs.
+    pub(crate) machine: Machine,
     /// Connections that a core may have open.
     pub(crate) places: usize,
     /// When the process began; idleness is counted in seconds from here.

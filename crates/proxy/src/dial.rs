@@ -32,6 +32,7 @@ use crate::core::Core;
 use crate::hbone;
 use crate::judged::Judged;
 use crate::local::Local;
+use crate::machine::Machine;
 use crate::proof::Proof;
 use crate::secure;
 use crate::upstream::{Picked, Spoken};
@@ -276,7 +277,7 @@ async fn native(
     socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
     let mut met = meet(local, address, expected, holder::Transport::Leno, socket).await?;
-    let open = purpose.open(local).encode();
+    let open = purpose.open(local, &core.shared.machine).encode();
     met.tls.write_all(&open).await.map_err(|_gone| Failure::ConnectFailed)?;
     if purpose.spoken == Spoken::Opaque {
         // Nothing else would make it go out before the client says something.
@@ -330,7 +331,7 @@ impl Proxy {
 
 impl Purpose {
     /// The first flight to the peer's proxy.
-    fn open(&self, local: &Local) -> Open {
+    fn open(&self, local: &Local, machine: &Machine) -> Open {
         Open {
             ip: self.target.ip(),
             port: self.target.port(),
@@ -347,6 +348,7 @@ impl Purpose {
                 cluster: Arc::clone(&local.cluster),
                 labels: local.labels.clone(),
             },
+            machine: machine.mark(),
         }
     }
 }

@@ -176,10 +176,17 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
         _ => return Err(Refused::because(Failure::NoPeerIdentity, "neither leno/1 nor h2 in the handshake")),
     };
     let mut tls = shaken.into_session().map_err(no_session)?;
+    let pace_others = |tls: &secure::Session, mark| {
+        if let Some(socket) = tls.socket() {
+            core.shared.machine.pace_others(socket, mark);
+        }
+    };
     if !is_native {
+        pace_others(&tls, None);
         return Ok(Shaken::Hbone { io: Box::new(tls), proof });
     }
     let (open, rest) = first_flight(&mut tls).await?;
+    pace_others(&tls, open.machine);
     let io = Prefixed::boxed(rest.freeze(), Box::new(tls));
     let caller = match open.protocol {
         Protocol::Opaque => Caller::Native(io),

@@ -63,6 +63,8 @@ pub(crate) fn failure_of(error: &io::Error) -> Option<Failure> {
     error.get_ref()?.downcast_ref::<Failure>().copied()
 }
 
+impl Io for Judged {}
+
 impl AsyncRead for Judged {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -39,6 +39,7 @@ mod hbone;
 mod headers;
 mod inbound;
 mod judged;
+mod machine;
 mod opaque;
 mod outbound;
 mod parties;

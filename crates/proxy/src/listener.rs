@@ -137,7 +137,7 @@ async fn accept_tcp(
     socket: std::net::TcpListener,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
-    suit(&socket, matches!(kind, Kind::Outbound));
+    suit(&socket, matches!(kind, Kind::Outbound | Kind::Mesh | Kind::Egress { .. }));
     let listener = TcpListener::from_std(socket)?;
     loop {
         match listener.accept().await {
@@ -151,6 +151,9 @@ async fn accept_tcp(
 }
 
 /// Gives a listening socket what suits connections from this machine, if its address or the caller says that they are.
+/// Mesh connections are taken to be until [`machine`] knows better.
+///
+/// [`machine`]: crate::machine
 fn suit(socket: &std::net::TcpListener, is_near: bool) {
     if let Ok(address) = socket.local_addr() {
         dial::unpace_near(socket, address.ip(), is_near);

@@ -44,6 +44,7 @@ use crate::limits::{
 };
 use crate::listener::{self, Listener};
 use crate::local::Local;
+use crate::machine::Machine;
 use crate::outside::Outside;
 use crate::renew::{self, Renewal};
 use crate::secure;
@@ -175,7 +176,6 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let states = StateTable::new(began, fastrand::u64(..));
     let door = start.succession.door()?;
     let sockets = Arc::new(Sockets::new(std::mem::take(&mut start.succession.inherited)));
-    let tracing = start.tracing.map(|settings| Tracing::new(settings, &registry));
     let shared = Arc::new(Shared {
         view: ArcSwap::from_pointee(View::default()),
         changed: watch::Sender::new(0),
@@ -190,13 +190,14 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         outside: Outside::default(),
         http: HttpMetrics::new(&registry),
         tcp: TcpMetrics::new(&registry),
+        tracing: start.tracing.map(|settings| Tracing::new(settings, &registry)),
         registry,
         access,
-        tracing,
         lifecycle,
         learnt: std::sync::Mutex::default(),
         load,
         sockets,
+        machine: Machine::this(),
         places: connections.div_ceil(start.cores.max(1)),
         began,
     });

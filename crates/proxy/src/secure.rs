@@ -39,6 +39,7 @@ use crate::proof::Proof;
 
 pub(crate) use handshake::Shaken;
 pub(crate) use outbox::trim as trim_buffers;
+pub(crate) use session::Session;
 
 /// A connection to a server whose identity was compared.
 pub(crate) struct Client {
@@ -176,6 +177,12 @@ fn is_refusal(error: &io::Error) -> bool {
         ))
     )
 }
+
+impl Io for Client {}
+
+impl Io for Outside {}
+
+impl Io for Server {}
 
 impl AsyncRead for Client {
     fn poll_read(

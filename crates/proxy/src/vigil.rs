@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use leno_http::io::Io;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::service::Address;
@@ -149,6 +150,8 @@ impl Peer {
         }
     }
 }
+
+impl Io for Watched {}
 
 impl AsyncRead for Watched {
     fn poll_read(

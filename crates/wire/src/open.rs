@@ -39,6 +39,17 @@ pub struct Open {
     pub protocol: Protocol,
     /// The caller as it describes itself.
     pub source: Source,
+    /// Where the caller runs, if it says so.
+    pub machine: Option<Machine>,
+}
+
+/// A machine, told to nobody but those who run on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// A number of the client's choice, another for each connection.
+    pub salt: u64,
+    /// Its digest, keyed with what only those know who run on the machine.
+    pub code: u64,
 }
 
 /// What is spoken after the first flight.
@@ -171,6 +182,7 @@ impl Open {
             }
             .into(),
             source: Some(self.source.write()),
+            machine: self.machine.map(|Machine { salt, code }| transport::Machine { salt, code }),
         }
     }
 
@@ -191,6 +203,7 @@ impl Open {
             service,
             protocol,
             source: Source::read(from.source.unwrap_or_default()).map_err(|e| e.in_field("source"))?,
+            machine: from.machine.map(|transport::Machine { salt, code }| Machine { salt, code }),
         })
     }
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use leno_http::client::Config;
 use leno_http::h2::{ClientConnection, ServerConnection};
 use leno_http::head::RequestHead;
+use leno_http::io::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Runtime;
 
@@ -78,6 +79,8 @@ impl Socket {
         self.0.borrow().written.clone()
     }
 }
+
+impl Io for Socket {}
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use leno_http::io::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives its pieces, one with each read, and then the end. Keeps what is written to it.
@@ -33,6 +34,8 @@ impl Peer {
         (Box::new(Self { pieces: pieces.into_iter().collect(), written: written.clone() }), written)
     }
 }
+
+impl Io for Peer {}
 
 impl AsyncRead for Peer {
     fn poll_read(

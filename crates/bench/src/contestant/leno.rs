@@ -149,7 +149,14 @@ impl Contestant for Leno {
 
     fn greeting(&self) -> Option<Greeting> {
         let (ip, port) = (SERVER, limits::SERVER_PORT);
-        let open = Open { ip, port, service: None, protocol: Protocol::Http1, source: Source::default() };
+        let open = Open {
+            ip,
+            port,
+            service: None,
+            protocol: Protocol::Http1,
+            source: Source::default(),
+            machine: None,
+        };
         Some(Greeting { alpn: ALPN, first: open.encode() })
     }
 }

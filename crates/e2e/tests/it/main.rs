@@ -22,6 +22,7 @@ mod loopback;
 mod matrix;
 mod memory;
 mod outage;
+mod pacing;
 mod pair;
 mod programs;
 mod prometheus;

@@ -192,7 +192,7 @@ fn leno(pair: &Pair, to: SocketAddr, files: Option<&Files>) -> String {
 }
 
 /// A connection made by OpenSSL as a proxy of the mesh makes it.
-struct Session {
+pub(crate) struct Session {
     client: Child,
     input: ChildStdin,
     output: ChildStdout,
@@ -200,7 +200,13 @@ struct Session {
 
 impl Session {
     /// Opens one for the service port of this name.
-    fn open(pair: &Pair, to: SocketAddr, files: Option<&Files>, name: &str, protocol: Protocol) -> Self {
+    pub(crate) fn open(
+        pair: &Pair,
+        to: SocketAddr,
+        files: Option<&Files>,
+        name: &str,
+        protocol: Protocol,
+    ) -> Self {
         let mut command = Command::new("timeout");
         command.arg("20").arg(OPENSSL.find().unwrap());
         command.args(["s_client", "-quiet", "-tls1_3", "-alpn", "leno/1"]);
@@ -218,18 +224,19 @@ impl Session {
             service: None,
             protocol,
             source: Source::default(),
+            machine: None,
         };
         // A server that refuses may be gone before everything is written.
         let _gone = session.input.write_all(&open.encode());
         session
     }
 
-    fn write(&mut self, text: &str) {
+    pub(crate) fn write(&mut self, text: &str) {
         let _gone = self.input.write_all(text.as_bytes());
     }
 
     /// What comes, until it ends like this.
-    fn read(&mut self, end: &str) -> String {
+    pub(crate) fn read(&mut self, end: &str) -> String {
         let (mut text, mut piece) = (Vec::new(), [0; 4096]);
         while !text.ends_with(end.as_bytes()) {
             let read = self.output.read(&mut piece).unwrap();

@@ -9,6 +9,7 @@ use leno_model::failure::Failure;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Frame, Incoming, Outgoing};
+use crate::io::Io;
 use crate::limits::RELAY_BUFFER;
 
 /// A byte duplex with half-close: the bytes of an established CONNECT, upgrade, extended CONNECT or HBONE stream.
@@ -44,6 +45,8 @@ impl Tunnel {
 fn broken(failure: Failure) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, failure)
 }
+
+impl Io for Tunnel {}
 
 impl AsyncRead for Tunnel {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -49,6 +49,8 @@ impl Odd {
     }
 }
 
+impl crate::io::Io for Odd {}
+
 impl AsyncRead for Odd {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -152,6 +152,8 @@ fn tokio_test_io() -> Box<dyn leno_http::io::Io> {
     use std::pin::Pin;
     use std::task::{Context, Poll};
     struct Refusing;
+    impl leno_http::io::Io for Refusing {}
+
     impl tokio::io::AsyncRead for Refusing {
         fn poll_read(
             self: Pin<&mut Self>,

@@ -504,6 +504,8 @@ async fn a_slow_reader_holds_the_sender_and_no_more_than_a_frame() {
 /// A socket whose writes are counted.
 struct Counted(tokio::io::DuplexStream, Rc<std::cell::Cell<usize>>);
 
+impl leno_http::io::Io for Counted {}
+
 impl tokio::io::AsyncRead for Counted {
     fn poll_read(
         mut self: std::pin::Pin<&mut Self>,

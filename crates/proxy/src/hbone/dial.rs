@@ -23,6 +23,8 @@ struct Tunnel {
     _connection: Lease,
 }
 
+impl Io for Tunnel {}
+
 leno_http::forward_reads!(Tunnel, stream);
 leno_http::forward_writes!(Tunnel, stream);
 

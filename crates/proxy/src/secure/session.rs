@@ -8,6 +8,7 @@
 //! for nothing; a reader that waits holds what one read has brought.
 
 use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -327,6 +328,12 @@ impl AsyncRead for Session {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_into(buf, cx)
+    }
+}
+
+impl Io for Session {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.socket()
     }
 }
 

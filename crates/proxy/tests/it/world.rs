@@ -346,6 +346,7 @@ pub(crate) fn open_to(address: SocketAddr, protocol: open::Protocol) -> Open {
         service: None,
         protocol,
         source: Source { namespace: "default".into(), workload: "web-0".into(), ..Source::default() },
+        machine: None,
     }
 }
 

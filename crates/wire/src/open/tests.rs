@@ -15,6 +15,7 @@ fn open() -> Open {
             cluster: "local".into(),
             labels: [("app", "web"), ("version", "v1")].into_iter().collect(),
         },
+        machine: Some(Machine { salt: 1, code: u64::MAX }),
     }
 }
 
@@ -87,7 +88,16 @@ fn a_source_that_is_too_long_is_left_out_rather_than_refused() {
     assert_eq!((read.ip, read.port, &read.service), (large.ip, large.port, &large.service));
     // Who it is counts for more than its labels.
     let rest = Source { owner: "".into(), labels: Labels::default(), ..large.source };
-    assert_eq!(read.source, rest);
+    assert_eq!((read.source, read.machine), (rest, large.machine));
+}
+
+#[test]
+fn a_client_need_not_say_where_it_runs() {
+    let silent = Open { machine: None, ..open() };
+    let flight = silent.encode();
+    let length = flight.len();
+    assert!(length < open().encode().len());
+    assert_eq!(Open::decode(&flight), Decoded::Open(Box::new(silent), length));
 }
 
 #[test]

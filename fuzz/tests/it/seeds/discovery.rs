@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use leno_fuzz::discovery::sample;
-use leno_wire::open::{Open, Protocol, Source};
+use leno_wire::open::{Machine, Open, Protocol, Source};
 use leno_wire::proto::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Resource, Status};
 use leno_wire::proto::google::protobuf::Any;
 use leno_wire::proto::units::{Commit, Reference, Rejection};
@@ -28,6 +28,7 @@ pub(super) fn opens() -> Seeds {
         service: Some("reviews.default.svc.cluster.local".parse().unwrap()),
         protocol: Protocol::Http1,
         source: Source::default(),
+        machine: None,
     };
     let labels =
         [("app", "web"), ("version", "v1")].into_iter().map(|(k, v)| (Arc::from(k), Arc::from(v))).collect();
@@ -38,7 +39,13 @@ pub(super) fn opens() -> Seeds {
         cluster: "a".into(),
         labels,
     };
-    let full = Open { ip: "fd00::1".parse().unwrap(), protocol: Protocol::Opaque, source, ..open.clone() };
+    let full = Open {
+        ip: "fd00::1".parse().unwrap(),
+        protocol: Protocol::Opaque,
+        source,
+        machine: Some(Machine { salt: 1, code: 2 }),
+        ..open.clone()
+    };
     let with_bytes = [&open.encode()[..], b"GET / HTTP/1.1\r\n"].concat();
     seeds([
         ("ok-small", open.encode()),

@@ -297,6 +297,8 @@ fn a_few_of_each_are_borne() {
 #[derive(Debug)]
 struct Endless(Vec<u8>);
 
+impl leno_http::io::Io for Endless {}
+
 impl AsyncRead for Endless {
     fn poll_read(
         mut self: Pin<&mut Self>,

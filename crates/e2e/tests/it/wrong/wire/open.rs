@@ -14,8 +14,9 @@ use crate::wrong::page::{Row, Table, text, words};
 
 pub(super) fn table(proxy: &mut Proxy) -> Table {
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let open =
-        |ip, port, protocol| Open { ip, port, service: None, protocol, source: Source::default() }.encode();
+    let open = |ip, port, protocol| {
+        Open { ip, port, service: None, protocol, source: Source::default(), machine: None }.encode()
+    };
     let http = |open: Vec<u8>, request: &str| [open, request.as_bytes().to_vec()].concat();
     let port = proxy.port;
     let cases: Vec<(&str, &str, Vec<u8>)> = vec![
