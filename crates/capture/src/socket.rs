@@ -72,57 +72,53 @@ pub fn set_liveness(socket: &impl AsFd, liveness: Liveness) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(liveness.unacknowledged))
 }
 
-/// Lets a TCP socket send as soon as the peer has room, by the congestion control that every kernel has and that nobody
-/// needs a privilege for (`reno`, RFC 5681; tcp(7)). For what doesn't leave the machine: there is nothing to congest, and
-/// what the machine has chosen for its networks may pace, which takes a timer for every piece (BBR does). What a listening
-/// socket accepts has it as well.
+/// Leaves pacing out of what a TCP socket sends, if its congestion control paces: it gets the one that every kernel has,
+/// that nobody needs a privilege for and that doesn't pace (`reno`, RFC 5681; tcp(7)). For what doesn't leave the machine:
+/// there is nothing to congest, and pacing takes a timer for every piece. Other congestion controls stay; DCTCP, for one,
+/// agrees on ECN when a connection begins. What a listening socket accepts has its congestion control as well.
 ///
 /// It is for sockets that aren't connected yet: Linux goes on pacing what it has begun to pace.
 ///
 /// # Errors
 /// What `setsockopt` says, for example for a socket that isn't TCP.
-pub fn set_unpaced(socket: &impl AsFd) -> io::Result<()> {
-    SockRef::from(socket).set_tcp_congestion(UNPACED)
+pub fn unpace(socket: &impl AsFd) -> io::Result<()> {
+    if is_paced(socket)? { SockRef::from(socket).set_tcp_congestion(UNPACED) } else { Ok(()) }
 }
 
-/// A congestion control of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CongestionControl(Vec<u8>);
-
-impl CongestionControl {
-    /// The one that new sockets of this thread's network namespace have.
-    ///
-    /// # Errors
-    /// When no socket can be had.
-    pub fn usual() -> io::Result<Self> {
-        Self::of(&Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None)?)
+/// Undoes [`unpace`], also for a socket that was accepted by one of which that was asked: where new sockets of this
+/// thread's network namespace are paced, it is so as well from now on.
+///
+/// # Errors
+/// What `setsockopt` says, or when no other socket can be had to ask.
+pub fn pace(socket: &impl AsFd) -> io::Result<()> {
+    if congestion_control(socket)? != UNPACED {
+        return Ok(());
     }
-
-    fn of(socket: &impl AsFd) -> io::Result<Self> {
-        let mut name = SockRef::from(socket).tcp_congestion()?;
-        // The kernel fills its longest name with zeros.
-        name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
-        Ok(Self(name))
-    }
-
-    /// Gives it to a TCP socket.
-    ///
-    /// # Errors
-    /// What `setsockopt` says.
-    pub fn set(&self, socket: &impl AsFd) -> io::Result<()> {
-        SockRef::from(socket).set_tcp_congestion(&self.0)
-    }
+    let usual = congestion_control(&Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None)?)?;
+    if paces(&usual) { SockRef::from(socket).set_tcp_congestion(&usual) } else { Ok(()) }
 }
 
-/// See [`set_unpaced`].
+/// See [`unpace`].
 const UNPACED: &[u8] = b"reno";
 
-/// Whether [`set_unpaced`] holds for a socket.
+/// Whether the congestion control of a TCP socket paces.
 ///
 /// # Errors
 /// What `getsockopt` says, for example for a socket that isn't TCP.
-pub fn is_unpaced(socket: &impl AsFd) -> io::Result<bool> {
-    Ok(CongestionControl::of(socket)?.0 == UNPACED)
+pub fn is_paced(socket: &impl AsFd) -> io::Result<bool> {
+    congestion_control(socket).map(|name| paces(&name))
+}
+
+fn congestion_control(socket: &impl AsFd) -> io::Result<Vec<u8>> {
+    let mut name = SockRef::from(socket).tcp_congestion()?;
+    // The kernel fills its longest name with zeros.
+    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+    Ok(name)
+}
+
+/// Only BBR does, in all of its versions (`bbr`, `bbr2`, `bbr3`).
+fn paces(congestion_control: &[u8]) -> bool {
+    congestion_control.starts_with(b"bbr")
 }
 
 #[cfg(test)]
@@ -132,15 +128,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_unpaced_socket_accepts_is_unpaced() {
+    fn what_an_unpaced_socket_accepts_is_unpaced_until_it_is_paced() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let usual = is_unpaced(&listener).unwrap();
-        set_unpaced(&listener).unwrap();
-        assert!(is_unpaced(&listener).unwrap());
+        let usual = is_paced(&listener).unwrap();
+        unpace(&listener).unwrap();
+        assert!(!is_paced(&listener).unwrap());
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _client) = listener.accept().unwrap();
-        assert_eq!((is_unpaced(&accepted).unwrap(), is_unpaced(&client).unwrap()), (true, usual));
-        CongestionControl::usual().unwrap().set(&accepted).unwrap();
-        assert_eq!(is_unpaced(&accepted).unwrap(), usual);
+        assert_eq!((is_paced(&accepted).unwrap(), is_paced(&client).unwrap()), (false, usual));
+        pace(&accepted).unwrap();
+        assert_eq!(is_paced(&accepted).unwrap(), usual);
+    }
+
+    #[test]
+    fn what_does_not_pace_stays_as_it_is() {
+        for name in [&b"cubic"[..], b"dctcp"] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            // Not every kernel has it, or lets everybody have it.
+            if SockRef::from(&listener).set_tcp_congestion(name).is_ok() {
+                unpace(&listener).unwrap();
+                assert_eq!(congestion_control(&listener).unwrap(), name);
+                pace(&listener).unwrap();
+                assert_eq!(congestion_control(&listener).unwrap(), name);
+            }
+        }
     }
 }

@@ -18,49 +18,50 @@ use crate::limits::{
 thread_local! {
     /// The one that came back last, which is quicker to have than one of the others.
     static LAST: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
-    static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::NONE) };
     static TEXTS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static FRAMES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    static BULK: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
-    static RECORDS: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
-    static LARGE: RefCell<Kept> = const { RefCell::new(Kept::NONE) };
+    static FRAMES: RefCell<Kept<Vec<u8>>> = const { RefCell::new(Kept::NONE) };
+    static BULK: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::NONE) };
+    static RECORDS: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::NONE) };
+    static LARGE: RefCell<Kept<Box<[u8]>>> = const { RefCell::new(Kept::NONE) };
     static READ: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-/// Larger buffers that came back.
-struct Kept {
-    free: Vec<Box<[u8]>>,
-    /// The fewest that there were since the last [`trim`]: so many did nobody need.
+/// Buffers that came back, the one on top last.
+struct Kept<T> {
+    free: Vec<T>,
+    /// The fewest that there were since the last [`trim`]: so many at the bottom did nobody need.
     spare: usize,
 }
 
-impl Kept {
+impl<T> Kept<T> {
     const NONE: Self = Self { free: Vec::new(), spare: 0 };
 
-    fn take(&mut self) -> Option<Box<[u8]>> {
+    fn take(&mut self) -> Option<T> {
         let buffer = self.free.pop();
         self.spare = self.spare.min(self.free.len());
         buffer
     }
 
     fn trim(&mut self) {
-        self.free.truncate(self.free.len() - self.spare);
+        self.free.drain(..self.spare);
         self.spare = self.free.len();
     }
 }
 
-impl AsMut<Vec<Box<[u8]>>> for Kept {
-    fn as_mut(&mut self) -> &mut Vec<Box<[u8]>> {
+impl<T> AsMut<Vec<T>> for Kept<T> {
+    fn as_mut(&mut self) -> &mut Vec<T> {
         &mut self.free
     }
 }
 
-/// Gives back to the allocator the larger buffers of this core that nobody has needed since it was last called. A core
-/// that calls it now and then keeps as many as it needs, and none when it has nothing large to move.
+/// Gives back to the allocator the buffers of this core that nobody has needed since it was last called, but for the
+/// smallest. A core that calls it now and then keeps as many as it needs, and none when it has nothing to move.
 pub fn trim() {
-    for kept in [&BULK, &RECORDS, &LARGE] {
+    for kept in [&FREE, &BULK, &RECORDS, &LARGE] {
         kept.with_borrow_mut(Kept::trim);
     }
+    FRAMES.with_borrow_mut(Kept::trim);
 }
 
 /// An empty buffer with room for a head and small frames. [`give_text`] takes it back.
@@ -76,7 +77,7 @@ pub(crate) fn give_text(buffer: Vec<u8>) {
 
 /// An empty buffer with room for what a connection with many streams sends at once. [`give_frames`] takes it back.
 pub(crate) fn take_frames() -> Vec<u8> {
-    FRAMES.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(RELAY_BUFFER))
+    FRAMES.with_borrow_mut(Kept::take).unwrap_or_else(|| Vec::with_capacity(RELAY_BUFFER))
 }
 
 /// As [`give_text`] does.
@@ -84,7 +85,12 @@ pub(crate) fn give_frames(buffer: Vec<u8>) {
     give(&FRAMES, buffer, RELAY_BUFFER, RELAY_BUFFERS_KEPT);
 }
 
-fn give(free: &'static LocalKey<RefCell<Vec<Vec<u8>>>>, mut buffer: Vec<u8>, capacity: usize, most: usize) {
+fn give<L: AsMut<Vec<Vec<u8>>>>(
+    free: &'static LocalKey<RefCell<L>>,
+    mut buffer: Vec<u8>,
+    capacity: usize,
+    most: usize,
+) {
     if buffer.capacity() != capacity {
         return;
     }
@@ -136,7 +142,7 @@ impl Lease {
         Self::take_or_make(&LARGE, LARGE_BUFFER)
     }
 
-    fn take_or_make(kept: &'static LocalKey<RefCell<Kept>>, size: usize) -> Self {
+    fn take_or_make(kept: &'static LocalKey<RefCell<Kept<Box<[u8]>>>>, size: usize) -> Self {
         let kept = kept.try_with(|kept| kept.try_borrow_mut().ok()?.take()).ok().flatten();
         Self(kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()))
     }
@@ -149,7 +155,7 @@ impl Lease {
 
     #[cold]
     fn another() -> Box<[u8]> {
-        FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; RELAY_BUFFER].into_boxed_slice())
+        FREE.with_borrow_mut(Kept::take).unwrap_or_else(|| vec![0; RELAY_BUFFER].into_boxed_slice())
     }
 }
 
@@ -217,8 +223,8 @@ mod tests {
         let leases: Vec<_> = (0..RELAY_BUFFERS_KEPT + 4).map(|_| Lease::take()).collect();
         assert!(leases.iter().all(|lease| lease.len() == RELAY_BUFFER));
         drop(leases);
-        let kept = |last: Option<Box<[u8]>>| FREE.with_borrow(Vec::len) + usize::from(last.is_some());
-        assert_eq!(FREE.with_borrow(Vec::len) + 1, RELAY_BUFFERS_KEPT);
+        let kept = |last: Option<Box<[u8]>>| count(&FREE) + usize::from(last.is_some());
+        assert_eq!(count(&FREE) + 1, RELAY_BUFFERS_KEPT);
         let (last, other) = (Lease::take(), Lease::take());
         assert_eq!(kept(LAST.take()), RELAY_BUFFERS_KEPT - 2);
         drop((last, other));
@@ -227,7 +233,7 @@ mod tests {
 
     #[test]
     fn larger_buffers_are_kept_apart() {
-        let kept = || (count(&LARGE), count(&BULK), FREE.with_borrow(Vec::len));
+        let kept = || (count(&LARGE), count(&BULK), count(&FREE));
         let bulk: Vec<_> = (0..BULK_BUFFERS_KEPT + 2).map(|_| Lease::take_bulk()).collect();
         let large: Vec<_> = (0..LARGE_BUFFERS_KEPT + 2).map(|_| Lease::take_large()).collect();
         assert!(bulk.iter().all(|lease| lease.len() == BULK_BUFFER));
@@ -239,7 +245,7 @@ mod tests {
         assert_eq!(kept(), (LARGE_BUFFERS_KEPT, BULK_BUFFERS_KEPT, 0));
     }
 
-    fn count(kept: &'static LocalKey<RefCell<Kept>>) -> usize {
+    fn count<T>(kept: &'static LocalKey<RefCell<Kept<T>>>) -> usize {
         kept.with_borrow(|kept| kept.free.len())
     }
 

@@ -6,7 +6,6 @@
 mod race;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -348,7 +347,7 @@ impl Purpose {
                 cluster: Arc::clone(&local.cluster),
                 labels: local.labels.clone(),
             },
-            machine: machine.mark(),
+            machine: machine.mark(self.target),
         }
     }
 }
@@ -369,16 +368,11 @@ fn prepared(address: SocketAddr, settings: SocketSettings) -> std::io::Result<Tc
     if settings.mark != 0 {
         socket::set_mark(&socket, settings.mark)?;
     }
-    unpace_near(&socket, address.ip(), settings.is_near);
-    Ok(TcpSocket::from_std_stream(socket.into()))
-}
-
-/// Leaves out pacing where peers are on this machine, as the address says or the caller knows. Failing is harmless: it is
-/// quicker, no more.
-pub(crate) fn unpace_near(socket: &impl AsFd, address: IpAddr, is_near: bool) {
-    if is_near || address.to_canonical().is_loopback() {
-        let _unsupported = socket::set_unpaced(socket);
+    if settings.is_near || address.ip().to_canonical().is_loopback() {
+        // Failing is harmless: it is quicker, no more.
+        let _gone = socket::unpace(&socket);
     }
+    Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
 /// Sets what every TCP connection of the data path has: no delay, and a bounded life with a dead peer. Failing is
@@ -402,7 +396,7 @@ async fn unix(path: &Path) -> Result<UnixStream, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use leno_capture::socket::is_unpaced;
+    use leno_capture::socket::is_paced;
 
     use super::*;
 
@@ -412,15 +406,15 @@ mod tests {
             prepared(address.parse().unwrap(), SocketSettings { mark: 0, liveness: LIVENESS, is_near })
                 .unwrap()
         };
-        let usual = is_unpaced(&Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).unwrap();
+        let usual = is_paced(&Socket::new(Domain::IPV4, Type::STREAM, None).unwrap()).unwrap();
         for (address, is_near, expected) in [
-            ("127.0.0.1:80", false, true),
-            ("[::1]:80", false, true),
-            ("[::ffff:127.0.0.1]:80", false, true),
-            ("192.0.2.1:80", true, true),
+            ("127.0.0.1:80", false, false),
+            ("[::1]:80", false, false),
+            ("[::ffff:127.0.0.1]:80", false, false),
+            ("192.0.2.1:80", true, false),
             ("192.0.2.1:80", false, usual),
         ] {
-            assert_eq!(is_unpaced(&socket(address, is_near)).unwrap(), expected, "{address}, {is_near}");
+            assert_eq!(is_paced(&socket(address, is_near)).unwrap(), expected, "{address}, {is_near}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn connection(
     remote: Option<SocketAddr>,
     host: Arc<[HostCaller]>,
 ) {
-    match inbound::shake(&core, &local, io).await {
+    match inbound::shake(&core, &local, io, remote).await {
         Ok(Shaken::Native { caller, proof, open }) => {
             let asked = SocketAddr::new(open.ip, open.port);
             Box::pin(one(&core, &local, remote, &host, proof, caller, asked, &open.source)).await;

@@ -75,7 +75,7 @@ pub(crate) struct InboundPath {
 
 /// Serves a connection that must be mutual TLS of the mesh.
 pub(crate) async fn mesh(core: Rc<Core>, local: Arc<Local>, io: Box<dyn Io>, remote: Option<SocketAddr>) {
-    match shake(&core, &local, io).await {
+    match shake(&core, &local, io, remote).await {
         Ok(Shaken::Native { caller, proof, open }) => {
             let Open { ip, port, protocol, source, .. } = *open;
             let asked = Asked { address: SocketAddr::new(ip, port), protocol, source };
@@ -154,14 +154,24 @@ pub(crate) enum Shaken {
 
 /// Shakes hands and reads the first flight, in bounded time. What isn't of the mesh has no identity; a peer of the mesh
 /// may also come while we have none ourselves.
-pub(crate) async fn shake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Refused> {
-    match tokio::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io))).await {
+pub(crate) async fn shake(
+    core: &Core,
+    local: &Local,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+) -> Result<Shaken, Refused> {
+    match tokio::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io, remote))).await {
         Ok(shaken) => shaken,
         Err(_elapsed) => Err(Refused::because(Failure::NoPeerIdentity, "no handshake in time")),
     }
 }
 
-async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken, Refused> {
+async fn handshake(
+    core: &Core,
+    local: &Local,
+    io: Box<dyn Io>,
+    remote: Option<SocketAddr>,
+) -> Result<Shaken, Refused> {
     let current = local.identities.usable(local.wall())?;
     let no_session = |error| Refused::because(Failure::NoPeerIdentity, secure::reason(&error));
     let shaken =
@@ -178,7 +188,7 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
     let mut tls = shaken.into_session().map_err(no_session)?;
     let pace_others = |tls: &secure::Session, mark| {
         if let Some(socket) = tls.socket() {
-            core.shared.machine.pace_others(socket, mark);
+            core.shared.machine.pace_others(socket, remote, mark);
         }
     };
     if !is_native {
@@ -186,7 +196,7 @@ async fn handshake(core: &Core, local: &Local, io: Box<dyn Io>) -> Result<Shaken
         return Ok(Shaken::Hbone { io: Box::new(tls), proof });
     }
     let (open, rest) = first_flight(&mut tls).await?;
-    pace_others(&tls, open.machine);
+    pace_others(&tls, open.machine.map(|mark| (mark, SocketAddr::new(open.ip, open.port))));
     let io = Prefixed::boxed(rest.freeze(), Box::new(tls));
     let caller = match open.protocol {
         Protocol::Opaque => Caller::Native(io),

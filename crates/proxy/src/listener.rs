@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use leno_capture::socket::original_destination;
+use leno_capture::socket::{self, original_destination};
 use leno_http::io::Io;
 use leno_model::name::Host;
 use leno_runtime::{cores, task};
@@ -76,6 +76,16 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// Whether connections come from this machine, or may and it turns out before much is sent ([`crate::machine`]).
+    fn may_be_near(&self) -> bool {
+        match self {
+            Self::Outbound | Self::Mesh | Self::Egress { .. } => true,
+            Self::Service { .. } | Self::Published { .. } | Self::Direct { .. } => false,
+        }
+    }
+}
+
 /// A socket with its meaning.
 #[derive(Debug)]
 pub struct Listener {
@@ -137,7 +147,7 @@ async fn accept_tcp(
     socket: std::net::TcpListener,
 ) -> std::io::Result<()> {
     socket.set_nonblocking(true)?;
-    suit(&socket, matches!(kind, Kind::Outbound | Kind::Mesh | Kind::Egress { .. }));
+    suit(&socket, kind.may_be_near());
     let listener = TcpListener::from_std(socket)?;
     loop {
         match listener.accept().await {
@@ -150,13 +160,14 @@ async fn accept_tcp(
     }
 }
 
-/// Gives a listening socket what suits connections from this machine, if its address or the caller says that they are.
-/// Mesh connections are taken to be until [`machine`] knows better.
-///
-/// [`machine`]: crate::machine
+/// Gives a listening socket what suits connections from this machine, if its address or the caller says that they are, and
+/// what suits others if not. An earlier process may have left it otherwise.
 fn suit(socket: &std::net::TcpListener, is_near: bool) {
-    if let Ok(address) = socket.local_addr() {
-        dial::unpace_near(socket, address.ip(), is_near);
+    let Ok(address) = socket.local_addr() else { return };
+    if is_near || address.ip().to_canonical().is_loopback() {
+        let _gone = socket::unpace(socket);
+    } else {
+        let _gone = socket::pace(socket);
     }
 }
 
@@ -311,24 +322,27 @@ async fn gateway_port(core: Rc<Core>, local: Arc<Local>, socket: std::net::TcpLi
 
 #[cfg(test)]
 mod tests {
-    use leno_capture::socket::is_unpaced;
+    use leno_capture::socket::is_paced;
 
     use super::*;
 
     #[test]
     fn what_listens_for_this_machine_is_unpaced() {
         let at = |address: &str| std::net::TcpListener::bind(address).unwrap();
-        let usual = is_unpaced(&at("0.0.0.0:0")).unwrap();
+        let usual = is_paced(&at("0.0.0.0:0")).unwrap();
         for (address, is_near, expected) in [
-            ("127.0.0.1:0", false, true),
-            ("[::1]:0", false, true),
-            ("[::ffff:127.0.0.1]:0", false, true),
-            ("0.0.0.0:0", true, true),
+            ("127.0.0.1:0", false, false),
+            ("[::1]:0", false, false),
+            ("[::ffff:127.0.0.1]:0", false, false),
+            ("0.0.0.0:0", true, false),
             ("0.0.0.0:0", false, usual),
         ] {
             let socket = at(address);
             suit(&socket, is_near);
-            assert_eq!(is_unpaced(&socket).unwrap(), expected, "{address}, {is_near}");
+            assert_eq!(is_paced(&socket).unwrap(), expected, "{address}, {is_near}");
+            // An earlier process may have had it for something else.
+            suit(&socket, false);
+            assert_eq!(is_paced(&socket).unwrap(), expected || is_near && usual, "{address}, {is_near}");
         }
     }
 

@@ -43,12 +43,12 @@ pub struct Open {
     pub machine: Option<Machine>,
 }
 
-/// A machine, told to nobody but those who run on it.
+/// A machine, told to those who know the boot id of its kernel, and to nobody else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// A number of the client's choice, another for each connection.
     pub salt: u64,
-    /// Its digest, keyed with what only those know who run on the machine.
+    /// A digest of where the connection leads and of the salt, keyed with the boot id.
     pub code: u64,
 }
 

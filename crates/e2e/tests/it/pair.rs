@@ -53,6 +53,16 @@ pub(crate) struct Caller(pub(crate) BTreeMap<&'static str, SocketAddr>);
 impl Pair {
     /// The server with these service ports and what `policies` says.
     pub(crate) fn start(name: &str, ports: &[&'static str], policies: &str) -> Self {
+        Self::start_at(None, name, ports, policies)
+    }
+
+    /// The same, with an address for the server's proxy where others dial it.
+    pub(crate) fn start_at(
+        mesh: Option<SocketAddr>,
+        name: &str,
+        ports: &[&'static str],
+        policies: &str,
+    ) -> Self {
         let folder = PathBuf::from(format!("/var/tmp/leno-{name}-{}", std::process::id()));
         let _fresh = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("config")).unwrap();
@@ -60,7 +70,8 @@ impl Pair {
         fs::write(folder.join("root.pem"), authority.root()).unwrap();
         // For each port the server's proxy, and those of at most two callers.
         let mut free = addresses(1 + 3 * ports.len());
-        let mesh = free.pop().unwrap();
+        let free_mesh = free.pop().unwrap();
+        let mesh = mesh.unwrap_or(free_mesh);
         let (certificates, children) = (BTreeMap::new(), Vec::new());
         let mut pair = Self { folder, authority, mesh, ports: Vec::new(), free, certificates, children };
         for (name, application) in ports.iter().zip(pair.serve(ports)) {

@@ -207,17 +207,7 @@ impl Session {
         name: &str,
         protocol: Protocol,
     ) -> Self {
-        let mut command = Command::new("timeout");
-        command.arg("20").arg(OPENSSL.find().unwrap());
-        command.args(["s_client", "-quiet", "-tls1_3", "-alpn", "leno/1"]);
-        command.arg("-connect").arg(to.to_string());
-        if let Some(files) = files {
-            command.arg("-cert").arg(&files.chain).arg("-key").arg(&files.key);
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut client = command.spawn().unwrap();
-        let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
-        let mut session = Self { client, input, output };
+        let mut session = Self::shake(to, files, "leno/1");
         let open = Open {
             ip: [127, 0, 0, 1].into(),
             port: pair.port(name).application,
@@ -229,6 +219,21 @@ impl Session {
         // A server that refuses may be gone before everything is written.
         let _gone = session.input.write_all(&open.encode());
         session
+    }
+
+    /// Shakes hands with an offer of this protocol.
+    pub(crate) fn shake(to: SocketAddr, files: Option<&Files>, alpn: &str) -> Self {
+        let mut command = Command::new("timeout");
+        command.arg("20").arg(OPENSSL.find().unwrap());
+        command.args(["s_client", "-quiet", "-tls1_3", "-alpn", alpn]);
+        command.arg("-connect").arg(to.to_string());
+        if let Some(files) = files {
+            command.arg("-cert").arg(&files.chain).arg("-key").arg(&files.key);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut client = command.spawn().unwrap();
+        let (input, output) = (client.stdin.take().unwrap(), client.stdout.take().unwrap());
+        Self { client, input, output }
     }
 
     pub(crate) fn write(&mut self, text: &str) {

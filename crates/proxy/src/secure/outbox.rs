@@ -13,15 +13,21 @@ use crate::limits::SEALED_KEPT;
 thread_local! {
     /// The buffer that was emptied last, for the next who writes.
     static LAST: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-    /// Whether somebody has written since the last [`trim`].
-    static IS_NEEDED: Cell<bool> = const { Cell::new(false) };
+    /// The most that was written at once since the last [`trim`].
+    static NEEDED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Frees the buffer that this core keeps if nobody has needed it since this was last called.
+/// Frees the buffer that this core keeps if nobody has needed one as large since this was last called.
 pub(crate) fn trim() {
-    if !IS_NEEDED.replace(false) {
-        drop(LAST.take());
+    let (needed, last) = (NEEDED.take(), LAST.take());
+    if last.len() <= size_for(needed) {
+        LAST.set(last);
     }
+}
+
+/// How large a buffer is made for so many bytes. Grown like this, it is filled with zeros only now and then.
+fn size_for(bytes: usize) -> usize {
+    bytes.next_power_of_two().min(bytes.max(SEALED_KEPT))
 }
 
 /// Bytes to write, in order. It holds memory only while it holds bytes.
@@ -38,12 +44,10 @@ impl Outbox {
     pub(super) fn extend(&mut self, bytes: usize) -> &mut [u8] {
         if self.buffer.is_empty() {
             self.buffer = LAST.take();
-            IS_NEEDED.set(true);
         }
         let (start, end) = (self.end, self.end.saturating_add(bytes));
         if end > self.buffer.len() {
-            // Grown like this, it is filled with zeros only now and then.
-            self.buffer.resize(end.next_power_of_two().min(end.max(SEALED_KEPT)), 0);
+            self.buffer.resize(size_for(end), 0);
         }
         self.end = end;
         self.buffer.get_mut(start..end).unwrap_or_default()
@@ -73,6 +77,7 @@ impl Outbox {
         if self.buffer.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        NEEDED.set(NEEDED.get().max(self.end));
         while !self.is_empty() {
             let bytes = self.buffer.get(self.at..self.end).unwrap_or_default();
             match Pin::new(&mut *io).poll_write(cx, bytes) {
@@ -114,18 +119,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_kept_buffer_goes_when_nobody_needs_it() {
+    async fn the_kept_buffer_goes_when_nobody_needs_one_as_large() {
+        async fn write(bytes: usize) {
+            let (mut outbox, (mut io, _far)) = (Outbox::default(), tokio::io::duplex(bytes));
+            outbox.extend(bytes).fill(1);
+            poll_fn(|cx| outbox.poll_drain(&mut io, cx)).await.unwrap();
+        }
         let kept = || {
             let last = LAST.take();
             let bytes = last.len();
             LAST.set(last);
             bytes
         };
-        let (mut outbox, (mut io, _far)) = (Outbox::default(), tokio::io::duplex(1000));
-        outbox.extend(1000).fill(1);
-        poll_fn(|cx| outbox.poll_drain(&mut io, cx)).await.unwrap();
+        write(100_000).await;
         trim();
-        assert!(kept() >= 1000, "it was needed");
+        assert!(kept() >= 100_000, "it was needed");
+        write(1000).await;
+        trim();
+        assert_eq!(kept(), 0, "only a part of it was");
+        write(1000).await;
+        trim();
+        assert!(kept() >= 1000);
         trim();
         assert_eq!(kept(), 0);
     }
