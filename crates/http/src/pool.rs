@@ -266,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn those_in_use_last_are_kept() {
+        let mut leases: Vec<_> = (0..3).map(|_| Lease::take_for_records()).collect();
+        leases.iter_mut().zip(0..).for_each(|(lease, number)| lease.fill(number));
+        drop(leases);
+        trim();
+        let top = Lease::take_for_records();
+        let number = top[0];
+        drop(top);
+        trim();
+        assert_eq!(count(&RECORDS), 1);
+        assert_eq!(Lease::take_for_records()[0], number);
+    }
+
+    #[test]
     fn a_frame_gives_its_buffer_back_with_its_last_part() {
         let mut lease = Lease::take_bulk();
         lease.get_mut(..4).expect("room").copy_from_slice(b"abcd");

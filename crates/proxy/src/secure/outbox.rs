@@ -47,7 +47,10 @@ impl Outbox {
         }
         let (start, end) = (self.end, self.end.saturating_add(bytes));
         if end > self.buffer.len() {
-            self.buffer.resize(size_for(end), 0);
+            let size = size_for(end);
+            // To that size and no further, as a vector would grow by itself.
+            self.buffer.reserve_exact(size.saturating_sub(self.buffer.len()));
+            self.buffer.resize(size, 0);
         }
         self.end = end;
         self.buffer.get_mut(start..end).unwrap_or_default()
@@ -117,6 +120,15 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    #[test]
+    fn it_grows_no_further_than_it_must() {
+        let mut outbox = Outbox::default();
+        outbox.extend(SEALED_KEPT / 2);
+        outbox.extend(SEALED_KEPT / 4);
+        outbox.extend(SEALED_KEPT / 4);
+        assert_eq!(outbox.buffer.capacity(), SEALED_KEPT);
+    }
 
     #[tokio::test]
     async fn the_kept_buffer_goes_when_nobody_needs_one_as_large() {
