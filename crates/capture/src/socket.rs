@@ -85,17 +85,19 @@ pub fn unpace(socket: &impl AsFd) -> io::Result<()> {
     if is_paced(socket)? { SockRef::from(socket).set_tcp_congestion(UNPACED) } else { Ok(()) }
 }
 
-/// Undoes [`unpace`], also for a socket that was accepted by one of which that was asked: where new sockets of this
-/// thread's network namespace are paced, it is so as well from now on.
+/// Undoes [`unpace`], also for a socket that was accepted by one of which that was asked: it gets what new sockets of this
+/// thread's network namespace have now. A `reno` that somebody else has chosen, for a route for instance, can't be told
+/// from ours.
 ///
 /// # Errors
-/// What `setsockopt` says, or when no other socket can be had to ask.
+/// When no other socket can be had to ask, or what `setsockopt` says: a process without `CAP_NET_ADMIN` may not choose what
+/// `net.ipv4.tcp_allowed_congestion_control` leaves out, though new sockets have it.
 pub fn pace(socket: &impl AsFd) -> io::Result<()> {
     if congestion_control(socket)? != UNPACED {
         return Ok(());
     }
     let usual = congestion_control(&Socket::new(Domain::IPV4, Type::STREAM.cloexec(), None)?)?;
-    if paces(&usual) { SockRef::from(socket).set_tcp_congestion(&usual) } else { Ok(()) }
+    if usual == UNPACED { Ok(()) } else { SockRef::from(socket).set_tcp_congestion(&usual) }
 }
 
 /// See [`unpace`].

@@ -56,7 +56,8 @@ impl<T> AsMut<Vec<T>> for Kept<T> {
 }
 
 /// Gives back to the allocator the buffers of this core that nobody has needed since it was last called, but for the
-/// smallest. A core that calls it now and then keeps as many as it needs, and none when it has nothing to move.
+/// smallest and for one that is read to and one for frames. A core that calls it now and then keeps little more than it
+/// needs.
 pub fn trim() {
     for kept in [&FREE, &BULK, &RECORDS, &LARGE] {
         kept.with_borrow_mut(Kept::trim);

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use aws_lc_rs::rand;
 use leno_capture::socket;
 use leno_wire::open;
 
@@ -35,12 +36,16 @@ impl Machine {
 
     /// By what those who run on it know it, for a connection that leads to this workload.
     pub(crate) fn mark(&self, target: SocketAddr) -> Option<open::Machine> {
-        let salt = fastrand::u64(..);
+        // From a guessable one others could tell when this process began, and so whom it shares a machine with.
+        let mut salt = [0; 8];
+        rand::fill(&mut salt).ok()?;
+        let salt = u64::from_be_bytes(salt);
         Some(open::Machine { salt, code: self.code(target, salt)? })
     }
 
     /// Paces a mesh connection that was accepted unpaced, unless the peer runs here, as its address says or its mark, and
-    /// where that leads. Failing is harmless: it goes on unpaced.
+    /// where that leads. Where the kernel doesn't let this process choose what it has for others, it goes on unpaced: slower
+    /// over lossy networks, and as fair.
     pub(crate) fn pace_others(
         &self,
         socket: BorrowedFd<'_>,
