@@ -367,21 +367,25 @@ fn run(seed: u64, faults: Faults, steps: usize) -> Run {
     run
 }
 
-/// The same seeds every time, and some new ones.
+/// Seeds that are the same every time.
+const FIXED: std::ops::Range<u64> = 0..100;
+
+/// Those, and some new ones.
 fn seeds() -> impl Iterator<Item = u64> {
-    (0..100).chain(std::iter::repeat_with(|| fastrand::u64(..)).take(50))
+    FIXED.chain(std::iter::repeat_with(|| fastrand::u64(..)).take(50))
 }
 
 #[test]
 fn deltas_lead_to_the_whole() {
-    let (mut applied, mut replies) = (0, 0);
+    let mut replies = 0;
     for seed in seeds() {
         let run = run(seed, NONE, 1_500);
-        applied += run.applied;
+        // Of thousands of new ones, one or the other has a quiet run.
+        let is_busy = run.seen.replies > 30 || !FIXED.contains(&seed);
+        assert!(run.applied > 10 && is_busy, "seed {seed}");
         replies += run.seen.replies;
     }
-    // On the average at least ten and thirty of each: a single run may be a quiet one.
-    assert!(applied > 1_500 && replies > 4_500, "{applied}, {replies}");
+    assert!(replies > 30 * 150, "{replies}");
 }
 
 #[test]
