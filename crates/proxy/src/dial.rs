@@ -31,7 +31,7 @@ use crate::core::Core;
 use crate::hbone;
 use crate::judged::Judged;
 use crate::local::Local;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::proof::Proof;
 use crate::secure;
 use crate::upstream::{Picked, Spoken};
@@ -368,7 +368,7 @@ fn prepared(address: SocketAddr, settings: SocketSettings) -> std::io::Result<Tc
     if settings.mark != 0 {
         socket::set_mark(&socket, settings.mark)?;
     }
-    if settings.is_near || address.ip().to_canonical().is_loopback() {
+    if settings.is_near || machine::is_here(address) {
         // Failing is harmless: it is quicker, no more.
         let _gone = socket::unpace(&socket);
     }

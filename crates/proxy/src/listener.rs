@@ -20,6 +20,7 @@ use crate::core::Core;
 use crate::dial;
 use crate::limits::{ACCEPT_PAUSE, DISCOVERY};
 use crate::local::Local;
+use crate::machine;
 use crate::outbound::{Client, Dialled};
 use crate::places::Place;
 use crate::sockets::Listed;
@@ -164,7 +165,7 @@ async fn accept_tcp(
 /// what suits others if not. An earlier process may have left it otherwise.
 fn suit(socket: &std::net::TcpListener, is_near: bool) {
     let Ok(address) = socket.local_addr() else { return };
-    if is_near || address.ip().to_canonical().is_loopback() {
+    if is_near || machine::is_here(address) {
         let _gone = socket::unpace(socket);
     } else {
         let _gone = socket::pace(socket);

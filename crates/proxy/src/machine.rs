@@ -23,6 +23,11 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[derive(Debug)]
 pub(crate) struct Machine(Option<hmac::Key>);
 
+/// Whether an address says that whoever has it is on this machine.
+pub(crate) fn is_here(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 impl Machine {
     /// That of this process.
     pub(crate) fn this() -> Self {
@@ -52,8 +57,8 @@ impl Machine {
         peer: Option<SocketAddr>,
         mark: Option<(open::Machine, SocketAddr)>,
     ) {
-        let runs_here = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
-            || mark.is_some_and(|(mark, target)| self.has(mark, target));
+        let runs_here =
+            peer.is_some_and(is_here) || mark.is_some_and(|(mark, target)| self.has(mark, target));
         if !runs_here {
             let _gone = socket::pace(&socket);
         }
