@@ -11,25 +11,30 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::StatusCode;
-use leno_http::exchange::{Exchange, Frame, Incoming};
-use leno_http::head::ResponseHead;
+use leno_http::exchange::{Exchange, Frame, Incoming, Reply};
+use leno_http::head::{Framing, ResponseHead};
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol};
 use leno_identity::Svid;
 use leno_model::request::RequestView;
 use leno_runtime::task::{self, Task};
+use leno_telemetry::Registry;
 use leno_telemetry::access::Timestamp;
 use leno_telemetry::exposition::Format;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::core::{Core, Shared};
 use crate::explain::{self, Question};
-use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS};
+use crate::limits::{ACCEPT_PAUSE, ADMIN_BODY_BYTES, ADMIN_CONNECTIONS, ADMIN_TIME};
 use crate::local::Local;
 use crate::sockets::Address;
 use crate::view::HostTables;
+
+#[cfg(test)]
+mod tests;
 
 /// Where the interface is served, which decides how much of it.
 #[derive(Debug)]
@@ -76,14 +81,21 @@ pub(crate) fn serve(shared: Arc<Shared>, local: Arc<Local>, door: Door) -> io::R
             let (core, local, places) = (Rc::clone(&core), Arc::clone(&local), Rc::clone(&places));
             task::spawn_local("admin", async move {
                 let Ok(_place) = places.try_acquire() else { return };
-                let mut connection = Connection::new(Protocol::Http1, stream, Rc::new(Config::default()));
-                while let Some(exchange) = connection.accept().await {
-                    answer(&core, &local, is_operator, exchange).await;
-                }
+                connection(stream, async |exchange| answer(&core, &local, is_operator, exchange).await).await;
             })
             .detach();
         }
     }))
+}
+
+/// Answers what comes on a connection.
+async fn connection(stream: Box<dyn Io>, answer: impl AsyncFn(Exchange)) {
+    let mut connection = Connection::new(Protocol::Http1, stream, Rc::new(Config::default()));
+    while let Some(exchange) = connection.accept().await {
+        if timeout(ADMIN_TIME, answer(exchange)).await.is_err() {
+            return;
+        }
+    }
 }
 
 enum Listening {
@@ -105,7 +117,12 @@ impl Listening {
     async fn accept(&self) -> io::Result<Box<dyn Io>> {
         Ok(match self {
             Self::Unix(listener) => Box::new(listener.accept().await?.0),
-            Self::Tcp(listener) => Box::new(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let (stream, _peer) = listener.accept().await?;
+                // An answer of several pieces doesn't wait for acknowledgements of the first.
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
         })
     }
 }
@@ -117,7 +134,7 @@ async fn answer(core: &Rc<Core>, local: &Arc<Local>, is_operator: bool, exchange
         ("GET", "/stats/prometheus" | "/metrics") => {
             let accept = head.fields().joined("accept").unwrap_or_default();
             let format = Format::accepted(&String::from_utf8_lossy(&accept));
-            (StatusCode::OK, format.content_type(), shared.registry.encode_to_string(format))
+            return metrics(&shared.registry, format, reply).await;
         }
         ("GET", "/healthz/ready") => ready(shared, local),
         _ if !is_operator => {
@@ -132,9 +149,27 @@ async fn answer(core: &Rc<Core>, local: &Arc<Local>, is_operator: bool, exchange
         }
         _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET, and POST /explain\n".to_owned()),
     };
+    reply.whole(response(status, kind), Bytes::from(body));
+}
+
+fn response(status: StatusCode, kind: &str) -> ResponseHead {
     let mut head = ResponseHead::new(status);
     let _managed = head.fields_mut().set("content-type", kind.as_bytes());
-    reply.whole(head, Bytes::from(body));
+    head
+}
+
+/// Sends all metrics, and holds few of them at a time: there are as many series as the proxy has peers and outcomes.
+async fn metrics(registry: &Registry, format: Format, reply: Reply) {
+    let mut head = response(StatusCode::OK, format.content_type());
+    head.set_framing(Framing::Stream);
+    let mut outgoing = reply.head(head);
+    for piece in registry.pieces(format) {
+        // Whoever is gone needs no answer.
+        if outgoing.ready().await.is_err() || outgoing.data(Bytes::from(piece)).is_err() {
+            return;
+        }
+    }
+    outgoing.finish();
 }
 
 /// The answer to an explain question in a body.

@@ -211,6 +211,10 @@ pub const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// Connections to the admin interface at once: a scraper, and people.
 pub const ADMIN_CONNECTIONS: usize = 16;
 
+/// How long an admin request may take, from its head until all of the answer is with the kernel. A scraper gives up
+/// after ten seconds, as a rule; whoever takes longer has stopped reading, or asking, and holds one of few places.
+pub const ADMIN_TIME: Duration = Duration::from_secs(60);
+
 /// Largest body of an admin request: a question with as many headers as a request may have.
 pub const ADMIN_BODY_BYTES: usize = 128 * 1024;
 

@@ -4,12 +4,10 @@
 //! its count, because both are the sum of the same reading.
 
 use std::fmt::Write as _;
-use std::io;
+use std::mem;
 
 use crate::labels::escape_help;
-use crate::limits::EXPOSITION_CHUNK;
-use crate::metric::Buckets;
-use crate::registry::Desc;
+use crate::registry::{Desc, Reading, Value};
 
 mod merge;
 
@@ -60,18 +58,26 @@ impl Format {
     }
 }
 
-/// Writes families and their series. [`Collect`](crate::registry::Collect) implementations use it; label sets are given
-/// in rendered parts (`a="b",c="d"`), of which empty ones are left out.
-pub struct Encoder<'a> {
+/// Renders families and their series.
+#[derive(Debug)]
+pub(crate) struct Encoder {
     format: Format,
     text: String,
-    out: &'a mut dyn io::Write,
-    failed: Option<io::Error>,
 }
 
-impl<'a> Encoder<'a> {
-    pub(crate) fn new(format: Format, out: &'a mut dyn io::Write) -> Self {
-        Self { format, text: String::new(), out, failed: None }
+impl Encoder {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, text: String::new() }
+    }
+
+    /// How many bytes are rendered and not taken.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes what is rendered.
+    pub(crate) fn take(&mut self) -> String {
+        mem::take(&mut self.text)
     }
 
     /// Starts a family.
@@ -85,56 +91,49 @@ impl<'a> Encoder<'a> {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// A counter's value.
-    pub fn counter(&mut self, desc: &Desc, labels: &[&str], value: u64) {
-        self.name(desc.name, "", labels, None);
-        self.line(format_args!(" {value}"));
-    }
-
-    /// The value of a counter of something that isn't whole, such as seconds.
-    pub fn counter_f64(&mut self, desc: &Desc, labels: &[&str], value: f64) {
-        self.gauge(desc, labels, value);
-    }
-
-    /// A gauge's value.
-    pub fn gauge(&mut self, desc: &Desc, labels: &[&str], value: f64) {
-        self.name(desc.name, "", labels, None);
-        self.line(format_args!(" {value}"));
-    }
-
-    /// A histogram: its counts per bucket (not cumulative, the last one beyond all bounds) and the sum in base units.
-    pub fn histogram(&mut self, desc: &Desc, labels: &[&str], buckets: &Buckets, counts: &[u64], sum: u64) {
-        let mut total = 0;
-        for (i, count) in counts.iter().enumerate() {
-            total += count;
-            self.name(
-                desc.name,
-                "_bucket",
-                labels,
-                Some(buckets.le.get(i).copied().unwrap_or(f64::INFINITY)),
-            );
-            self.line(format_args!(" {total}"));
+    /// A series of the family.
+    pub(crate) fn series(&mut self, desc: &Desc, reading: &Reading) {
+        match &reading.value {
+            Value::Count(value) => {
+                self.name(desc.name, "", reading, None);
+                self.line(format_args!(" {value}"));
+            }
+            Value::Number(value) => {
+                self.name(desc.name, "", reading, None);
+                self.line(format_args!(" {value}"));
+            }
+            Value::Histogram { counts, sum } => self.histogram(desc, reading, counts, *sum),
         }
-        self.name(desc.name, "_sum", labels, None);
-        let sum = buckets.shown(sum);
-        self.line(format_args!(" {sum}"));
-        self.name(desc.name, "_count", labels, None);
-        self.line(format_args!(" {total}"));
     }
 
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    /// What comes behind all families.
+    pub(crate) fn end(&mut self) {
         if self.format == Format::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
-        self.flush();
-        self.failed.map_or(Ok(()), Err)
     }
 
-    fn name(&mut self, name: &str, suffix: &str, labels: &[&str], le: Option<f64>) {
+    fn histogram(&mut self, desc: &Desc, reading: &Reading, counts: &[u64], sum: u64) {
+        let buckets = desc.buckets();
+        let mut total = 0;
+        for (i, count) in counts.iter().enumerate() {
+            total += count;
+            let le = buckets.le.get(i).copied().unwrap_or(f64::INFINITY);
+            self.name(desc.name, "_bucket", reading, Some(le));
+            self.line(format_args!(" {total}"));
+        }
+        self.name(desc.name, "_sum", reading, None);
+        let sum = buckets.shown(sum);
+        self.line(format_args!(" {sum}"));
+        self.name(desc.name, "_count", reading, None);
+        self.line(format_args!(" {total}"));
+    }
+
+    fn name(&mut self, name: &str, suffix: &str, reading: &Reading, le: Option<f64>) {
         self.text.push_str(name);
         self.text.push_str(suffix);
         let mut separator = '{';
-        for part in labels.iter().filter(|part| !part.is_empty()) {
+        for part in [&*reading.labels, &reading.class].into_iter().filter(|part| !part.is_empty()) {
             self.text.push(separator);
             self.text.push_str(part);
             separator = ',';
@@ -170,15 +169,5 @@ impl<'a> Encoder<'a> {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         let _infallible = self.text.write_fmt(line);
         self.text.push('\n');
-        if self.text.len() >= EXPOSITION_CHUNK {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        if self.failed.is_none() {
-            self.failed = self.out.write_all(self.text.as_bytes()).err();
-        }
-        self.text.clear();
     }
 }

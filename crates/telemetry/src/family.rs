@@ -10,11 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leno_runtime::Instant;
 
-use crate::exposition::Encoder;
 use crate::labels;
 use crate::limits::{SERIES_IDLE, SERIES_PER_FAMILY};
 use crate::metric::{Counter, Metric};
-use crate::registry::{Collect, Desc};
+use crate::registry::{Collect, Desc, Reading};
 
 /// The label value of the series that takes what is over a limit.
 pub const OVERFLOW: &str = "overflow";
@@ -127,16 +126,15 @@ impl<M: Metric> Series<M> {
 }
 
 impl<M: Metric> Collect for Series<M> {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
+    fn collect(&self, _desc: &Desc) -> Vec<Reading> {
         let mut slots = self.lock();
         self.sweep(&mut slots);
-        let shown: Vec<_> =
-            slots.iter().map(|(labels, slot)| (labels.clone(), slot.metric.clone())).collect();
-        // Writing may block, and must not do so under the lock.
-        drop(slots);
-        for (labels, metric) in shown {
-            metric.show(desc, &labels, out);
-        }
+        let readings = slots.iter().map(|(labels, slot)| Reading {
+            labels: labels.clone(),
+            class: String::new(),
+            value: slot.metric.read(),
+        });
+        readings.collect()
     }
 }
 

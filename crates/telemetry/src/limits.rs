@@ -24,8 +24,9 @@ pub const SERIES_IDLE: Duration = Duration::from_secs(3600);
 /// Bytes of a label's value; longer ones are cut. Host names have at most 253, SPIFFE ids at most 2,048.
 pub const LABEL_VALUE: usize = 2_048;
 
-/// Bytes of an exposition that are gathered before they are written on.
-pub const EXPOSITION_CHUNK: usize = 32 * 1024;
+/// Bytes of an exposition that are rendered at once, and a series more. All of it is 240 MiB with [`TRAFFIC_SERIES`],
+/// and a megabyte in a small mesh, which a proxy of a few MiB must not hold because somebody looks.
+pub const EXPOSITION_PIECE: usize = 16 * 1024;
 
 /// Bytes of one field of an access record; longer ones are cut and end in `...`. Paths and user agents are the only
 /// fields that clients make long, and what helps to find a request is at their beginning.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::exposition::Encoder;
 use crate::metric::{Counter, Gauge, Held, Kind};
-use crate::registry::{Collect, Desc, Registry};
+use crate::registry::{Collect, Desc, Reading, Registry, Value};
 
 const BUFFERED: Desc = desc(
     "leno_buffered_bytes",
@@ -90,9 +89,9 @@ struct Buffered<F> {
 }
 
 impl<F: Fn() -> usize + Send + Sync + 'static> Collect for Buffered<F> {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
+    fn collect(&self, desc: &Desc) -> Vec<Reading> {
         let value = if desc.name == BUFFERED.name { (self.buffered)() } else { self.budget };
-        out.gauge(desc, &[], value as f64);
+        vec![Reading::alone(Value::Number(value as f64))]
     }
 }
 

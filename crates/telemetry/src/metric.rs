@@ -7,8 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::exposition::Encoder;
-use crate::registry::Desc;
+use crate::registry::{Desc, Value};
 
 /// What OpenMetrics calls a metric's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,13 +198,13 @@ impl Histogram {
 pub trait Metric: Clone + Send + Sync + sealed::Sealed + 'static {}
 
 pub(crate) mod sealed {
-    use super::{Desc, Encoder};
+    use super::{Desc, Value};
 
     pub trait Sealed: Sized {
         /// A metric at zero.
         fn zero(desc: &Desc) -> Self;
-        /// Shows the metric.
-        fn show(&self, desc: &Desc, labels: &str, out: &mut Encoder<'_>);
+        /// What it shows.
+        fn read(&self) -> Value;
         /// Whether only the family has it.
         fn is_unheld(&self) -> bool;
         /// A number that changes with the metric, or `None` where a value stays valid though nothing changes it.
@@ -219,8 +218,8 @@ impl sealed::Sealed for Counter {
         Self::default()
     }
 
-    fn show(&self, desc: &Desc, labels: &str, out: &mut Encoder<'_>) {
-        out.counter(desc, &[labels], self.value());
+    fn read(&self) -> Value {
+        Value::Count(self.value())
     }
 
     fn is_unheld(&self) -> bool {
@@ -238,8 +237,8 @@ impl sealed::Sealed for Gauge {
         Self::default()
     }
 
-    fn show(&self, desc: &Desc, labels: &str, out: &mut Encoder<'_>) {
-        out.gauge(desc, &[labels], self.value() as f64);
+    fn read(&self) -> Value {
+        Value::Number(self.value() as f64)
     }
 
     fn is_unheld(&self) -> bool {
@@ -254,12 +253,12 @@ impl sealed::Sealed for Gauge {
 impl Metric for Histogram {}
 impl sealed::Sealed for Histogram {
     fn zero(desc: &Desc) -> Self {
-        Self::new(desc.buckets.unwrap_or(Buckets::SECONDS))
+        Self::new(desc.buckets())
     }
 
-    fn show(&self, desc: &Desc, labels: &str, out: &mut Encoder<'_>) {
-        let counts: Vec<u64> = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        out.histogram(desc, &[labels], &self.0.buckets, &counts, self.0.sum.load(Ordering::Relaxed));
+    fn read(&self) -> Value {
+        let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        Value::Histogram { counts, sum: self.0.sum.load(Ordering::Relaxed) }
     }
 
     fn is_unheld(&self) -> bool {

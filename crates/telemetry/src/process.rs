@@ -7,10 +7,9 @@ use leno_runtime::Tasks;
 use leno_runtime::process::Usage;
 
 use crate::Registry;
-use crate::exposition::Encoder;
 use crate::labels;
 use crate::metric::Kind;
-use crate::registry::{Collect, Desc};
+use crate::registry::{Collect, Desc, Reading, Value};
 
 const fn desc(name: &'static str, help: &'static str, kind: Kind, labels: &'static [&'static str]) -> Desc {
     Desc { name, help, kind, labels, buckets: None }
@@ -47,34 +46,35 @@ struct Process {
 }
 
 impl Collect for Process {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
-        if desc.name == STARTED.name {
-            return out.gauge(desc, &[], self.started);
-        }
+    fn collect(&self, desc: &Desc) -> Vec<Reading> {
+        let of_usage: fn(&Usage) -> f64 = match desc.name {
+            name if name == STARTED.name => return vec![Reading::alone(Value::Number(self.started))],
+            name if name == CPU.name => |usage| usage.cpu.as_secs_f64(),
+            name if name == RSS.name => |usage| usage.rss as f64,
+            name if name == RSS_ANON.name => |usage| usage.rss_anon as f64,
+            name if name == OPEN_FILES.name => |usage| usage.open_files as f64,
+            _ => |usage| usage.threads as f64,
+        };
         // Without /proc there is nothing to show, which is what the absence of a series says.
-        let Ok(usage) = Usage::read() else { return };
-        match desc.name {
-            name if name == CPU.name => out.counter_f64(desc, &[], usage.cpu.as_secs_f64()),
-            name if name == RSS.name => out.gauge(desc, &[], usage.rss as f64),
-            name if name == RSS_ANON.name => out.gauge(desc, &[], usage.rss_anon as f64),
-            name if name == OPEN_FILES.name => out.gauge(desc, &[], usage.open_files as f64),
-            _ => out.gauge(desc, &[], usage.threads as f64),
-        }
+        let usage = Usage::read().ok();
+        usage.map(|usage| Reading::alone(Value::Number(of_usage(&usage)))).into_iter().collect()
     }
 }
 
 struct Counts(Tasks);
 
 impl Collect for Counts {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
-        for count in self.0.counts() {
+    fn collect(&self, desc: &Desc) -> Vec<Reading> {
+        let readings = self.0.counts().into_iter().map(|count| {
             let mut task = String::new();
             labels::push(&mut task, "task", count.name);
-            match desc.name {
-                name if name == TASKS.name => out.gauge(desc, &[&task], count.running as f64),
-                name if name == TASKS_STARTED.name => out.counter(desc, &[&task], count.started),
-                _ => out.counter(desc, &[&task], count.panicked),
-            }
-        }
+            let value = match desc.name {
+                name if name == TASKS.name => Value::Number(count.running as f64),
+                name if name == TASKS_STARTED.name => Value::Count(count.started),
+                _ => Value::Count(count.panicked),
+            };
+            Reading { labels: task.into(), class: String::new(), value }
+        });
+        readings.collect()
     }
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::exposition::Encoder;
 use crate::metric::{Counter, Kind};
-use crate::registry::{Collect, Desc, Registry};
+use crate::registry::{Collect, Desc, Reading, Registry, Value};
 
 const EJECTIONS: Desc = Desc {
     name: "leno_outlier_ejections_total",
@@ -47,7 +46,7 @@ impl Upstreams {
 struct Ejections(Arc<AtomicU64>);
 
 impl Collect for Ejections {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
-        out.counter(desc, &[], self.0.load(Ordering::Relaxed));
+    fn collect(&self, _desc: &Desc) -> Vec<Reading> {
+        vec![Reading::alone(Value::Count(self.0.load(Ordering::Relaxed)))]
     }
 }

@@ -167,9 +167,7 @@ impl Mesh {
     pub fn metrics(&self, replica: &str) -> String {
         let socket = self.folder().join("run/leno").join(&self.name).join(format!("s/{replica}.admin"));
         let mut stream = UnixStream::connect(socket).unwrap();
-        stream
-            .write_all(b"GET /stats/prometheus HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"GET /stats/prometheus HTTP/1.0\r\nhost: admin\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

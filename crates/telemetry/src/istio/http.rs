@@ -8,11 +8,10 @@ use std::time::Duration;
 use leno_runtime::Instant;
 use leno_runtime::clock::recent;
 
-use crate::exposition::Encoder;
 use crate::family::OVERFLOW;
 use crate::labels;
 use crate::metric::{Buckets, Kind, Observations, Own, OwnHistogram};
-use crate::registry::{Collect, Desc, Registry, Shard};
+use crate::registry::{Collect, Desc, Reading, Registry, Shard, Value};
 
 use super::pairs::{Cells, Class, Pair, Pairs};
 use super::{Labels, PAIR, Security};
@@ -99,9 +98,7 @@ enum Outcome {
 
 impl Class for Outcome {
     const OVERFLOW: Self = Self::Overflow;
-}
 
-impl Outcome {
     fn render(self) -> String {
         let mut text = String::new();
         let (_, names) = LABELS.split_at(PAIR.len());
@@ -164,6 +161,10 @@ struct Any;
 
 impl Class for Any {
     const OVERFLOW: Self = Self;
+
+    fn render(self) -> String {
+        String::new()
+    }
 }
 
 type MessagePair = Pair<Any, Messages>;
@@ -341,31 +342,28 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+impl Shared {
+    fn histogram(&self, of: fn(&RequestSums) -> &Observations) -> Vec<Reading> {
+        self.requests.show(|sums| {
+            let Observations { counts, sum } = of(sums);
+            Value::Histogram { counts: Box::new(*counts), sum: *sum }
+        })
+    }
+}
+
 impl Collect for Shared {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
-        if desc.labels.len() == PAIR.len() {
-            for pair in self.messages.show() {
-                for (Any, (request, response)) in pair.series {
-                    let value = if desc.name == REQUEST_MESSAGES.name { request } else { response };
-                    out.counter(desc, &[&pair.labels], value);
-                }
+    fn collect(&self, desc: &Desc) -> Vec<Reading> {
+        match desc.name {
+            name if name == REQUEST_MESSAGES.name => {
+                self.messages.show(|(requests, _)| Value::Count(*requests))
             }
-            return;
-        }
-        for pair in self.requests.show() {
-            for (outcome, sums) in pair.series {
-                let labels: [&str; 2] = [&pair.labels, &outcome.render()];
-                let (observations, buckets) = match desc.name {
-                    name if name == DURATION.name => (&sums.duration, Buckets::MILLISECONDS),
-                    name if name == REQUEST_BYTES.name => (&sums.request_bytes, Buckets::BYTES),
-                    name if name == RESPONSE_BYTES.name => (&sums.response_bytes, Buckets::BYTES),
-                    _ => {
-                        out.counter(desc, &labels, sums.count());
-                        continue;
-                    }
-                };
-                out.histogram(desc, &labels, &buckets, &observations.counts, observations.sum);
+            name if name == RESPONSE_MESSAGES.name => {
+                self.messages.show(|(_, responses)| Value::Count(*responses))
             }
+            name if name == DURATION.name => self.histogram(|sums| &sums.duration),
+            name if name == REQUEST_BYTES.name => self.histogram(|sums| &sums.request_bytes),
+            name if name == RESPONSE_BYTES.name => self.histogram(|sums| &sums.response_bytes),
+            _ => self.requests.show(|sums| Value::Count(sums.count())),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::Counter;
 use crate::family::OVERFLOW;
 use crate::labels;
 use crate::limits::{CLASSES_PER_PAIR, SERIES_IDLE, TRAFFIC_PAIRS, TRAFFIC_SERIES};
+use crate::registry::{Reading, Value};
 
 use super::PAIR;
 
@@ -24,6 +25,9 @@ use super::PAIR;
 pub(super) trait Class: Copy + Ord + Send + Sync {
     /// Stands for the outcomes that are too many.
     const OVERFLOW: Self;
+
+    /// Its labels.
+    fn render(self) -> String;
 }
 
 /// What a thread counts in one series.
@@ -60,12 +64,6 @@ pub(super) struct Pair<K, C> {
 
 /// A series' cells, by the shard that writes them.
 type Shards<C> = Vec<(u32, Arc<C>)>;
-
-/// The sums of a pair's series.
-pub(super) struct Shown<K, S> {
-    pub(super) labels: Arc<str>,
-    pub(super) series: Vec<(K, S)>,
-}
 
 impl<K: Class, C: Cells> Pair<K, C> {
     fn new(labels: Arc<str>) -> Arc<Self> {
@@ -153,10 +151,13 @@ impl<K: Class, C: Cells> Pairs<K, C> {
         cells
     }
 
-    /// The sums of all series, ordered by labels. Drops what has been idle for long.
-    pub(super) fn show(&self) -> Vec<Shown<K, C::Sum>> {
+    /// All series, ordered by labels, each with the `value` of its sum. Drops what has been idle for long.
+    pub(super) fn show(&self, value: impl Fn(&C::Sum) -> Value) -> Vec<Reading> {
         let now = Instant::now();
-        let mut shown = Vec::new();
+        let mut values = Vec::new();
+        let mut read = |labels: &Arc<str>, series: &[(K, C::Sum)]| {
+            values.extend(series.iter().map(|(class, sum)| (labels.clone(), *class, value(sum))));
+        };
         self.lock().retain(|labels, known| {
             let series = known.pair.sums();
             let activity = series.iter().map(|(_, sum)| C::activity(sum)).fold(0, u64::wrapping_add);
@@ -166,16 +167,15 @@ impl<K: Class, C: Cells> Pairs<K, C> {
             }
             let kept = now.duration_since(known.changed) < SERIES_IDLE;
             if kept {
-                shown.push(Shown { labels: labels.clone(), series });
+                read(labels, &series);
             } else {
                 self.series.fetch_sub(series.len(), Ordering::Relaxed);
             }
             kept
         });
-        let series = self.overflow_pair.sums();
-        if !series.is_empty() {
-            shown.push(Shown { labels: self.overflow_pair.labels.clone(), series });
-        }
-        shown
+        read(&self.overflow_pair.labels, &self.overflow_pair.sums());
+        let readings =
+            values.into_iter().map(|(labels, class, value)| Reading { labels, class: class.render(), value });
+        readings.collect()
     }
 }

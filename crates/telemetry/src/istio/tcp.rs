@@ -3,11 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::exposition::Encoder;
 use crate::family::OVERFLOW;
 use crate::labels;
 use crate::metric::{Kind, Own};
-use crate::registry::{Collect, Desc, Registry, Shard};
+use crate::registry::{Collect, Desc, Reading, Registry, Shard, Value};
 
 use super::pairs::{Cells, Class, Pair, Pairs};
 use super::{Labels, PAIR, Security};
@@ -39,9 +38,7 @@ enum Outcome {
 
 impl Class for Outcome {
     const OVERFLOW: Self = Self::Overflow;
-}
 
-impl Outcome {
     fn render(self) -> String {
         let mut text = String::new();
         let values = match self {
@@ -170,17 +167,13 @@ impl Drop for TcpRecord {
 }
 
 impl Collect for Shared {
-    fn collect(&self, desc: &Desc, out: &mut Encoder<'_>) {
-        for pair in self.0.show() {
-            for (outcome, sums) in pair.series {
-                let value = match desc.name {
-                    name if name == SENT.name => sums.sent,
-                    name if name == RECEIVED.name => sums.received,
-                    name if name == OPENED.name => sums.opened,
-                    _ => sums.closed,
-                };
-                out.counter(desc, &[&pair.labels, &outcome.render()], value);
-            }
-        }
+    fn collect(&self, desc: &Desc) -> Vec<Reading> {
+        let count = |sums: &Sums| match desc.name {
+            name if name == SENT.name => sums.sent,
+            name if name == RECEIVED.name => sums.received,
+            name if name == OPENED.name => sums.opened,
+            _ => sums.closed,
+        };
+        self.0.show(|sums| Value::Count(count(sums)))
     }
 }

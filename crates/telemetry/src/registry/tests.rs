@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::EXPOSITION_PIECE;
 
 #[test]
 fn mistakes_are_listed_and_not_shown() {
@@ -38,16 +39,40 @@ fn each_shard_is_another() {
 }
 
 #[test]
-fn an_error_of_the_reader_is_told() {
-    struct Full;
-    impl io::Write for Full {
-        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+fn pieces_are_read_when_they_are_asked_for() {
+    let registry = Registry::new();
+    let filler: &'static str = "x".repeat(EXPOSITION_PIECE).leak();
+    let [one, two] = ["leno_a_total", "leno_b_total"].map(|name| registry.counter(name, filler));
+    let mut pieces = registry.pieces(Format::OpenMetrics);
+    one.add(3);
+    assert_eq!(pieces.next().unwrap(), format!("# HELP leno_a {filler}\n# TYPE leno_a counter\n"));
+    // Its family is read already, the next one isn't.
+    one.add(3);
+    two.add(2);
+    let second = format!("leno_a_total 3\n# HELP leno_b {filler}\n# TYPE leno_b counter\n");
+    assert_eq!(pieces.next().unwrap(), second);
+    let third = pieces.next().unwrap();
+    assert!(third.starts_with("leno_b_total 2\n# HELP leno_metrics_overflow "), "{third}");
+    assert!(third.ends_with("\n# EOF\n"), "{third}");
+    assert_eq!(pieces.next(), None);
+}
+
+#[test]
+fn a_large_family_comes_in_several_pieces() {
+    let registry = Registry::new();
+    let sizes = registry.histograms("leno_size_bytes", "Sizes.", &["of"], Buckets::BYTES);
+    for of in 0..100 {
+        sizes.with([&of.to_string()]).observe(of);
     }
-    let error = Registry::new().encode(Format::Text, &mut Full).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    let mut pieces: Vec<String> = registry.pieces(Format::Text).collect();
+    let text = pieces.concat();
+    for (part, times) in [("# TYPE ", 2), ("_bucket{", 2_000), ("_sum{", 100), ("_count{", 100)] {
+        assert_eq!(text.matches(part).count(), times, "{part}");
+    }
+    let rest = pieces.pop().unwrap();
+    assert!(pieces.len() > 3 && rest.len() < EXPOSITION_PIECE);
+    for piece in pieces {
+        let full = EXPOSITION_PIECE..EXPOSITION_PIECE + 2_048;
+        assert!(full.contains(&piece.len()) && piece.ends_with('\n'), "{} bytes", piece.len());
+    }
 }

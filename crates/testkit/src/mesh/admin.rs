@@ -61,18 +61,38 @@ impl Admin {
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| std::io::Error::other(format!("no answer but {line:?}")))?;
-        let mut left = 0;
+        let (mut body, mut length, mut is_chunked) = (Vec::new(), 0, false);
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
             let Some((name, value)) = line.split_once(':') else { break };
             if name.eq_ignore_ascii_case("content-length") {
-                left = value.trim().parse().map_err(std::io::Error::other)?;
+                length = value.trim().parse().map_err(std::io::Error::other)?;
             }
+            is_chunked |= name.eq_ignore_ascii_case("transfer-encoding");
         }
-        let mut body = vec![0; left];
-        self.stream.read_exact(&mut body)?;
+        if is_chunked {
+            while self.read_chunk(&mut body)? {}
+        } else {
+            self.read(length, &mut body)?;
+        }
         Ok((status, String::from_utf8(body).map_err(std::io::Error::other)?))
+    }
+
+    /// False at the last chunk.
+    fn read_chunk(&mut self, body: &mut Vec<u8>) -> std::io::Result<bool> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        let size = usize::from_str_radix(line.trim_end(), 16).map_err(std::io::Error::other)?;
+        self.read(size, body)?;
+        self.stream.read_line(&mut line)?;
+        Ok(size > 0)
+    }
+
+    fn read(&mut self, bytes: usize, body: &mut Vec<u8>) -> std::io::Result<()> {
+        let at = body.len();
+        body.resize(at + bytes, 0);
+        self.stream.read_exact(&mut body[at..])
     }
 }
 

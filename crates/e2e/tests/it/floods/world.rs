@@ -250,7 +250,8 @@ impl Watch<'_> {
 fn ask(admin: &std::path::Path, path: &str) -> std::io::Result<String> {
     let mut socket = UnixStream::connect(admin)?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(socket, "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")?;
+    // Of version 1.0, so that the answer's body isn't in chunks.
+    write!(socket, "GET {path} HTTP/1.0\r\nHost: admin\r\n\r\n")?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
     Ok(answer)
