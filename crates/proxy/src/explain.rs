@@ -245,7 +245,7 @@ pub(crate) async fn explain(
         _ if injected.abort.is_some() => explanation.aborts(injected, head.is_grpc()),
         Decision::Forward(plan) => {
             "forward".clone_into(&mut explanation.outcome);
-            explanation.destination = Some(plan.to.to_string());
+            explanation.destination = Some(plan.to.name());
             let waited = fault::waited(injected);
             let wishes = hints::take(&path, &mut head, waited);
             let rule = view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();

@@ -143,6 +143,9 @@ pub const CONNECTION_HANDLES: usize = 8;
 /// log, where a line must stay a line.
 pub const LOGGED_BYTES: usize = 2048;
 
+/// Bytes of what is copied of a usual request for its line and its span: method, path, host, user agent.
+pub const USUAL_TEXT: usize = 256;
+
 /// TLS configurations towards the outside that are kept. More differing ones than this are made anew in turn.
 pub const OUTSIDE_CONFIGURATIONS: usize = 256;
 

@@ -118,7 +118,7 @@ async fn outbound_joined(
 pub(crate) async fn gateway(core: Rc<Core>, path: &GatewayPath, client: Box<dyn Io>) {
     let view = core.view();
     let to = path.opaque_to(&view, core.draw_for_connection());
-    let cluster = to.as_ref().map(ToString::to_string).unwrap_or_default();
+    let cluster = to.as_ref().map(upstream::To::name).unwrap_or_default();
     let chosen =
         to.and_then(|to| upstream::choose(&core, &to, Spoken::Opaque, Client::opaque(&to, &path.ends), &[]));
     drop(view);

@@ -3,7 +3,6 @@
 //! A path belongs to one downstream connection: what is true of the connection is worked out once.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -418,15 +417,17 @@ impl Path {
 }
 
 /// Istio's notation of destinations in logs.
-impl fmt::Display for To<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl To<'_> {
+    /// Its name in Istio's notation.
+    pub(crate) fn name(&self) -> String {
         match self {
             To::Cluster { cluster, .. } => {
-                let subset = cluster.subset().unwrap_or_default();
-                write!(f, "outbound|{}|{subset}|{}", cluster.port(), cluster.host().host)
+                let mut port = itoa::Buffer::new();
+                let (port, subset) = (port.format(cluster.port()), cluster.subset().unwrap_or_default());
+                ["outbound|", port, "|", subset, "|", cluster.host().host.as_str()].concat()
             }
-            To::Application { port, .. } => write!(f, "inbound|{port}||"),
-            To::External { .. } => f.write_str("PassthroughCluster"),
+            To::Application { port, .. } => ["inbound|", itoa::Buffer::new().format(*port), "||"].concat(),
+            To::External { .. } => "PassthroughCluster".to_owned(),
         }
     }
 }

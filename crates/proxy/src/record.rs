@@ -3,6 +3,7 @@
 //! A record is made when the request begins and told when it is dropped, so that a cancelled request counts too.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,7 +17,7 @@ use leno_telemetry::access::{AccessLog, AccessRecord, Address};
 use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
 use leno_telemetry::span as telemetry;
 
-use crate::limits::LOGGED_BYTES;
+use crate::limits::{LOGGED_BYTES, USUAL_TEXT};
 use crate::prepare::REQUEST_ID;
 use crate::traces::Span;
 
@@ -41,12 +42,14 @@ struct Line {
     access: Option<AccessLog>,
     span: Option<Span>,
     start: SystemTime,
-    method: Vec<u8>,
-    path: Vec<u8>,
+    /// What the next five are ranges of: one allocation for all.
+    text: Vec<u8>,
+    method: Range<usize>,
+    path: Range<usize>,
+    authority: Range<usize>,
+    forwarded_for: Option<Range<usize>>,
+    user_agent: Option<Range<usize>>,
     protocol: &'static str,
-    authority: Vec<u8>,
-    forwarded_for: Option<Vec<u8>>,
-    user_agent: Option<Vec<u8>>,
     request_id: Option<Vec<u8>>,
     ends: Ends,
     upstream: Option<SocketAddr>,
@@ -132,7 +135,7 @@ impl Record {
     /// The head is what upstream will see, with its request id.
     pub(crate) fn prepared(&mut self, head: &RequestHead) {
         if let Some(line) = &mut self.line {
-            line.request_id = head.fields().get(REQUEST_ID.as_str()).map(cut);
+            line.request_id = head.fields().get(REQUEST_ID.as_str()).map(|id| cut(id).to_vec());
         }
     }
 
@@ -275,17 +278,30 @@ impl Drop for Record {
 
 impl Line {
     fn new(access: Option<AccessLog>, head: &RequestHead, ends: &Ends, start: SystemTime) -> Self {
-        let field = |name: &str| head.fields().joined(name).map(|value| cut(&value));
+        let [forwarded_for, user_agent] =
+            ["x-forwarded-for", "user-agent"].map(|name| head.fields().joined(name));
+        let mut text = Vec::with_capacity(USUAL_TEXT);
+        let mut copy = |value: &[u8]| {
+            let at = text.len();
+            text.extend_from_slice(cut(value));
+            at..text.len()
+        };
+        let method = copy(head.method().as_bytes());
+        let path = copy(head.target_bytes());
+        let authority = copy(head.authority_bytes());
+        let [forwarded_for, user_agent] =
+            [forwarded_for, user_agent].map(|value| value.map(|value| copy(&value)));
         Self {
             access,
             span: None,
             start,
-            method: cut(head.method().as_bytes()),
-            path: cut(head.target().as_bytes()),
+            text,
+            method,
+            path,
+            authority,
+            forwarded_for,
+            user_agent,
             protocol: head.version().as_str(),
-            authority: cut(head.authority().as_bytes()),
-            forwarded_for: field("x-forwarded-for"),
-            user_agent: field("user-agent"),
             request_id: None,
             ends: ends.clone(),
             upstream: None,
@@ -293,6 +309,10 @@ impl Line {
             cluster: None,
             route: None,
         }
+    }
+
+    fn copied(&self, range: &Range<usize>) -> &[u8] {
+        self.text.get(range.clone()).unwrap_or_default()
     }
 
     /// Tells the collector.
@@ -304,12 +324,12 @@ impl Line {
         span.end(telemetry::Span {
             start: self.start,
             duration: record.began.elapsed(),
-            method: &self.method,
-            authority: &self.authority,
-            target: &self.path,
+            method: self.copied(&self.method),
+            authority: self.copied(&self.authority),
+            target: self.copied(&self.path),
             protocol: self.protocol,
             is_grpc: record.is_grpc,
-            user_agent: self.user_agent.as_deref(),
+            user_agent: self.user_agent.as_ref().map(|range| self.copied(range)),
             request_id: self.request_id.as_deref(),
             client: self.ends.remote.map(|remote| remote.ip()),
             upstream: self.upstream,
@@ -329,8 +349,8 @@ impl Line {
         let Some(access) = &self.access else { return };
         let details = record.failure.map_or("via_upstream", |failure| failure.row().details);
         access.record(&AccessRecord {
-            method: Some(&self.method),
-            path: Some(&self.path),
+            method: Some(self.copied(&self.method)),
+            path: Some(self.copied(&self.path)),
             protocol: Some(self.protocol),
             response_code: record.status,
             response_flags: flag,
@@ -343,10 +363,10 @@ impl Line {
             bytes_sent: record.response.bytes(),
             duration: record.began.elapsed(),
             upstream_service_time: record.service_time,
-            x_forwarded_for: self.forwarded_for.as_deref(),
-            user_agent: self.user_agent.as_deref(),
+            x_forwarded_for: self.forwarded_for.as_ref().map(|range| self.copied(range)),
+            user_agent: self.user_agent.as_ref().map(|range| self.copied(range)),
             request_id: self.request_id.as_deref(),
-            authority: Some(&self.authority),
+            authority: Some(self.copied(&self.authority)),
             upstream_host: self.upstream.map(Address::Ip),
             upstream_cluster: self.cluster.as_deref(),
             upstream_local_address: self.upstream_local.map(Address::Ip),
@@ -359,6 +379,6 @@ impl Line {
     }
 }
 
-fn cut(value: &[u8]) -> Vec<u8> {
-    value.get(..LOGGED_BYTES).unwrap_or(value).to_vec()
+fn cut(value: &[u8]) -> &[u8] {
+    value.get(..LOGGED_BYTES).unwrap_or(value)
 }

@@ -10,7 +10,6 @@ mod log;
 mod text;
 mod timestamp;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -37,15 +36,6 @@ pub enum Address<'a> {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(&'a str),
-}
-
-impl fmt::Display for Address<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix(path) => f.write_str(path),
-        }
-    }
 }
 
 impl From<SocketAddr> for Address<'_> {

@@ -100,7 +100,8 @@ impl RequestHead {
     }
 
     /// [`Self::target`], for those who only write it.
-    pub(crate) fn target_bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn target_bytes(&self) -> &[u8] {
         self.parts.target.as_bytes(&self.parts.fields)
     }
 
@@ -114,7 +115,8 @@ impl RequestHead {
     }
 
     /// The authority, for those who only write it.
-    pub(crate) fn authority_bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn authority_bytes(&self) -> &[u8] {
         self.parts.authority.as_bytes(&self.parts.fields)
     }
 

@@ -68,7 +68,7 @@ impl Tries<'_> {
             if let Some(second) = second {
                 // The first one's time is known by now to be no shorter than this.
                 self.on.path.chosen(self.on.core, &second, record);
-                record.upstream(second.target, None, || self.on.plan.to.to_string());
+                record.upstream(second.target, None, || self.on.plan.to.name());
                 chosen = second;
             }
             let (failure, progress) = match event {
@@ -108,7 +108,7 @@ impl Tries<'_> {
         let client = self.client();
         let chosen = Box::new(upstream::choose(core, &plan.to, spoken, client, &self.failed)?);
         self.on.path.chosen(core, &chosen, record);
-        record.upstream(chosen.target, None, || plan.to.to_string());
+        record.upstream(chosen.target, None, || plan.to.name());
         let total = if self.count == 1 { self.terms.timeout } else { self.left() };
         let left = nearest([total, self.terms.per_try]);
         hints::mark_try(self.on.path, &plan.to, head, self.count, left, self.is_grpc_timed);

@@ -3,25 +3,25 @@
 //! Types are Envoy's: status, bytes and duration are numbers, everything else a string or `null`; the service time too is
 //! a string, since Envoy takes it from a header.
 
-use std::fmt::Display;
+use std::time::Duration;
 
-use super::{AccessRecord, Timestamp, field};
+use super::{AccessRecord, Address, Timestamp, field};
 
 pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
     let object = &mut Object(out, b'{');
-    object.show("start_time", Some(Timestamp(record.start_time)));
+    object.string("start_time", Some(Timestamp(record.start_time).text()));
     object.string("route_name", record.route_name);
     object.string("method", record.method);
     object.string("path", record.path);
     object.string("protocol", record.protocol);
-    object.number("response_code", record.response_code);
+    object.number("response_code", record.response_code.into());
     object.string("response_flags", Some(record.response_flags));
     object.string("response_code_details", record.response_code_details);
     object.string("connection_termination_details", record.connection_termination_details);
     object.number("bytes_received", record.bytes_received);
     object.number("bytes_sent", record.bytes_sent);
-    object.number("duration", record.duration.as_millis());
-    object.show("upstream_service_time", record.upstream_service_time.map(|time| time.as_millis()));
+    field::millis(object.key("duration"), record.duration);
+    object.millis("upstream_service_time", record.upstream_service_time);
     object.string("x_forwarded_for", record.x_forwarded_for);
     object.string("user_agent", record.user_agent);
     object.string("request_id", record.request_id);
@@ -53,16 +53,23 @@ impl Object<'_> {
         self.key(key).extend_from_slice(b"null");
     }
 
-    fn number(&mut self, key: &str, value: impl Display) {
-        field::display(self.key(key), value);
+    fn number(&mut self, key: &str, value: u64) {
+        field::number(self.key(key), value);
+    }
+
+    fn millis(&mut self, key: &str, time: Option<Duration>) {
+        match time {
+            Some(time) => self.between_quotes(key, |out| field::millis(out, time)),
+            None => self.null(key),
+        }
     }
 
     /// A value whose text needs no escaping.
-    fn show(&mut self, key: &str, value: Option<impl Display>) {
-        match value {
-            Some(value) => field::display(self.key(key), format_args!("\"{value}\"")),
-            None => self.null(key),
-        }
+    fn between_quotes(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        let out = self.key(key);
+        out.push(b'"');
+        write(out);
+        out.push(b'"');
     }
 
     fn string(&mut self, key: &str, value: Option<impl AsRef<[u8]>>) {
@@ -72,10 +79,11 @@ impl Object<'_> {
         }
     }
 
-    fn address(&mut self, key: &str, value: Option<super::Address<'_>>) {
+    fn address(&mut self, key: &str, value: Option<Address<'_>>) {
         match value {
-            Some(super::Address::Unix(path)) => self.string(key, Some(path)),
-            value => self.show(key, value),
+            Some(Address::Ip(address)) => self.between_quotes(key, |out| field::address(out, address)),
+            Some(Address::Unix(path)) => self.string(key, Some(path)),
+            None => self.null(key),
         }
     }
 }

@@ -136,3 +136,22 @@ proptest! {
         prop_assert_eq!(read["path"].as_str(), Some(&*String::from_utf8_lossy(&value)));
     }
 }
+
+proptest! {
+    #[test]
+    fn addresses_and_numbers_are_as_they_show_themselves(ip: [u8; 4], six: u128, port: u16, bytes: u64) {
+        let four = SocketAddr::from((ip, port));
+        let record = AccessRecord {
+            bytes_sent: bytes,
+            upstream_host: Some(four.into()),
+            upstream_local_address: Some(SocketAddr::from((std::net::Ipv6Addr::from(six), port)).into()),
+            ..AccessRecord::new(UNIX_EPOCH)
+        };
+        let mut line = Vec::new();
+        record.encode(Format::Text, &mut line);
+        let line = String::from_utf8(line).unwrap();
+        let six = std::net::Ipv6Addr::from(six);
+        prop_assert!(line.contains(&format!(" 0 {bytes} 0 - ")), "{line}");
+        prop_assert!(line.contains(&format!(" \"{four}\" - [{six}]:{port} - - ")), "{line}");
+    }
+}

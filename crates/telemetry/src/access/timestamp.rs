@@ -1,22 +1,48 @@
 //! Times as RFC 3339 writes them, in UTC and with milliseconds.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Shows a time as `2026-11-25T08:09:10.123Z`. What lies before 1970 shows as its begin.
+/// Shows a time as `2026-11-25T08:09:10.123Z`. What lies before 1970 shows as its begin, what lies after 9999 as its end:
+/// years have four digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp(pub SystemTime);
 
 const DAY: u64 = 86_400;
 
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+/// The last millisecond of the year 9999.
+const LAST: Duration = Duration::from_millis(253_402_300_799_999);
+
+impl Timestamp {
+    /// The text, in ASCII.
+    pub(super) fn text(self) -> [u8; 24] {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
         let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
         let (year, month, day) = date(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        let millis = since.subsec_millis();
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, width, value) in [
+            (4, 4, year),
+            (7, 2, month),
+            (10, 2, day),
+            (13, 2, hour),
+            (16, 2, minute),
+            (19, 2, second),
+            (23, 3, since.subsec_millis().into()),
+        ] {
+            let mut left = value;
+            for digit in text.iter_mut().take(end).rev().take(width) {
+                *digit = b'0' + (left % 10) as u8;
+                left /= 10;
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 
@@ -56,6 +82,8 @@ mod tests {
             (1_606_339_578_409, "2020-11-25T21:26:18.409Z"),
             (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+            (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Timestamp(UNIX_EPOCH + Duration::from_millis(millis)).to_string(), shown);
         }
