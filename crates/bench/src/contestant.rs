@@ -103,6 +103,11 @@ pub(crate) trait Contestant {
     /// counted per instruction. `None` when there is no proxy.
     fn single(&self, world: &World) -> Result<Option<Command>>;
 
+    /// The same with everything on that it can do to a request which it sends on once; `None` where that isn't known.
+    fn full(&self, _world: &World) -> Result<Option<Command>> {
+        Ok(None)
+    }
+
     /// How the client's proxy greets the server's at [`crate::world::SERVER_PROXY`]; `None` where it isn't by mutual TLS.
     fn greeting(&self) -> Option<Greeting> {
         Some(Greeting { alpn: Traffic::Requests.alpn().as_bytes(), first: Vec::new() })

@@ -30,38 +30,67 @@ pub(crate) fn count(world: &World, options: &Options, present: &[Name], report: 
         }
     };
     let requests = options.counted_requests();
-    let each = present.iter().flat_map(|name| name.versions().iter().map(move |version| (*name, *version)));
-    for (name, version) in each {
-        let text = version.text();
-        output::line(&format!("instructions: {}, {text}", name.text()));
-        let counted = |requests| one(world, name, &valgrind, Load::Count { requests, version });
-        let difference = || -> Result<Option<f64>> {
-            let Some(once) = counted(requests)? else { return Ok(None) };
-            let Some(twice) = counted(requests * 2)? else { return Ok(None) };
-            Ok(Some(twice.saturating_sub(once) as f64 / f64::from(requests)))
-        };
-        match difference() {
-            Ok(Some(per_request)) => {
-                report.of(name).add(format!("instructions.{text}.user_per_request"), per_request);
+    for name in present {
+        let each = name.versions().iter().flat_map(|version| Setting::ALL.map(|setting| (*version, setting)));
+        for (version, setting) in each {
+            let figure = format!("instructions.{}.{}", version.text(), setting.figure());
+            let difference = || -> Result<Option<f64>> {
+                let Some(command) = setting.command(*name, world)? else { return Ok(None) };
+                output::line(&format!("{}: {figure}", name.text()));
+                let counted =
+                    |requests| one(world, *name, &command, &valgrind, Load::Count { requests, version });
+                let more = counted(requests * 2)?.saturating_sub(counted(requests)?);
+                Ok(Some(more as f64 / f64::from(requests)))
+            };
+            match difference() {
+                Ok(Some(per_request)) => report.of(*name).add(figure, per_request),
+                Ok(None) => {}
+                Err(failure) => report.failed(*name, &failure.context("counting instructions")),
             }
-            Ok(None) => {}
-            Err(failure) => report.failed(name, &failure.context("counting instructions")),
         }
     }
 }
 
-/// Instructions of a whole life with so many requests; `None` for a contestant without a proxy.
-fn one(world: &World, name: Name, valgrind: &Path, load: Load) -> Result<Option<u64>> {
-    let Some(single) = name.contestant().single(world)? else { return Ok(None) };
+/// What the proxy is told to do.
+#[derive(Clone, Copy)]
+enum Setting {
+    /// [`Contestant::single`](crate::contestant::Contestant::single).
+    Single,
+    /// [`Contestant::full`](crate::contestant::Contestant::full).
+    Full,
+}
+
+impl Setting {
+    const ALL: [Self; 2] = [Self::Single, Self::Full];
+
+    /// `None` for a contestant without a proxy, or for which this setting isn't known.
+    fn command(self, name: Name, world: &World) -> Result<Option<Command>> {
+        let contestant = name.contestant();
+        match self {
+            Self::Single => contestant.single(world),
+            Self::Full => contestant.full(world),
+        }
+    }
+
+    fn figure(self) -> &'static str {
+        match self {
+            Self::Single => "user_per_request",
+            Self::Full => "user_per_request_with_all",
+        }
+    }
+}
+
+/// Instructions of a whole life with so many requests.
+fn one(world: &World, name: Name, command: &Command, valgrind: &Path, load: Load) -> Result<u64> {
     let out = world.file(&format!("callgrind-{}.out", name.text()));
-    let command = emulated(&single, &out, inside(&world.network.client, valgrind)?);
+    let command = emulated(command, &out, inside(&world.network.client, valgrind)?);
     let mut process = Process::start(&format!("callgrind-{}", name.text()), &world.folder, command)?;
     let client = &world.network.client;
     first_answer(client, CLIENT_PROXY, std::slice::from_mut(&mut process), limits::START_EMULATED)?;
     load.run(world, CLIENT_PROXY)?;
     process.stop()?;
     let text = std::fs::read_to_string(&out).with_context(|| format!("can't read {}", out.display()))?;
-    total(&text).map(Some).context("callgrind's file has no total")
+    total(&text).context("callgrind's file has no total")
 }
 
 fn emulated(single: &Command, out: &Path, mut command: Command) -> Command {

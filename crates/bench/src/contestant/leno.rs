@@ -36,23 +36,64 @@ spec:
     )
 }
 
-/// Its routes.
-const ROUTES: &str = r#"---
+/// Its routes, of which `last` takes what no other does.
+fn routes(last: &str) -> String {
+    format!(
+        r#"---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: { name: server, namespace: default }
+metadata: {{ name: server, namespace: default }}
 spec:
   hosts: [server.default.svc.cluster.local]
   http:
-  - match: [{ uri: { prefix: /admin/ }, headers: { x-team: { exact: operators } } }]
-    route: [{ destination: { host: server.default.svc.cluster.local } }]
+  - match: [{{ uri: {{ prefix: /admin/ }}, headers: {{ x-team: {{ exact: operators }} }} }}]
+    route: [{{ destination: {{ host: server.default.svc.cluster.local }} }}]
     timeout: 5s
-  - match: [{ uri: { exact: /healthz } }]
-    route: [{ destination: { host: server.default.svc.cluster.local } }]
+  - match: [{{ uri: {{ exact: /healthz }} }}]
+    route: [{{ destination: {{ host: server.default.svc.cluster.local }} }}]
     timeout: 1s
+{last}"#
+    )
+}
+
+/// Sends requests on.
+const ROUTE: &str = r#"
   - route: [{ destination: { host: server.default.svc.cluster.local } }]
     timeout: 120s
 "#;
+
+/// Does what a route can do to a request that it sends on once: weights, edits of headers, limits of time, retries, faults.
+const FULL_ROUTE: &str = r#"
+  - route:
+    - destination: { host: server.default.svc.cluster.local, subset: stable }
+      weight: 90
+    - destination: { host: server.default.svc.cluster.local, subset: canary }
+      weight: 10
+    headers: { request: { set: { x-mesh: leno } }, response: { remove: [server] } }
+    timeout: 120s
+    retries: { attempts: 3, perTryTimeout: 60s, retryOn: "5xx,connect-failure,refused-stream" }
+    fault: { abort: { httpStatus: 503, percentage: { value: 0.0001 } } }
+"#;
+
+/// Limits of the destination, ejection of outliers, and the subsets.
+const LIMITS: &str = r#"---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: server, namespace: default }
+spec:
+  host: server.default.svc.cluster.local
+  trafficPolicy:
+    connectionPool:
+      tcp: { maxConnections: 1000, connectTimeout: 5s }
+      http: { http1MaxPendingRequests: 1000, http2MaxRequests: 10000, maxRetries: 10 }
+    outlierDetection: { consecutive5xxErrors: 5, interval: 10s, baseEjectionTime: 30s }
+  subsets:
+  - { name: stable, labels: { app: server } }
+  - { name: canary, labels: { app: server } }
+"#;
+
+/// Where spans go: nobody listens there.
+const COLLECTOR: &str = "http://127.0.0.1:4317";
 
 /// Who may do what.
 fn policy(traffic: Traffic) -> String {
@@ -111,6 +152,15 @@ fn outbound() -> String {
     format!("--outbound={CLIENT_PROXY}=server.default.svc.cluster.local:{}", limits::SERVER_PORT)
 }
 
+/// The client's proxy alone.
+fn single(world: &World, mesh: &[&str]) -> Result<Command> {
+    let config = world.write("leno-single/mesh.yaml", &mesh.concat())?;
+    let mut command = Command::new(world.binary("leno"));
+    arguments(&mut command, world, "client", &config);
+    command.arg(outbound());
+    Ok(command)
+}
+
 impl Contestant for Leno {
     fn absence(&self, world: &World) -> Option<String> {
         let binary = world.binary("leno");
@@ -122,7 +172,7 @@ impl Contestant for Leno {
     }
 
     fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
-        let mesh = [service(traffic), ROUTES.to_owned(), policy(traffic), workloads("native")].concat();
+        let mesh = [service(traffic), routes(ROUTE), policy(traffic), workloads("native")].concat();
         let config = world.write("leno/mesh.yaml", &mesh)?;
         let command = |name: &str, side: &Side, leg: String| -> Result<Command> {
             let mut command = inside(side, world.binary("leno"))?;
@@ -139,11 +189,14 @@ impl Contestant for Leno {
     }
 
     fn single(&self, world: &World) -> Result<Option<Command>> {
-        let mesh = [service(Traffic::Requests), ROUTES.to_owned(), workloads("none")].concat();
-        let config = world.write("leno-single/mesh.yaml", &mesh)?;
-        let mut command = Command::new(world.binary("leno"));
-        arguments(&mut command, world, "client", &config);
-        command.arg(outbound());
+        single(world, &[&service(Traffic::Requests), &routes(ROUTE), &workloads("none")]).map(Some)
+    }
+
+    fn full(&self, world: &World) -> Result<Option<Command>> {
+        let mut command =
+            single(world, &[&service(Traffic::Requests), &routes(FULL_ROUTE), LIMITS, &workloads("none")])?;
+        command.arg("--access-log").arg(world.file("leno-single-access.log"));
+        command.arg(format!("--trace-endpoint={COLLECTOR}")).arg("--trace-sampling=1");
         Ok(Some(command))
     }
 
