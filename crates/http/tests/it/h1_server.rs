@@ -227,6 +227,37 @@ async fn the_idle_time_begins_with_the_last_answer() {
     assert_eq!((served, start.elapsed().as_secs()), (3, 34));
 }
 
+/// Long polls and event streams may be silent for as long as they like.
+#[tokio::test(start_paused = true)]
+async fn an_exchange_under_way_is_not_idle() {
+    const SILENCE: Duration = Duration::from_secs(25);
+    let config = server::Config { idle_timeout: SILENCE / 2, ..server::Config::default() };
+    let (mut peer, io) = duplex(1024);
+    let mut connection = ServerConnection::new(Box::new(io), Rc::new(config));
+    let (rest, text) = tokio::join!(
+        async {
+            let Exchange { reply, .. } = connection.accept().await.expect("a request");
+            tokio::time::sleep(SILENCE).await;
+            let mut head = ResponseHead::new(StatusCode::OK);
+            head.set_framing(Framing::Stream);
+            let mut outgoing = reply.head(head);
+            for event in ["first;", "second;"] {
+                outgoing.data(Bytes::from(event)).expect("data");
+                outgoing.ready().await.expect("sent");
+                tokio::time::sleep(SILENCE).await;
+            }
+            outgoing.finish();
+            connection.accept().await.is_some()
+        },
+        async {
+            write(&mut peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let mut text = String::new();
+            peer.read_to_string(&mut text).await.map(|_| text).expect("read")
+        }
+    );
+    assert!(!rest && text.contains("first;") && text.ends_with("second;\r\n0\r\n\r\n"), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn draining_closes_idle_connections_and_announces_it_on_others() {
     // Idle for so long when the drain begins, and closed so much later.

@@ -455,6 +455,37 @@ async fn silence_ends_by_its_own_timeout() {
     .await;
 }
 
+/// Long polls and event streams may be silent for as long as they like.
+#[tokio::test(start_paused = true)]
+async fn a_stream_under_way_is_not_idle() {
+    const SILENCE: Duration = Duration::from_secs(25);
+    local_set(async {
+        let config = server::Config { idle_timeout: Duration::from_secs(10), ..server::Config::default() };
+        let (mut client, served) = start(config, |exchange| async move {
+            tokio::time::sleep(SILENCE).await;
+            let mut head = ResponseHead::new(StatusCode::OK);
+            head.set_framing(Framing::Stream);
+            let mut outgoing = exchange.reply.head(head);
+            for event in ["first;", "second;"] {
+                outgoing.data(Bytes::from(event)).expect("data");
+                outgoing.ready().await.expect("sent");
+                tokio::time::sleep(SILENCE).await;
+            }
+            outgoing.finish();
+        })
+        .await;
+        let (answer, _) = client.send_request(request(Method::GET, "http://a/"), true).expect("sent");
+        let mut body = answer.await.expect("an answer").into_body();
+        let mut text = Vec::new();
+        while let Some(data) = body.data().await {
+            text.extend_from_slice(&data.expect("not cut"));
+        }
+        assert_eq!(text, b"first;second;");
+        served.await.expect("ended by itself, since it is idle now");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_peer_is_found_by_ping() {
     local_set(async {

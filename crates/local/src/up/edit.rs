@@ -228,6 +228,10 @@ impl Difference {
             mesh.spec.workloads.iter().map(|workload| (Workload::name(workload), json(workload))).collect()
         };
         compare(&mut words, "workload", &workloads(before), &workloads(after));
+        let [old, new] = [before, after].map(|mesh| json(&mesh.spec));
+        let others =
+            fields(&old, &new).into_iter().filter(|field| !["services", "workloads"].contains(field));
+        words.extend(others.map(|field| format!("spec.{field}")));
         Self(words)
     }
 }
@@ -283,6 +287,7 @@ mod tests {
             "services": [{"name": "web", "port": 81}, {"name": "cart", "port": 80}],
             "workloads": [{"service": "web", "command": "serve", "replicas": 2, "env": {"A": "1"}},
                           {"service": "cart", "command": "x"}],
+            "tracing": {"endpoint": "http://127.0.0.1:4317"},
         }));
         let words = Difference::between(&before, &after).0;
         assert_eq!(
@@ -294,6 +299,7 @@ mod tests {
                 "workload old is gone",
                 "workload cart is new",
                 "workload web: env, replicas",
+                "spec.tracing",
             ]
         );
         assert_eq!(Difference::between(&after, &after), Difference::default());

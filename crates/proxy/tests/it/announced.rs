@@ -11,7 +11,7 @@ use leno_model::unit::ListenerUnit;
 use leno_testkit::programs::{HAPROXY, NGINX, or_skip};
 use leno_wire::Unit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::app::{answer, echo, head, mirror, serving};
 use crate::gateway::plain;
@@ -27,7 +27,10 @@ fn listener(port: u16) -> ListenerUnit {
 
 /// Whom the application is told about by a client that begins so; `None` where it isn't served.
 async fn forwarded_for(gateway: SocketAddr, pieces: &[&[u8]]) -> Option<String> {
-    let mut stream = TcpStream::connect(gateway).await.unwrap();
+    forwarded_by(TcpStream::connect(gateway).await.unwrap(), pieces).await
+}
+
+async fn forwarded_by(mut stream: TcpStream, pieces: &[&[u8]]) -> Option<String> {
     for piece in pieces {
         stream.write_all(piece).await.ok()?;
         stream.flush().await.ok()?;
@@ -80,9 +83,11 @@ async fn haproxy_is_understood() {
             Command::new(&haproxy).args(["-q", "-db", "-f"]).arg(file).stdin(Stdio::null()).spawn().unwrap();
         let seen = soon(async {
             loop {
-                if let Ok(stream) = TcpStream::connect(front).await {
-                    drop(stream);
-                    break forwarded_for(front, &[REQUEST]).await;
+                // Another address than HAProxy's own.
+                let client = TcpSocket::new_v4().unwrap();
+                client.bind(([127, 0, 0, 9], 0).into()).unwrap();
+                if let Ok(stream) = client.connect(front).await {
+                    break forwarded_by(stream, &[REQUEST]).await;
                 }
                 tokio::task::yield_now().await;
             }
@@ -90,7 +95,7 @@ async fn haproxy_is_understood() {
         .await;
         let _gone = child.kill();
         let _ended = child.wait();
-        assert_eq!(seen.as_deref(), Some("127.0.0.1"), "{send}");
+        assert_eq!(seen.as_deref(), Some("127.0.0.9"), "{send}");
     }
 }
 

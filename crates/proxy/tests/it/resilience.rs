@@ -198,6 +198,29 @@ async fn a_connection_carries_no_more_requests_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_connection_rests_no_longer_than_it_may_and_no_request_is_cut_for_it() {
+    // The application takes twice as long to answer.
+    let idle = Duration::from_millis(50);
+    for protocol in [Protocol::Http, Protocol::Http2] {
+        let world = World::new();
+        let connections = Arc::new(AtomicU32::new(0));
+        let app = match protocol {
+            Protocol::Http => slow(Arc::clone(&connections)).await,
+            _ => slow_http2(Arc::clone(&connections)).await,
+        };
+        let pool = ConnectionPool { http_idle: Some(idle), ..ConnectionPool::default() };
+        let proxy = world.web(service_of(protocol, limited(pool), &[app]), 1).await;
+        for _ in 0..3 {
+            assert_eq!(status(proxy).await, 200, "{protocol:?}");
+            tokio::time::sleep(idle * 4).await;
+        }
+        // One of HTTP/2, which says when it goes away, may rest until the next sweep.
+        let expected = if protocol == Protocol::Http { 3 } else { 1 };
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
 async fn opaque_connections_beyond_the_limit_are_closed() {
     let world = World::new();
     let app = serving([127, 0, 0, 1], echo).await;

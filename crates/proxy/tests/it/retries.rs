@@ -278,6 +278,37 @@ async fn deadlines_shrink_on_their_way() {
 }
 
 #[tokio::test]
+async fn a_second_try_is_told_what_the_first_has_left() {
+    const LOST: u64 = 400;
+    let late = Does::AnswerLate(503, Duration::from_millis(LOST));
+    let (bad, good) =
+        (App::new(Protocol::Grpc, late).await, App::new(Protocol::Grpc, Does::Answer(200)).await);
+    let forward =
+        Forward { retry: policy(&ALL), repeatable: true, timeout: Some(Duration::from_secs(9)), ..forward() };
+    let world = World::new();
+    let web = world.web(routed(Protocol::Grpc, &[bad.address, good.address], forward), 1).await;
+    let deadlines = ["grpc-timeout", "x-envoy-expected-rq-timeout-ms"];
+    let fields = "content-type: application/grpc\r\nte: trailers\r\ngrpc-timeout: 4S\r\nx-envoy-expected-rq-timeout-ms: 4000\r\n";
+    for number in 0..4 {
+        let got = ask(web, "POST", fields, &format!("order {number}")).await;
+        assert_eq!(got.status, 200, "{got:?}");
+    }
+    let firsts = bad.seen();
+    assert!(!firsts.is_empty());
+    for first in firsts {
+        let (_, order) = first.rsplit_once("order ").unwrap();
+        let second = good.seen().into_iter().find(|seen| seen.ends_with(&format!("order {order}"))).unwrap();
+        for name in deadlines {
+            let [before, after] = [&first, &second].map(|seen| milliseconds(seen, name).unwrap());
+            assert!(
+                before <= 4000 && after <= before - LOST && after > 2000,
+                "{name}: {before}, then {after}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_second_try_beside_a_slow_one_is_for_what_is_repeatable() {
     for protocol in [Protocol::Http, Protocol::Http2] {
         for repeatable in [true, false] {
