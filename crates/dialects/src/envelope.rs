@@ -284,6 +284,7 @@ fn check_annotations(annotations: &[(&Entry, Value<'_>)], kind: &Kind) {
             Some(State::NotInEffect(why)) => {
                 value.report(codes::NOT_IN_EFFECT, format_args!("the annotation has no effect: {why}"));
             }
+            Some(State::Refused { why, help }) => value.report_with(codes::UNSUPPORTED, why, help),
             Some(State::Deprecated(instead)) => {
                 value.report_with(
                     codes::DEPRECATED,

@@ -62,7 +62,7 @@ fn write_field(
     }
     push(page, format_args!("| `{path}` | {} | {} |\n", holds(&field.shape), state(field, outer)));
     let why = match field.state {
-        State::NotInEffect(why) => Some(why),
+        State::NotInEffect(why) | State::Refused { why, .. } => Some(why),
         State::InEffect | State::Deprecated(_) | State::Irrelevant => outer,
     };
     write_below(page, &path, &field.shape, why, irrelevant);
@@ -89,6 +89,7 @@ fn state(field: &Field, outer: Option<&'static str>) -> String {
     match (field.state, outer) {
         (State::NotInEffect(why), _) if field.harmless.is_empty() => format!("no: {why}"),
         (State::NotInEffect(why), _) => format!("no, except `{}`: {why}", field.harmless),
+        (State::Refused { why, .. }, _) => format!("no, the object is refused: {why}"),
         (_, Some(_)) => "no, like what it belongs to".to_owned(),
         (State::Deprecated(instead), _) => format!("yes; deprecated, use {instead}"),
         (State::InEffect | State::Irrelevant, _) => "yes".to_owned(),

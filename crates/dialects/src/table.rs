@@ -23,6 +23,14 @@ pub enum State {
     InEffect,
     /// It does not; the text says what that means, as the end of the sentence "`field` has no effect: ...".
     NotInEffect(&'static str),
+    /// It does not, and what the field asks for can't be left out silently: the object is refused. Parsers are told that
+    /// the field is there, so that they needn't ask for another one.
+    Refused {
+        /// What that means, as the end of the sentence "`field`: ...".
+        why: &'static str,
+        /// What to do about it.
+        help: &'static str,
+    },
     /// It does, and there is a newer way to say it, named here.
     Deprecated(&'static str),
     /// It says nothing to a mesh (bookkeeping, status, other programs' settings), so nothing is said about it.
@@ -135,6 +143,13 @@ impl Field {
     #[must_use]
     pub const fn not_in_effect(mut self, why: &'static str) -> Self {
         self.state = State::NotInEffect(why);
+        self
+    }
+
+    /// The same field, for which an object is refused; see [`State::Refused`].
+    #[must_use]
+    pub const fn refused(mut self, why: &'static str, help: &'static str) -> Self {
+        self.state = State::Refused { why, help };
         self
     }
 

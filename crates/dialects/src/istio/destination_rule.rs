@@ -36,15 +36,6 @@ pub(crate) static DESTINATION_RULE: Kind = Kind {
 fn read(context: &Context<'_>, fields: &Fields<'_>) -> Option<Object> {
     let spec = fields.required("spec")?.fields()?;
     let host = spec.required("host").and_then(|host| service_host(&host, context));
-    if let Some(selector) = spec.value("workloadSelector") {
-        let message = "settings for some clients only are not supported yet";
-        selector.report_with(
-            codes::UNSUPPORTED,
-            message,
-            "remove it to make the settings hold for all clients",
-        );
-        let _understood = selector.fields().map(|selector| selector.labels("matchLabels"));
-    }
     let (mut policy, ports) = policy_with_ports(&spec);
     let subsets = subsets(&spec, context);
     let visible_in = export_to(&spec, context);

@@ -199,6 +199,14 @@ fn check<'a>(
                 findings.report_with(codes::DEPRECATED, entry.at, message, format!("use {instead}"));
                 in_effect(entry, field);
             }
+            State::Refused { why, help } => {
+                if !entry.value.is_null() {
+                    let message = format_args!("{path}: {why}");
+                    findings.report_with(codes::UNSUPPORTED, entry.value.at, message, help);
+                    check_below(findings, &path, &field.shape, &entry.value);
+                }
+                in_effect(entry, field);
+            }
             State::NotInEffect(_) if entry.value.is_null() || is_harmless(field, &entry.value) => {}
             State::NotInEffect(why) => {
                 findings.report(codes::NOT_IN_EFFECT, entry.at, format_args!("{path} has no effect: {why}"));

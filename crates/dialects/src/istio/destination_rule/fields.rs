@@ -10,7 +10,10 @@ pub(super) const SPEC: &[Field] = &[
     Field::object("trafficPolicy", POLICY_WITH_PORTS),
     Field::list("subsets", &Shape::Object(SUBSET)),
     Field::texts("exportTo"),
-    Field::object("workloadSelector", SELECTOR),
+    Field::object("workloadSelector", SELECTOR).refused(
+        "settings for some clients only are not supported yet",
+        "remove it to make the settings hold for all clients",
+    ),
 ];
 
 const SUBSET: &[Field] =
@@ -159,8 +162,12 @@ const TLS: Field = Field::object(
         Field::text("clientCertificate"),
         Field::text("privateKey"),
         Field::text("caCertificates"),
-        Field::text("caCrl"),
-        Field::text("credentialName"),
+        Field::text("caCrl")
+            .refused("revocation lists are not checked yet", "remove it to accept revoked certificates"),
+        Field::text("credentialName").refused(
+            "certificates from secrets are not used towards destinations yet",
+            "name files in clientCertificate, privateKey and caCertificates",
+        ),
         Field::texts("subjectAltNames"),
         Field::text("sni"),
         Field::boolean("insecureSkipVerify"),

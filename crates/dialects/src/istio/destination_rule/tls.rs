@@ -21,20 +21,6 @@ pub(super) fn read(value: &Value<'_>) -> TlsMode {
 
 fn mode(value: &Value<'_>, fields: Fields<'_>) -> TlsMode {
     let mode = fields.value("mode").map_or(Some("DISABLE"), |mode| mode.choice());
-    if let Some(list) = fields.value("caCrl") {
-        list.report_with(
-            codes::UNSUPPORTED,
-            "revocation lists are not checked yet",
-            "remove it to accept revoked certificates",
-        );
-    }
-    if let Some(name) = fields.value("credentialName") {
-        name.report_with(
-            codes::UNSUPPORTED,
-            "certificates from secrets are not used towards destinations yet",
-            "name files in clientCertificate, privateKey and caCertificates",
-        );
-    }
     let file = |name: &str| fields.text(name).filter(|text| !text.is_empty()).map(Arc::<str>::from);
     let (certificate, key, roots) = (file("clientCertificate"), file("privateKey"), file("caCertificates"));
     let mut external = ExternalTls {

@@ -37,13 +37,7 @@ pub(super) fn read(
     let mirrors = mirror::read(fields, context);
     let redirect_value = fields.value("redirect");
     let response_value = fields.value("directResponse");
-    if let Some(delegate) = fields.value("delegate") {
-        delegate.report_with(
-            codes::UNSUPPORTED,
-            "delegation is not supported yet",
-            "write the routes into this object",
-        );
-        let _understood = delegate.fields().map(|fields| (fields.text("name"), fields.text("namespace")));
+    if fields.has("delegate") {
         return None;
     }
     if let Some(value) = fault_value

@@ -41,10 +41,6 @@ pub(super) fn read(value: &Value<'_>) -> Option<FaultInjection> {
 }
 
 fn delay(fields: Fields<'_>) -> Option<Delay> {
-    if let Some(value) = fields.value("exponentialDelay") {
-        let message = "delays that grow are not supported, as in Istio";
-        value.report_with(codes::UNSUPPORTED, message, "use fixedDelay");
-    }
     let fixed = match fields.has("exponentialDelay") {
         true => fields.value("fixedDelay"),
         false => fields.required("fixedDelay"),
@@ -64,10 +60,6 @@ fn delay(fields: Fields<'_>) -> Option<Delay> {
 
 fn abort(fields: Fields<'_>) -> Option<Abort> {
     fields.at_most_one(&["httpStatus", "grpcStatus"]);
-    if let Some(value) = fields.value("http2Error") {
-        let message = "HTTP/2 errors are not injected, as in Istio";
-        value.report_with(codes::UNSUPPORTED, message, "use httpStatus or grpcStatus");
-    }
     let http = fields.value("httpStatus").map(|status| {
         let status = u16::try_from(status.integer(200, 599)?).ok()?;
         Some(AbortStatus::Http(status))

@@ -20,7 +20,8 @@ const HTTP: &[Field] = &[
     Field::list("route", &Shape::Object(ROUTE)),
     Field::object("redirect", REDIRECT),
     Field::object("directResponse", DIRECT_RESPONSE),
-    Field::object("delegate", &[Field::text("name"), Field::text("namespace")]),
+    Field::object("delegate", &[Field::text("name"), Field::text("namespace")])
+        .refused("delegation is not supported yet", "write the routes into this object"),
     Field::object("rewrite", REWRITE),
     Field::duration("timeout"),
     Field::object("retries", RETRIES),
@@ -98,7 +99,8 @@ const FAULTS: &[Field] = &[
         "delay",
         &[
             Field::duration("fixedDelay"),
-            Field::duration("exponentialDelay"),
+            Field::duration("exponentialDelay")
+                .refused("delays that grow are not supported, as in Istio", "use fixedDelay"),
             Field::object("percentage", PERCENT),
             Field::integer("percent").deprecated("percentage.value"),
         ],
@@ -108,7 +110,8 @@ const FAULTS: &[Field] = &[
         &[
             Field::integer("httpStatus"),
             Field::text("grpcStatus"),
-            Field::text("http2Error"),
+            Field::text("http2Error")
+                .refused("HTTP/2 errors are not injected, as in Istio", "use httpStatus or grpcStatus"),
             Field::object("percentage", PERCENT),
         ],
     ),
