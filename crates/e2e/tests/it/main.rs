@@ -42,6 +42,7 @@ mod tls;
 mod traces;
 mod tricks;
 mod turns;
+mod watching;
 mod world;
 mod wrong;
 
