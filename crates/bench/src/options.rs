@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Let every proxy but the relays write an access log in Istio's default format
     #[arg(long)]
     pub(crate) access_log: bool,
+    /// Let Leno do everything that it can do to a request which it sends on once, access log included
+    #[arg(long)]
+    pub(crate) everything: bool,
     /// Where the figures go as JSON [default: target/bench/bench.json]
     #[arg(long)]
     pub(crate) output: Option<PathBuf>,

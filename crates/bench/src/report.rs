@@ -131,6 +131,7 @@ impl Report {
                 "idle_connections": options.idle_connections(),
                 "counted_requests": options.counted_requests(),
                 "access_log": options.access_log,
+                "everything": options.everything,
             },
             "contestants": contestants,
             "ratios": ratios,

@@ -43,7 +43,7 @@ impl Figures {
 
 /// Measures, prints the table and writes the figures.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let world = World::new(options.access_log)?;
+    let world = World::new(options)?;
     let mut report = Report::new(options);
     let mut present = Vec::new();
     for name in options.contestants() {

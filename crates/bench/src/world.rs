@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     certificates, http, limits,
     network::{Network, SERVER, Side},
+    options::Options,
     process::{Process, inside},
 };
 
@@ -35,12 +36,14 @@ pub(crate) struct World {
     binaries: PathBuf,
     /// Whether proxies log requests.
     logs_access: bool,
+    /// Whether Leno does everything.
+    pub(crate) everything: bool,
     _server: Process,
 }
 
 impl World {
     /// Builds the network and starts the server.
-    pub(crate) fn new(logs_access: bool) -> Result<Self> {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
         let folder = leno_testkit::programs::target().join("bench");
         std::fs::create_dir_all(&folder).with_context(|| format!("can't create {}", folder.display()))?;
         certificates::write(&folder).context("can't issue certificates")?;
@@ -52,7 +55,8 @@ impl World {
         let mut server = Process::start("server", &folder, command)?;
         first_answer(&network.client, DIRECT, std::slice::from_mut(&mut server), limits::START)
             .context("the server doesn't answer")?;
-        Ok(Self { network, folder, binaries, logs_access, _server: server })
+        let Options { access_log: logs_access, everything, .. } = *options;
+        Ok(Self { network, folder, binaries, logs_access, everything, _server: server })
     }
 
     /// One of our own binaries, built beside this one.

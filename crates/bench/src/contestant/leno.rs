@@ -72,7 +72,7 @@ const FULL_ROUTE: &str = r#"
     headers: { request: { set: { x-mesh: leno } }, response: { remove: [server] } }
     timeout: 120s
     retries: { attempts: 3, perTryTimeout: 60s, retryOn: "5xx,connect-failure,refused-stream" }
-    fault: { abort: { httpStatus: 503, percentage: { value: 0.0001 } } }
+    fault: { delay: { fixedDelay: 1ms, percentage: { value: 0.0001 } } }
 "#;
 
 /// Limits of the destination, ejection of outliers, and the subsets.
@@ -152,6 +152,12 @@ fn outbound() -> String {
     format!("--outbound={CLIENT_PROXY}=server.default.svc.cluster.local:{}", limits::SERVER_PORT)
 }
 
+/// What a proxy can do besides, wherever it is.
+fn everything(command: &mut Command, log: &Path) {
+    command.arg("--access-log").arg(log);
+    command.arg(format!("--trace-endpoint={COLLECTOR}")).arg("--trace-sampling=1");
+}
+
 /// The client's proxy alone.
 fn single(world: &World, mesh: &[&str]) -> Result<Command> {
     let config = world.write("leno-single/mesh.yaml", &mesh.concat())?;
@@ -172,13 +178,17 @@ impl Contestant for Leno {
     }
 
     fn start(&self, world: &World, traffic: Traffic) -> Result<Running> {
-        let mesh = [service(traffic), routes(ROUTE), policy(traffic), workloads("native")].concat();
+        let (route, limits) = if world.everything { (FULL_ROUTE, LIMITS) } else { (ROUTE, "") };
+        let mesh =
+            [&service(traffic), &routes(route), limits, &policy(traffic), &workloads("native")].concat();
         let config = world.write("leno/mesh.yaml", &mesh)?;
         let command = |name: &str, side: &Side, leg: String| -> Result<Command> {
             let mut command = inside(side, world.binary("leno"))?;
             arguments(&mut command, world, name, &config);
             command.arg(leg);
-            if let Some(log) = world.access_log(&format!("leno-{name}")) {
+            if world.everything {
+                everything(&mut command, &world.file(&format!("leno-{name}-access.log")));
+            } else if let Some(log) = world.access_log(&format!("leno-{name}")) {
                 command.arg("--access-log").arg(log);
             }
             Ok(command)
@@ -195,8 +205,7 @@ impl Contestant for Leno {
     fn full(&self, world: &World) -> Result<Option<Command>> {
         let mut command =
             single(world, &[&service(Traffic::Requests), &routes(FULL_ROUTE), LIMITS, &workloads("none")])?;
-        command.arg("--access-log").arg(world.file("leno-single-access.log"));
-        command.arg(format!("--trace-endpoint={COLLECTOR}")).arg("--trace-sampling=1");
+        everything(&mut command, &world.file("leno-single-access.log"));
         Ok(Some(command))
     }
 
