@@ -55,7 +55,7 @@ impl World {
         let mut server = Process::start("server", &folder, command)?;
         first_answer(&network.client, DIRECT, std::slice::from_mut(&mut server), limits::START)
             .context("the server doesn't answer")?;
-        let Options { access_log: logs_access, everything, .. } = *options;
+        let (logs_access, everything) = (options.access_log, options.everything);
         Ok(Self { network, folder, binaries, logs_access, everything, _server: server })
     }
 

@@ -19,8 +19,7 @@ mod folder;
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
-    os::unix::net::UnixStream,
+    io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -165,12 +164,7 @@ impl Mesh {
 
     /// The metrics of a replica's sidecar, as Prometheus would read them.
     pub fn metrics(&self, replica: &str) -> String {
-        let socket = self.folder().join("run/leno").join(&self.name).join(format!("s/{replica}.admin"));
-        let mut stream = UnixStream::connect(socket).unwrap();
-        stream.write_all(b"GET /stats/prometheus HTTP/1.0\r\nhost: admin\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        self.admin(replica).get("/stats/prometheus").unwrap().1
     }
 
     /// A file of the configuration.

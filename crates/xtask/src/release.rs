@@ -1,6 +1,6 @@
 //! `cargo xtask release`: the binary that is given to others, optimized by a profile of itself.
 //!
-//! A first build counts what it runs, the benchmark lets it serve every kind of load for half a minute, and a second build
+//! A first build counts what it runs, the benchmark lets it serve every kind of load for a minute, and a second build
 //! knows from the counts what is worth inlining: fewer instructions for each request. Its functions lie in the order of
 //! their counts, so that what runs often is together: fewer of the binary's pages in memory. What comes out does the
 //! same as any other build.
@@ -21,7 +21,7 @@ use crate::{
     output,
 };
 
-/// The load that is profiled: all that the benchmark has but the emulator,
+/// What is profiled first: all that the benchmark has but the emulator.
 const LOAD: [&str; 8] = [
     "--contestants=leno",
     "--rounds=1",
@@ -33,8 +33,8 @@ const LOAD: [&str; 8] = [
     "--only=grpc",
 ];
 
-/// and some of it through proxies that do everything they can to a request, since what no profile has seen is built to be
-/// small.
+/// What is profiled then: some of it through proxies that do everything they can to a request. What no profile has seen is
+/// built to be small.
 const EVERYTHING: [&str; 6] = [
     "--contestants=leno",
     "--rounds=1",

@@ -1,8 +1,7 @@
 //! The sample behind one proxy, or behind two that talk mutual TLS, over TCP on an address of the test's own.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use leno_testkit::certificates::Authority;
-use leno_testkit::mesh::eventually;
+use leno_testkit::mesh::{Admin, eventually};
 use leno_testkit::programs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -96,7 +95,7 @@ impl World {
         command.arg("--roots").arg(file("root.pem".into())).args(["--threads=2", leg]);
         let proxy = Proxy { process: command.spawn().unwrap(), port, admin, serves };
         eventually("the proxy is ready", || match proxy.ask("/healthz/ready") {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+            Ok((200, _)) => Ok(()),
             other => Err(format!("{other:?}")),
         });
         if serves {
@@ -190,11 +189,11 @@ impl Proxy {
 
     /// The sum of a metric's series that have this label, 0 where there are none.
     pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
-        sum(&self.ask("/stats/prometheus").unwrap(), name, label)
+        sum(&self.ask("/stats/prometheus").unwrap().1, name, label)
     }
 
-    fn ask(&self, path: &str) -> std::io::Result<String> {
-        ask(&self.admin, path)
+    fn ask(&self, path: &str) -> std::io::Result<(u16, String)> {
+        Admin::open(&self.admin)?.get(path)
     }
 
     /// Watches memory and budget until it is stopped.
@@ -204,7 +203,7 @@ impl Proxy {
         let thread = std::thread::spawn(move || {
             let mut peak = Peak::default();
             while !stop.load(Ordering::Relaxed) {
-                let answer = ask(&admin, "/stats/prometheus").unwrap();
+                let (_, answer) = Admin::open(&admin).unwrap().get("/stats/prometheus").unwrap();
                 let now = |name| sum(&answer, name, "");
                 peak.memory = peak.memory.max(now("leno_process_anonymous_memory_bytes"));
                 peak.buffered = peak.buffered.max(now("leno_buffered_bytes"));
@@ -245,16 +244,6 @@ impl Watch<'_> {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
-}
-
-fn ask(admin: &std::path::Path, path: &str) -> std::io::Result<String> {
-    let mut socket = UnixStream::connect(admin)?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    // Of version 1.0, so that the answer's body isn't in chunks.
-    write!(socket, "GET {path} HTTP/1.0\r\nHost: admin\r\n\r\n")?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 fn sum(exposition: &str, name: &str, label: &str) -> f64 {
