@@ -17,14 +17,16 @@ pub(crate) mod spans;
 mod tests;
 
 use bytes::is_name_byte;
-pub(crate) use bytes::{controls, digits, is_lower_token, is_target_byte, is_token_byte, token_len};
+pub(crate) use bytes::{
+    any_of, digits, is_control, is_lower_token, is_target_byte, is_token_byte, position_of, token_len,
+};
 pub use fields::Fields;
 pub(crate) use fields::has_control;
 pub use request::RequestHead;
 pub(crate) use request::RequestParts;
 pub use response::ResponseHead;
 pub(crate) use response::ResponseParts;
-use spans::Span;
+use spans::{Name, Span};
 
 /// The HTTP version of a message as it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -166,6 +168,11 @@ impl Known {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.0
+    }
+
+    #[inline]
+    fn tagged(self) -> Name<'static> {
+        Name::of(self.0.as_bytes())
     }
 }
 

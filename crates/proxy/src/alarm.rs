@@ -5,36 +5,36 @@
 //! and then is set for the time that is meant. What it wakes by then has another reason to be awake, or goes on sleeping.
 
 use std::cell::RefCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use leno_http::timer;
-use tokio::time::{Instant, Sleep, sleep_until};
+use leno_http::timer::{self, Kept};
+use leno_runtime::clock::recent;
+use tokio::time::Instant;
 
 use crate::limits::ALARMS_KEPT;
 
 /// Timers that nobody has a use for.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms(RefCell<Vec<Pin<Box<Sleep>>>>);
+pub(crate) struct Alarms(RefCell<Vec<Kept>>);
 
 /// Tells when a time is over. It takes a timer when it is first asked.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     until: Instant,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Kept>,
     alarms: Rc<Alarms>,
 }
 
 impl Alarms {
     /// An alarm after so much time.
     pub(crate) fn after(self: &Rc<Self>, time: Duration) -> Alarm {
-        Alarm { until: timer::after(time), timer: None, alarms: Rc::clone(self) }
+        Alarm { until: timer::after(recent(), time), timer: None, alarms: Rc::clone(self) }
     }
 
-    fn take(&self, until: Instant) -> Pin<Box<Sleep>> {
-        self.0.borrow_mut().pop().unwrap_or_else(|| Box::pin(sleep_until(until)))
+    fn take(&self, until: Instant) -> Kept {
+        self.0.borrow_mut().pop().unwrap_or_else(|| Kept::until(until))
     }
 }
 
@@ -43,7 +43,7 @@ impl Alarm {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { until, timer, alarms } = self;
         let timer = timer.get_or_insert_with(|| alarms.take(*until));
-        if timer::is_over(timer.as_mut(), *until, cx) { Poll::Ready(()) } else { Poll::Pending }
+        if timer.is_over(*until, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

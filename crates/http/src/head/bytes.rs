@@ -1,8 +1,7 @@
 //! Classes of bytes in heads, by one table.
 
 const TOKEN: u8 = 1;
-const TARGET: u8 = 2;
-const NAME: u8 = 4;
+const NAME: u8 = 2;
 
 #[allow(clippy::indexing_slicing, reason = "in a constant, an index out of range doesn't compile")]
 const CLASSES: [u8; 256] = {
@@ -31,9 +30,6 @@ const CLASSES: [u8; 256] = {
         {
             table[byte as usize] |= TOKEN;
         }
-        if byte != b'#' {
-            table[byte as usize] |= TARGET;
-        }
         if alphanumeric
             || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'+' | b'=' | b'*')
         {
@@ -49,61 +45,79 @@ const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 
-/// How many of the first bytes are `tchar`. Names consist of letters, digits and dashes, which are looked at eight at a
-/// time.
-pub(crate) fn token_len(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut seen = 0;
-    for word in words {
-        let others = !usual(u64::from_le_bytes(*word)) & HIGH;
-        if others != 0 {
-            seen += (others.trailing_zeros() / 8) as usize;
-            break;
+/// Where the first byte is that `stops`, sixteen at a time: without a branch in `stops`, they are looked at by a few
+/// instructions.
+#[inline]
+pub(crate) fn position_of(bytes: &[u8], stops: impl Fn(u8) -> bool) -> Option<usize> {
+    let first_of = |chunk: [u8; 16]| {
+        let mut found = [0; 16];
+        for (found, byte) in found.iter_mut().zip(chunk) {
+            *found = if stops(byte) { 0xff } else { 0 };
         }
-        seen += 8;
+        let found = u128::from_le_bytes(found);
+        (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+    };
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    for (number, chunk) in chunks.iter().enumerate() {
+        if let Some(at) = first_of(*chunk) {
+            return Some(number * 16 + at);
+        }
     }
-    let rest = bytes.get(seen..).unwrap_or_default();
-    seen + rest.iter().position(|b| !is_token_byte(*b)).unwrap_or(rest.len())
+    match bytes.last_chunk::<16>() {
+        // Some of them have been seen, and don't stop.
+        Some(last) => first_of(*last).map(|at| bytes.len() - 16 + at),
+        None => rest.iter().position(|byte| stops(*byte)),
+    }
 }
 
-/// The high bit of each of eight bytes.
-const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-
-/// The high bits of those bytes that are ASCII letters, digits or dashes. No sum carries into the next byte, since all
-/// summands are below 0x80.
-const fn usual(word: u64) -> u64 {
-    const fn all(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
+/// Whether one of the bytes is `wanted`, as [`position_of`] looks at them.
+#[inline]
+pub(crate) fn any_of(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
+    fn of<const N: usize>(chunk: &[u8; N], wanted: impl Fn(u8) -> bool) -> bool {
+        chunk.iter().fold(0, |found, byte| found | u8::from(wanted(*byte))) != 0
     }
-    /// The high bits of bytes below 0x80 that are in a range.
-    const fn within(word: u64, first: u8, last: u8) -> u64 {
-        word.wrapping_add(all(0x80 - first)) & !word.wrapping_add(all(0x7f - last))
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        let (chunks, _) = bytes.get(16..).unwrap_or_default().as_chunks::<16>();
+        return of(first, &wanted) || chunks.iter().any(|chunk| of(chunk, &wanted)) || of(last, &wanted);
     }
-    let low = word & all(0x7f);
-    let letters = within((word | all(0x20)) & all(0x7f), b'a', b'z');
-    (letters | within(low, b'0', b'9') | within(low, b'-', b'-')) & !word
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return of(first, &wanted) || of(last, &wanted);
+    }
+    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (Some(first), Some(last)) => of(first, &wanted) || of(last, &wanted),
+        _ => bytes.iter().any(|byte| wanted(*byte)),
+    }
 }
 
-/// The high bits of those of eight bytes that are control characters, TAB and DEL among them. Behind the first one others
-/// may be set, too.
-pub(crate) const fn controls(word: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_le_bytes(word);
-    // Borrows go up, which in text order is to what comes after.
-    let low = word.wrapping_sub(ONES * 0x20) & !word;
-    let del = word ^ (ONES * 0x7f);
-    (low | (del.wrapping_sub(ONES) & !del)) & HIGH
+/// How many of the first bytes are `tchar`. Names consist of letters, digits and dashes: those are looked for first.
+pub(crate) fn token_len(bytes: &[u8]) -> usize {
+    let is_unusual = |byte: u8| {
+        !(((byte | 0x20).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte == b'-'))
+    };
+    let usual = position_of(bytes, is_unusual).unwrap_or(bytes.len());
+    match bytes.get(usual) {
+        Some(byte) if is_token_byte(*byte) => {
+            let rest = bytes.get(usual..).unwrap_or_default();
+            usual + rest.iter().position(|b| !is_token_byte(*b)).unwrap_or(rest.len())
+        }
+        _ => usual,
+    }
+}
+
+/// A control character, TAB and DEL among them.
+pub(crate) const fn is_control(byte: u8) -> bool {
+    (byte < 0x20) | (byte == 0x7f)
 }
 
 /// The digits of a number in a base up to sixteen. Formatting machinery would be most of the cost of a short field.
 pub(crate) fn digits<const BASE: u64>(number: u64, place: &mut [u8; 20]) -> &[u8] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut rest = number;
     let mut start = place.len();
-    for digit in place.iter_mut().rev() {
+    for place in place.iter_mut().rev() {
         start -= 1;
-        *digit =
-            usize::try_from(rest % BASE).ok().and_then(|digit| DIGITS.get(digit)).copied().unwrap_or(b'0');
+        #[allow(clippy::cast_possible_truncation, reason = "below the base")]
+        let digit = (rest % BASE) as u8;
+        *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
         rest /= BASE;
         if rest == 0 {
             break;
@@ -117,18 +131,61 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 
-/// A field name as HTTP/2 has it: a token in lower case (RFC 9113 §8.2.1).
+/// A field name as HTTP/2 has it: a token in lower case (RFC 9113 §8.2.1). Nearly all are letters, digits and dashes.
 pub(crate) fn is_lower_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && token_len(bytes) == bytes.len() && !bytes.iter().any(u8::is_ascii_uppercase)
+    let is_unusual =
+        |byte: u8| !((byte.wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte == b'-'));
+    let is_other = |byte: u8| !is_token_byte(byte) || byte.is_ascii_uppercase();
+    !bytes.is_empty() && (!any_of(bytes, is_unusual) || !bytes.iter().any(|byte| is_other(*byte)))
 }
 
 /// Printable ASCII but `#`: a fragment is never sent (RFC 9112 §3.2), and all other octets must be percent-encoded
 /// (RFC 3986 §2).
-pub(crate) fn is_target_byte(byte: u8) -> bool {
-    is(byte, TARGET)
+pub(crate) const fn is_target_byte(byte: u8) -> bool {
+    (byte > b' ') & (byte < 0x7f) & (byte != b'#')
 }
 
 /// Bytes of a registered name (RFC 3986 §3.2.2) that occur in host names; `%` would need decoding and never occurs.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     is(byte, NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn many_bytes_are_looked_at_as_one_is(before in "[a-z]{0,40}", byte: u8, after in "[a-z]{0,40}") {
+            let bytes = [before.as_bytes(), &[byte], after.as_bytes()].concat();
+            prop_assert_eq!(position_of(&bytes, is_control), bytes.iter().position(|b| is_control(*b)));
+            prop_assert_eq!(any_of(&bytes, is_control), bytes.iter().any(|b| is_control(*b)));
+            let is_lower = bytes.iter().all(|b| is_token_byte(*b) && !b.is_ascii_uppercase());
+            prop_assert_eq!(is_lower_token(&bytes), is_lower);
+        }
+
+        #[test]
+        fn any_bytes_are_looked_at_as_one_is(bytes: Vec<u8>, wanted: u8) {
+            prop_assert_eq!(position_of(&bytes, |b| b == wanted), bytes.iter().position(|b| *b == wanted));
+            prop_assert_eq!(any_of(&bytes, |b| b == wanted), bytes.contains(&wanted));
+        }
+    }
+
+    #[test]
+    fn a_target_is_printable_and_has_no_fragment() {
+        let ok: Vec<u8> = (0..=u8::MAX).filter(|byte| is_target_byte(*byte)).collect();
+        let expected: Vec<u8> = (b'!'..=b'~').filter(|byte| *byte != b'#').collect();
+        assert_eq!(ok, expected);
+        assert!(!is_lower_token(b""));
+    }
+
+    #[test]
+    fn digits_are_those_of_the_base() {
+        for number in [0, 9, 10, 15, 16, 99, 100, 255, 120_000, u64::MAX] {
+            assert_eq!(digits::<10>(number, &mut [0; 20]), number.to_string().as_bytes());
+            assert_eq!(digits::<16>(number, &mut [0; 20]), format!("{number:x}").as_bytes());
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::bytes::{controls, digits, is_lower_token};
-use super::spans::{Kind, Span, Spans};
+use super::bytes::{any_of, digits, is_lower_token};
+use super::spans::{Kind, Name, Span, Spans};
 use super::{Framing, InvalidField, Known, is_managed};
 
 /// Field lines.
@@ -19,24 +19,26 @@ impl Fields {
     }
 
     /// The first value of a field.
+    #[inline]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.first(name)
+        self.0.first(Name::of(name.as_bytes()))
     }
 
     /// Every value of a field, in order.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.all(name)
+    #[inline]
+    pub fn get_all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.all(Name::of(name.as_bytes()))
     }
 
     /// The value of a field; several lines are joined by `,` as Envoy's matchers see them, cookies by `; `
     /// (RFC 9113 §8.2.3). Only a join allocates.
     #[must_use]
     pub fn joined(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        let first = self.get(name)?;
+        let mut values = self.get_all(name);
+        let mut joined = Cow::Borrowed(values.next()?);
         let separator: &[u8] = if name == "cookie" { b"; " } else { b"," };
-        let mut joined = Cow::Borrowed(first);
-        for value in self.get_all(name).skip(1) {
+        for value in values {
             let text = joined.to_mut();
             text.extend_from_slice(separator);
             text.extend_from_slice(value);
@@ -51,7 +53,7 @@ impl Fields {
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         check_settable(name)?;
         check_value(value)?;
-        self.0.replace(name, value, Kind::Verbatim);
+        self.0.replace(Name::of(name.as_bytes()), value, Kind::Verbatim);
         Ok(())
     }
 
@@ -59,15 +61,17 @@ impl Fields {
     ///
     /// # Errors
     /// If the value is not well-formed; then nothing changes.
+    #[inline]
     pub fn put(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
         check_value(value)?;
-        self.0.replace(name.as_str(), value, Kind::Verbatim);
+        self.0.replace(name.tagged(), value, Kind::Verbatim);
         Ok(())
     }
 
     /// As [`Self::put`], for a number, which is always well-formed.
+    #[inline]
     pub fn put_number(&mut self, name: Known, number: u64) {
-        self.0.replace(name.as_str(), digits::<10>(number, &mut [0; 20]), Kind::Verbatim);
+        self.0.replace(name.tagged(), digits::<10>(number, &mut [0; 20]), Kind::Verbatim);
     }
 
     /// Adds a line.
@@ -77,13 +81,14 @@ impl Fields {
     pub fn append(&mut self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
         check_settable(name)?;
         check_value(value)?;
-        self.0.push(name, value, Kind::Verbatim);
+        self.0.push(Name::of(name.as_bytes()), value, Kind::Verbatim, false);
         Ok(())
     }
 
     /// Removes every line of a field and says whether there was one. Managed fields stay.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
-        !is_managed(name) && self.0.remove(name)
+        !is_managed(name) && self.0.remove(Name::of(name.as_bytes()))
     }
 
     /// Removes the fields whose names, in the case they were sent in, satisfy `unwanted`. Managed fields stay.
@@ -123,9 +128,11 @@ impl Fields {
 
     /// Makes `content-length` say what the framing says.
     pub(crate) fn set_length(&mut self, framing: Framing) {
-        self.0.remove("content-length");
+        let name = Name::of(b"content-length");
+        self.0.remove(name);
         if let Framing::Length(length) = framing {
-            self.0.push("content-length", digits::<10>(length, &mut [0; 20]), Kind::Managed);
+            let mut place = [0; 20];
+            self.0.push(name, digits::<10>(length, &mut place), Kind::Managed, false);
         }
     }
 }
@@ -154,14 +161,5 @@ fn check_value(value: &[u8]) -> Result<(), InvalidField> {
 
 /// Whether there is a control character other than TAB.
 pub(crate) fn has_control(value: &[u8]) -> bool {
-    let is_bad = |byte: &u8| *byte < 0x20 && *byte != b'\t' || *byte == 0x7f;
-    match value.last_chunk::<8>() {
-        // Values are short, and most have none at all.
-        Some(last) => {
-            let (words, _) = value.as_chunks::<8>();
-            let hits = words.iter().fold(controls(*last), |hits, word| hits | controls(*word));
-            hits != 0 && value.iter().any(is_bad)
-        }
-        None => value.iter().any(is_bad),
-    }
+    any_of(value, |byte| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f))
 }

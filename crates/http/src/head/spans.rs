@@ -39,26 +39,60 @@ pub(crate) enum Kind {
     Gone,
 }
 
+/// What tells most names apart, to be compared before them: their length, and their first and last letter without regard
+/// to case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tag(u32);
+
+/// A name, of less than 64 KiB, and its tag. Made in line, so that the tags of constants are constants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Name<'n> {
+    tag: Tag,
+    text: &'n [u8],
+}
+
+impl<'n> Name<'n> {
+    #[inline]
+    pub(crate) fn of(text: &'n [u8]) -> Self {
+        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
+        let [first, last] = [text.first(), text.last()].map(|byte| byte.map_or(0, |byte| byte | 0x20));
+        Self { tag: Tag(u32::from(len) | u32::from(first) << 16 | u32::from(last) << 24), text }
+    }
+}
+
+impl Tag {
+    fn len(self) -> u32 {
+        self.0 & 0xffff
+    }
+}
+
 /// One field line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
-    pub(crate) name_start: u32,
-    pub(crate) name_len: u16,
+    name_start: u32,
+    tag: Tag,
+    pub(crate) value: Span,
     pub(crate) kind: Kind,
     /// Whether no table of HTTP/2 is to take it, by the sender's wish (RFC 7541 §6.2.3).
     pub(crate) is_secret: bool,
-    pub(crate) value: Span,
 }
 
 impl Line {
-    pub(crate) fn name(self) -> Span {
-        Span { start: self.name_start, len: u32::from(self.name_len) }
+    /// A line whose name starts there.
+    pub(crate) fn new(name_start: u32, name: Name<'_>, value: Span, kind: Kind) -> Self {
+        Self { name_start, tag: name.tag, value, kind, is_secret: false }
     }
 
-    fn is_named(self, buffer: &[u8], name: &str) -> bool {
-        self.kind != Kind::Gone
-            && usize::from(self.name_len) == name.len()
-            && self.name().of(buffer).eq_ignore_ascii_case(name.as_bytes())
+    pub(crate) fn name(self) -> Span {
+        Span { start: self.name_start, len: self.tag.len() }
+    }
+
+    fn is_named(self, buffer: &[u8], name: Name<'_>) -> bool {
+        self.tag == name.tag && self.kind != Kind::Gone && {
+            let text = self.name().of(buffer);
+            // Most are written as they are asked for, and that is found out by fewer instructions.
+            text == name.text || text.eq_ignore_ascii_case(name.text)
+        }
     }
 
     /// Where a verbatim line ends, its CRLF included.
@@ -75,14 +109,14 @@ pub(crate) struct Spans {
 }
 
 impl Spans {
-    pub(crate) fn first(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn first(&self, name: Name<'_>) -> Option<&[u8]> {
         self.lines
             .iter()
             .find(|line| line.is_named(&self.buffer, name))
             .map(|line| line.value.of(&self.buffer))
     }
 
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all<'a>(&'a self, name: Name<'_>) -> impl Iterator<Item = &'a [u8]> {
         self.lines
             .iter()
             .filter(move |line| line.is_named(&self.buffer, name))
@@ -109,14 +143,14 @@ impl Spans {
 
     /// Bytes that the lines take as `name: value` and line end.
     pub(crate) fn size(&self) -> usize {
-        self.live().map(|line| usize::from(line.name_len) + line.value.len as usize + 4).sum()
+        self.live().map(|line| line.tag.len() as usize + line.value.len as usize + 4).sum()
     }
 
     fn live(&self) -> impl Iterator<Item = Line> + '_ {
         self.lines.iter().copied().filter(|line| line.kind != Kind::Gone)
     }
 
-    pub(crate) fn remove(&mut self, name: &str) -> bool {
+    pub(crate) fn remove(&mut self, name: Name<'_>) -> bool {
         let Self { buffer, lines } = self;
         let mut found = false;
         for line in lines.iter_mut().filter(|line| line.is_named(buffer, name)) {
@@ -136,32 +170,19 @@ impl Spans {
     }
 
     /// Appends a line in the place of all of its name.
-    pub(crate) fn replace(&mut self, name: &str, value: &[u8], kind: Kind) {
+    pub(crate) fn replace(&mut self, name: Name<'_>, value: &[u8], kind: Kind) {
         self.remove(name);
-        self.push(name, value, kind);
+        self.push(name, value, kind, false);
     }
 
     /// Appends a line whose name and value are known to be well-formed.
-    pub(crate) fn push(&mut self, name: &str, value: &[u8], kind: Kind) {
-        let name_len = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        self.push_line(name.as_bytes(), name_len, value, kind, false);
-    }
-
-    /// The same, with what else there is to say of a line.
-    pub(crate) fn push_line(
-        &mut self,
-        name: &[u8],
-        name_len: u16,
-        value: &[u8],
-        kind: Kind,
-        is_secret: bool,
-    ) {
-        self.buffer.reserve(name.len() + value.len() + 4);
-        let name_start = self.store(name).start;
+    pub(crate) fn push(&mut self, name: Name<'_>, value: &[u8], kind: Kind, is_secret: bool) {
+        self.buffer.reserve(name.text.len() + value.len() + 4);
+        let name_start = self.store(name.text).start;
         self.buffer.extend_from_slice(b": ");
         let value = self.store(value);
         self.buffer.extend_from_slice(b"\r\n");
-        self.lines.push(Line { name_start, name_len, kind, is_secret, value });
+        self.lines.push(Line { is_secret, ..Line::new(name_start, name, value, kind) });
     }
 
     /// Puts bytes that belong to no line into the buffer.

@@ -210,3 +210,19 @@ proptest! {
         prop_assert_eq!(is_authority(text.as_bytes()), is_host_and_port(&text), "{:?}", text);
     }
 }
+
+#[test]
+fn names_that_look_alike_are_told_apart() {
+    // Of the same length, with the same first and last letter.
+    let text = "GET / HTTP/1.1\r\nHost: h\r\nX-B3-Sampled: 1\r\nx-request-id: 2\r\nX-Request-ID: 3\r\n\r\n";
+    let mut fields = parsed(text).parts.fields;
+    assert_eq!(fields.get("x-request-id"), Some(&b"2"[..]));
+    assert_eq!(fields.get_all("x-request-id").collect::<Vec<_>>(), [b"2", b"3"]);
+    assert_eq!(fields.get("x-b3-sampled"), Some(&b"1"[..]));
+    assert_eq!(fields.get("x-bequest-id"), None);
+    assert!(fields.remove("x-request-id") && !fields.remove("x-request-id"));
+    assert_eq!(fields.get("x-b3-sampled"), Some(&b"1"[..]));
+    // What differs from a letter by the bit of its case alone is another name.
+    let odd = parsed("GET / HTTP/1.1\r\nHost: h\r\n^a~: 1\r\n\r\n").parts.fields;
+    assert_eq!((odd.get("^a~"), odd.get("~a^")), (Some(&b"1"[..]), None));
+}

@@ -66,6 +66,10 @@ impl Output {
     }
 
     fn advance(&mut self, mut written: usize) {
+        if let Some(text) = self.only_text() {
+            self.at += written.min(text.len());
+            return;
+        }
         let n = written.min(self.text.len() - self.at);
         self.at += n;
         written -= n;

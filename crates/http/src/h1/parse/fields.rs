@@ -4,7 +4,7 @@ use super::connection::Options;
 use super::line::{FieldLine, Next, field_line};
 use super::{Limits, Refusal, Stop, length};
 use crate::head::Version;
-use crate::head::spans::{Kind, Line, Span};
+use crate::head::spans::{Kind, Line, Name, Span};
 
 /// Lines that a head is expected to have; more make the vector grow.
 const EXPECTED_LINES: usize = 20;
@@ -36,21 +36,19 @@ impl Section {
             if section.lines.len() >= limits.fields {
                 return Err(Refusal::TooManyFields.into());
             }
-            let kind = section.classify(bytes, &line)?;
-            let value = Span::new(line.value_start, line.value_end);
-            let name = Span::new(line.name_start, line.name_end);
-            let name_len = u16::try_from(name.len).map_err(|_long| Refusal::HeadTooLarge)?;
-            let name_start = name.start;
-            section.lines.push(Line { name_start, name_len, kind, is_secret: false, value });
+            let value = Span::new(line.value_start, line.value_start + line.value.len());
+            let kind = section.classify(&line, value)?;
+            if line.name.len() > usize::from(u16::MAX) {
+                return Err(Refusal::HeadTooLarge.into());
+            }
+            section.lines.push(Line::new(Span::new(at, at).start, Name::of(line.name), value, kind));
             at = line.next;
         }
     }
 
     /// Takes in what the line means to the codec, and decides whether it stays a field.
-    fn classify(&mut self, bytes: &[u8], line: &FieldLine) -> Result<Kind, Refusal> {
-        let name = line.name(bytes);
-        let value = line.value(bytes);
-        let span = Span::new(line.value_start, line.value_end);
+    fn classify(&mut self, line: &FieldLine<'_>, span: Span) -> Result<Kind, Refusal> {
+        let FieldLine { name, value, .. } = *line;
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         // The first letter, in lower case, tells nearly all names from those below; comparing them costs more.
         let first = name.first().map_or(0, |first| first | 0x20);

@@ -33,11 +33,11 @@ fn parse(bytes: &[u8], limits: Limits) -> Result<(HeaderMap, usize), Stop> {
         if count > limits.fields {
             return Err(Refusal::TrailersTooLarge.into());
         }
-        let name = HeaderName::from_bytes(line.name(bytes)).map_err(|_invalid| Refusal::FieldName)?;
+        let name = HeaderName::from_bytes(line.name).map_err(|_invalid| Refusal::FieldName)?;
         if is_forbidden_trailer(name.as_str()) {
             return Err(Refusal::TrailerField.into());
         }
-        let value = HeaderValue::from_bytes(line.value(bytes)).map_err(|_invalid| Refusal::Control)?;
+        let value = HeaderValue::from_bytes(line.value).map_err(|_invalid| Refusal::Control)?;
         trailers.append(name, value);
         at = line.next;
     }

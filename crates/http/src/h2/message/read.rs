@@ -5,10 +5,10 @@ use leno_model::failure::Failure;
 
 use crate::h1::parse::{is_forbidden_trailer, length};
 use crate::h2::hpack::{Field, Sink};
-use crate::head::spans::{Kind, Line, Span, Spans};
+use crate::head::spans::{Kind, Line, Name, Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text, Version,
-    has_control, is_authority, is_lower_token, is_protocol, is_target_byte,
+    any_of, has_control, is_authority, is_lower_token, is_protocol, is_target_byte,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -227,8 +227,10 @@ impl Reading {
 
     fn line(&mut self, field: &Field<'_>, kind: Kind) -> Result<(), Fault> {
         let Field { name, value, never_indexed: is_secret, .. } = *field;
-        let name_len = u16::try_from(name.len()).map_err(|_long| Fault::TooLarge)?;
-        self.spans.push_line(name, name_len, value, kind, is_secret);
+        if name.len() > usize::from(u16::MAX) {
+            return Err(Fault::TooLarge);
+        }
+        self.spans.push(Name::of(name), value, kind, is_secret);
         Ok(())
     }
 
@@ -248,11 +250,11 @@ impl Reading {
         let is_tunnel = connect != Connect::None;
         let framing = if is_tunnel { Framing::None } else { self.framing(ended)? };
         if is_tunnel {
-            self.spans.remove("content-length");
+            self.spans.remove(Name::of(b"content-length"));
         }
         let has_body = framing.has_body();
         if self.expect && !has_body {
-            self.spans.remove("expect");
+            self.spans.remove(Name::of(b"expect"));
         }
         self.join_cookies();
         let head = RequestParts {
@@ -331,7 +333,7 @@ impl Reading {
         };
         let text = span.of(&self.spans.buffer);
         let asterisk = text == b"*" && *method == Method::OPTIONS;
-        if !(text.starts_with(b"/") || asterisk) || !text.iter().all(|byte| is_target_byte(*byte)) {
+        if !(text.starts_with(b"/") || asterisk) || any_of(text, |byte| !is_target_byte(byte)) {
             return Err(Fault::Refused("malformed :path"));
         }
         let query_at = memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok());
@@ -356,9 +358,9 @@ impl Reading {
         let is_cookie = |line: &&Line| line.name().of(&self.spans.buffer) == b"cookie";
         let is_secret = self.spans.lines.iter().filter(is_cookie).any(|line| line.is_secret);
         // A last crumb of nothing would leave a blank at the end, which no value may have.
-        let crumbs = self.spans.all("cookie").filter(|crumb| !crumb.is_empty());
+        let crumbs = self.spans.all(Name::of(b"cookie")).filter(|crumb| !crumb.is_empty());
         let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
-        self.spans.replace("cookie", &joined, Kind::Verbatim);
+        self.spans.replace(Name::of(b"cookie"), &joined, Kind::Verbatim);
         if let Some(line) = self.spans.lines.last_mut() {
             line.is_secret = is_secret;
         }
