@@ -94,23 +94,24 @@ impl Detector {
 
     /// Takes an outcome in, and ejects whom it shows to be an outlier.
     pub(crate) fn observe(&self, state: &EndpointState, now: Instant, outcome: Outcome) {
-        let now = self.nanoseconds(now);
         let sign = self.sign(outcome);
         if self.counts(&state.health, sign) {
-            self.eject(state, now);
+            self.eject(state, self.nanoseconds(now));
         }
         if self.settings.success_rate.is_some() || self.settings.latency.is_some() {
             self.rate(&state.health, sign, outcome);
-            self.judge(now);
+            self.judge(self.nanoseconds(now));
         }
     }
 
     /// Whether any endpoint has to be left out: one is ejected, and enough others are left.
     pub(crate) fn is_active(&self, now: Instant) -> bool {
-        let now = self.nanoseconds(now);
-        if self.shared.until.load(Ordering::Relaxed) <= now {
+        let until = self.shared.until.load(Ordering::Relaxed);
+        // Zero where none ever was.
+        if until == 0 || until <= self.nanoseconds(now) {
             return false;
         }
+        let now = self.nanoseconds(now);
         if self.settings.least_healthy_percent == 0 {
             return true;
         }
