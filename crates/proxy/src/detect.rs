@@ -224,5 +224,5 @@ async fn reach(
 ) -> Result<(Box<Chosen>, Dialled), Failure> {
     let chosen = upstream::choose(core, to, Spoken::Opaque, Client::opaque(to, ends), &[])?;
     let upstream = opaque::dial_chosen(core, local, &chosen).await?;
-    Ok((Box::new(chosen), upstream))
+    Ok((chosen, upstream))
 }

@@ -143,8 +143,12 @@ pub const CONNECTION_HANDLES: usize = 8;
 /// log, where a line must stay a line.
 pub const LOGGED_BYTES: usize = 2048;
 
-/// Bytes of what is copied of a usual request for its line and its span: method, path, host, user agent.
-pub const USUAL_TEXT: usize = 256;
+/// Bytes of what is copied of a usual request for its line and its span: method, path, host, user agent, id, destination.
+pub const USUAL_TEXT: usize = 320;
+
+/// What was copied of requests that have ended is kept for so many to come on each core, up to 2 KiB each: how many are
+/// under way changes by few at a time.
+pub const LINES_KEPT: usize = 16;
 
 /// TLS configurations towards the outside that are kept. More differing ones than this are made anew in turn.
 pub const OUTSIDE_CONFIGURATIONS: usize = 256;

@@ -58,7 +58,7 @@ impl HostPorts {
 }
 
 impl Local {
-    /// The time by which certificates are judged.
+    /// The time by which certificates are judged and requests are dated.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
         self.clock.wall_at(recent())

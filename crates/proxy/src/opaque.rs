@@ -92,7 +92,7 @@ pub(crate) async fn dial_chosen(core: &Core, local: &Local, chosen: &Chosen) -> 
 pub(crate) async fn joined(
     core: Rc<Core>,
     path: &OutboundPath,
-    chosen: Chosen,
+    chosen: Box<Chosen>,
     client: Box<dyn Io>,
     upstream: Dialled,
 ) {
@@ -102,7 +102,7 @@ pub(crate) async fn joined(
 async fn outbound_joined(
     core: Rc<Core>,
     path: &OutboundPath,
-    chosen: Chosen,
+    chosen: Box<Chosen>,
     client: Box<dyn Io>,
     upstream: Dialled,
 ) {
@@ -156,7 +156,7 @@ impl Leg<'_> {
     async fn relay(
         self,
         core: &Core,
-        mut chosen: Chosen,
+        mut chosen: Box<Chosen>,
         (client, mut upstream): (Box<dyn Io>, Dialled),
         judge: impl Fn(&View) -> Result<(), Failure>,
     ) {
@@ -442,7 +442,7 @@ impl Drop for Stream<'_> {
             bytes_sent: self.sent.bytes(),
             duration: self.began.elapsed(),
             upstream_host: self.upstream.map(Address::Ip),
-            upstream_cluster: self.cluster.as_deref(),
+            upstream_cluster: self.cluster.as_deref().map(str::as_bytes),
             downstream_local_address: self.ends.local.map(Address::Ip),
             downstream_remote_address: self.ends.remote.map(Address::Ip),
             requested_server_name: self.ends.server_name.as_deref().map(str::as_bytes),

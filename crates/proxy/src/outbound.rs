@@ -173,7 +173,7 @@ async fn undeclared(core: Rc<Core>, mut path: Box<OutboundPath>, io: Box<dyn Io>
             Box::pin(opaque::outbound(core, &path, io)).await;
         }
         Detected::Spoke { client, chosen, upstream } => {
-            Box::pin(opaque::joined(core, &path, *chosen, client, upstream)).await;
+            Box::pin(opaque::joined(core, &path, chosen, client, upstream)).await;
         }
         Detected::Failed(failure) => {
             refused::connection(&core, &path.local, Reporter::Source, &path.ends, failure);

@@ -382,6 +382,12 @@ impl Path {
         }
     }
 
+    /// Whether there are policies by which a request may be denied that is under way: those of a workload's own requests are
+    /// the other side's.
+    pub(crate) fn judges(&self) -> bool {
+        !matches!(self, Self::Outbound(_))
+    }
+
     /// Whether a request that is under way may still be, by the configuration in effect now. One that leads elsewhere
     /// goes on as it was decided; the other side judges it.
     pub(crate) fn judge(&self, view: &View, head: &RequestHead) -> Result<(), Failure> {
@@ -420,14 +426,29 @@ impl Path {
 impl To<'_> {
     /// Its name in Istio's notation.
     pub(crate) fn name(&self) -> String {
+        let mut name = Vec::new();
+        self.write_name(&mut name);
+        String::from_utf8(name).unwrap_or_default()
+    }
+
+    /// Appends its name in Istio's notation.
+    pub(crate) fn write_name(&self, out: &mut Vec<u8>) {
+        let mut put = |part: &str| out.extend_from_slice(part.as_bytes());
         match self {
             To::Cluster { cluster, .. } => {
-                let mut port = itoa::Buffer::new();
-                let (port, subset) = (port.format(cluster.port()), cluster.subset().unwrap_or_default());
-                ["outbound|", port, "|", subset, "|", cluster.host().host.as_str()].concat()
+                put("outbound|");
+                put(itoa::Buffer::new().format(cluster.port()));
+                put("|");
+                put(cluster.subset().unwrap_or_default());
+                put("|");
+                put(cluster.host().host.as_str());
             }
-            To::Application { port, .. } => ["inbound|", itoa::Buffer::new().format(*port), "||"].concat(),
-            To::External { .. } => "PassthroughCluster".to_owned(),
+            To::Application { port, .. } => {
+                put("inbound|");
+                put(itoa::Buffer::new().format(*port));
+                put("||");
+            }
+            To::External { .. } => put("PassthroughCluster"),
         }
     }
 }

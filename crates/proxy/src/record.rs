@@ -2,8 +2,8 @@
 //!
 //! A record is made when the request begins and told when it is dropped, so that a cancelled request counts too.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,9 +17,10 @@ use leno_telemetry::access::{AccessLog, AccessRecord, Address};
 use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
 use leno_telemetry::span as telemetry;
 
-use crate::limits::{LOGGED_BYTES, USUAL_TEXT};
+use crate::limits::{LINES_KEPT, LOGGED_BYTES, USUAL_TEXT};
 use crate::prepare::REQUEST_ID;
 use crate::traces::Span;
+use crate::upstream::To;
 
 /// A request under way.
 pub(crate) struct Record {
@@ -40,22 +41,59 @@ pub(crate) struct Record {
 /// What only the access log and traces want. Copied, since heads are changed and moved on.
 struct Line {
     access: Option<AccessLog>,
-    span: Option<Span>,
+    span: Option<Box<Span>>,
     start: SystemTime,
-    /// What the next five are ranges of: one allocation for all.
+    /// What the next seven are parts of: one allocation for all.
     text: Vec<u8>,
-    method: Range<usize>,
-    path: Range<usize>,
-    authority: Range<usize>,
-    forwarded_for: Option<Range<usize>>,
-    user_agent: Option<Range<usize>>,
+    method: Part,
+    path: Part,
+    authority: Part,
+    forwarded_for: Option<Part>,
+    user_agent: Option<Part>,
+    request_id: Option<Part>,
+    cluster: Option<Part>,
     protocol: &'static str,
-    request_id: Option<Vec<u8>>,
     ends: Ends,
     upstream: Option<SocketAddr>,
     upstream_local: Option<SocketAddr>,
-    cluster: Option<String>,
     route: Option<Arc<str>>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            access: None,
+            span: None,
+            start: SystemTime::UNIX_EPOCH,
+            text: Vec::new(),
+            method: Part::default(),
+            path: Part::default(),
+            authority: Part::default(),
+            forwarded_for: None,
+            user_agent: None,
+            request_id: None,
+            cluster: None,
+            protocol: "",
+            ends: Ends::default(),
+            upstream: None,
+            upstream_local: None,
+            route: None,
+        }
+    }
+}
+
+thread_local! {
+    /// Lines that were told, with room for another request's text.
+    #[allow(clippy::vec_box, reason = "they are moved from request to request in their boxes")]
+    static TOLD: RefCell<Vec<Box<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A part of a line's text. What a client has sent is cut, so that there is less than 64 KiB of it; a destination's name
+/// beyond that would be left out.
+#[derive(Clone, Copy, Default)]
+struct Part {
+    start: u16,
+    end: u16,
 }
 
 /// What kept a request that went wrong from being tried again.
@@ -93,7 +131,7 @@ impl Record {
         metrics.request_bytes = head.fields().size() as u64;
         Self {
             metrics,
-            line: access.map(|access| Box::new(Line::new(Some(access.clone()), head, ends, now()))),
+            line: access.map(|access| Line::begin(Some(access.clone()), head, ends, now())),
             began: began.into_std(),
             is_grpc,
             status: 0,
@@ -109,33 +147,32 @@ impl Record {
 
     /// A span tells of it as well.
     pub(crate) fn traced(&mut self, span: Span, head: &RequestHead, ends: &Ends, start: SystemTime) {
-        let line = self.line.get_or_insert_with(|| Box::new(Line::new(None, head, ends, start)));
-        line.span = Some(span);
+        let line = self.line.get_or_insert_with(|| Line::begin(None, head, ends, start));
+        line.span = Some(Box::new(span));
     }
 
     /// It is tried again.
     pub(crate) fn again(&mut self, end: &retry::End<'_>) {
-        let after = self.began.elapsed();
         if let Some(span) = self.span() {
-            span.again(after, end);
+            span.again(since(self.began), end);
         }
     }
 
     /// It is tried at another endpoint beside one that takes long.
     pub(crate) fn hedged(&self, target: SocketAddr) {
         if let Some(span) = self.span() {
-            span.hedged(self.began.elapsed(), target);
+            span.hedged(since(self.began), target);
         }
     }
 
     fn span(&self) -> Option<&Span> {
-        self.line.as_ref()?.span.as_ref()
+        self.line.as_ref()?.span.as_deref()
     }
 
     /// The head is what upstream will see, with its request id.
     pub(crate) fn prepared(&mut self, head: &RequestHead) {
         if let Some(line) = &mut self.line {
-            line.request_id = head.fields().get(REQUEST_ID.as_str()).map(|id| cut(id).to_vec());
+            line.request_id = head.fields().get(REQUEST_ID.as_str()).map(|id| line.copy(id));
         }
     }
 
@@ -149,19 +186,19 @@ impl Record {
         self.is_grpc
     }
 
-    /// The endpoint that the request goes to.
-    pub(crate) fn upstream(
-        &mut self,
-        target: SocketAddr,
-        local: Option<SocketAddr>,
-        cluster: impl FnOnce() -> String,
-    ) {
+    /// The endpoint that the request goes to, of this destination.
+    pub(crate) fn upstream(&mut self, target: SocketAddr, to: &To<'_>) {
+        let began = self.began;
         if let Some(line) = &mut self.line {
             line.upstream = Some(target);
-            line.upstream_local = local;
-            line.cluster = Some(cluster());
+            line.upstream_local = None;
+            // Another try is mostly one at the same destination.
+            let cluster = line.cluster.map_or(line.text.len(), |last| last.start.into());
+            line.text.truncate(cluster);
+            to.write_name(&mut line.text);
+            line.cluster = Some(line.since(cluster));
             if let Some(span) = &line.span {
-                span.sent(self.began.elapsed());
+                span.sent(since(began));
             }
         }
     }
@@ -260,6 +297,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let flag = self.flag();
+        let ended = recent();
+        self.metrics.ended = Some(ended);
         self.metrics.response_code = self.status;
         self.metrics.response_flags = flag;
         self.metrics.request_bytes += self.request.bytes();
@@ -270,71 +309,90 @@ impl Drop for Record {
             self.metrics.grpc_status = trailer.or(self.metrics.grpc_status).or(Some(grpc::UNKNOWN));
         }
         if let Some(line) = self.line.take() {
-            line.write(self, flag);
-            line.tell(self, flag);
+            let duration = ended.into_std().saturating_duration_since(self.began);
+            line.write(self, flag, duration);
+            line.tell(self, flag, duration);
+            line.end();
         }
     }
 }
 
 impl Line {
-    fn new(access: Option<AccessLog>, head: &RequestHead, ends: &Ends, start: SystemTime) -> Self {
-        let [forwarded_for, user_agent] =
-            ["x-forwarded-for", "user-agent"].map(|name| head.fields().joined(name));
-        let mut text = Vec::with_capacity(USUAL_TEXT);
-        let mut copy = |value: &[u8]| {
-            let at = text.len();
-            text.extend_from_slice(cut(value));
-            at..text.len()
-        };
-        let method = copy(head.method().as_bytes());
-        let path = copy(head.target_bytes());
-        let authority = copy(head.authority_bytes());
-        let [forwarded_for, user_agent] =
-            [forwarded_for, user_agent].map(|value| value.map(|value| copy(&value)));
-        Self {
-            access,
-            span: None,
-            start,
-            text,
-            method,
-            path,
-            authority,
-            forwarded_for,
-            user_agent,
-            protocol: head.version().as_str(),
-            request_id: None,
-            ends: ends.clone(),
-            upstream: None,
-            upstream_local: None,
-            cluster: None,
-            route: None,
-        }
+    /// One of those that were told, begun anew, where there is one.
+    fn begin(access: Option<AccessLog>, head: &RequestHead, ends: &Ends, start: SystemTime) -> Box<Self> {
+        let mut line = TOLD.with_borrow_mut(Vec::pop).unwrap_or_default();
+        line.text.reserve(USUAL_TEXT);
+        line.access = access;
+        line.start = start;
+        line.ends = ends.clone();
+        line.protocol = head.version().as_str();
+        line.method = line.copy(head.method().as_bytes());
+        line.path = line.copy(head.target_bytes());
+        line.authority = line.copy(head.authority_bytes());
+        line.forwarded_for = head.fields().joined("x-forwarded-for").map(|value| line.copy(&value));
+        line.user_agent = head.fields().joined("user-agent").map(|value| line.copy(&value));
+        line
     }
 
-    fn copied(&self, range: &Range<usize>) -> &[u8] {
-        self.text.get(range.clone()).unwrap_or_default()
+    /// Forgets everything, and waits for the next request.
+    fn end(mut self: Box<Self>) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        text.shrink_to(4 * USUAL_TEXT);
+        *self = Self { text, ..Self::default() };
+        let _gone_with_the_thread = TOLD.try_with(|told| {
+            if let Ok(mut told) = told.try_borrow_mut()
+                && told.len() < LINES_KEPT
+            {
+                told.push(self);
+            }
+        });
+    }
+
+    fn copy(&mut self, value: &[u8]) -> Part {
+        let at = self.text.len();
+        self.text.extend_from_slice(value.get(..LOGGED_BYTES).unwrap_or(value));
+        self.since(at)
+    }
+
+    /// The part of the text that begins there.
+    fn since(&self, start: usize) -> Part {
+        let [start, end] = [start, self.text.len()].map(|at| u16::try_from(at).unwrap_or(u16::MAX));
+        Part { start, end }
+    }
+
+    fn part(&self, part: Part) -> &[u8] {
+        self.text.get(part.start.into()..part.end.into()).unwrap_or_default()
+    }
+
+    fn optional(&self, part: Option<Part>) -> Option<&[u8]> {
+        part.map(|part| self.part(part))
+    }
+
+    fn cluster(&self) -> Option<&str> {
+        std::str::from_utf8(self.part(self.cluster?)).ok()
     }
 
     /// Tells the collector.
-    fn tell(&self, record: &Record, flag: &'static str) {
+    fn tell(&self, record: &Record, flag: &'static str, duration: Duration) {
         let Some(span) = &self.span else { return };
-        let of_mesh = self.cluster.as_deref().and_then(|cluster| cluster.rsplit_once('|'));
+        let of_mesh = self.cluster().and_then(|cluster| cluster.rsplit_once('|'));
         let service = of_mesh.map(|(_, host)| host).filter(|host| !host.is_empty());
         let details = |failure: Failure| record.details.as_deref().unwrap_or_else(|| failure.row().details);
         span.end(telemetry::Span {
             start: self.start,
-            duration: record.began.elapsed(),
-            method: self.copied(&self.method),
-            authority: self.copied(&self.authority),
-            target: self.copied(&self.path),
+            duration,
+            method: self.part(self.method),
+            authority: self.part(self.authority),
+            target: self.part(self.path),
             protocol: self.protocol,
             is_grpc: record.is_grpc,
-            user_agent: self.user_agent.as_ref().map(|range| self.copied(range)),
-            request_id: self.request_id.as_deref(),
+            user_agent: self.optional(self.user_agent),
+            request_id: self.optional(self.request_id),
             client: self.ends.remote.map(|remote| remote.ip()),
             upstream: self.upstream,
             service: service.or_else(|| span.own_service()),
-            cluster: self.cluster.as_deref(),
+            cluster: self.cluster(),
             status: record.status,
             grpc_status: record.metrics.grpc_status,
             failure: record.failure.map(|failure| (failure.name(), details(failure))),
@@ -345,12 +403,12 @@ impl Line {
         });
     }
 
-    fn write(&self, record: &Record, flag: &'static str) {
+    fn write(&self, record: &Record, flag: &'static str, duration: Duration) {
         let Some(access) = &self.access else { return };
         let details = record.failure.map_or("via_upstream", |failure| failure.row().details);
         access.record(&AccessRecord {
-            method: Some(self.copied(&self.method)),
-            path: Some(self.copied(&self.path)),
+            method: Some(self.part(self.method)),
+            path: Some(self.part(self.path)),
             protocol: Some(self.protocol),
             response_code: record.status,
             response_flags: flag,
@@ -361,14 +419,14 @@ impl Line {
             },
             bytes_received: record.request.bytes(),
             bytes_sent: record.response.bytes(),
-            duration: record.began.elapsed(),
+            duration,
             upstream_service_time: record.service_time,
-            x_forwarded_for: self.forwarded_for.as_ref().map(|range| self.copied(range)),
-            user_agent: self.user_agent.as_ref().map(|range| self.copied(range)),
-            request_id: self.request_id.as_deref(),
-            authority: Some(self.copied(&self.authority)),
+            x_forwarded_for: self.optional(self.forwarded_for),
+            user_agent: self.optional(self.user_agent),
+            request_id: self.optional(self.request_id),
+            authority: Some(self.part(self.authority)),
             upstream_host: self.upstream.map(Address::Ip),
-            upstream_cluster: self.cluster.as_deref(),
+            upstream_cluster: self.optional(self.cluster),
             upstream_local_address: self.upstream_local.map(Address::Ip),
             downstream_local_address: self.ends.local.map(Address::Ip),
             downstream_remote_address: self.ends.remote.map(Address::Ip),
@@ -379,6 +437,58 @@ impl Line {
     }
 }
 
-fn cut(value: &[u8]) -> &[u8] {
-    value.get(..LOGGED_BYTES).unwrap_or(value)
+/// The time since then by the task's clock, as all times of a record are.
+fn since(began: Instant) -> Duration {
+    recent().into_std().saturating_duration_since(began)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        let mut head =
+            RequestHead::new(http::Method::GET, leno_http::head::Scheme::Http, "a:1", "/x").unwrap();
+        for (name, value) in fields {
+            head.fields_mut().append(name, value.as_bytes()).unwrap();
+        }
+        head
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_told_of_the_next() {
+        let long = "u".repeat(3 * LOGGED_BYTES);
+        let first = head(&[("x-forwarded-for", "1.2.3.4"), ("user-agent", &long), ("x-request-id", "id")]);
+        let ends = Ends { server_name: Some("name".into()), ..Ends::default() };
+        let mut line = Line::begin(None, &first, &ends, SystemTime::now());
+        line.request_id = Some(line.copy(b"id"));
+        line.cluster = Some(line.copy(b"outbound|1||a"));
+        line.upstream = Some(([1, 2, 3, 4], 5).into());
+        line.upstream_local = line.upstream;
+        line.route = Some("route".into());
+        assert_eq!(line.optional(line.user_agent).map(<[u8]>::len), Some(LOGGED_BYTES));
+        assert_eq!(line.cluster(), Some("outbound|1||a"));
+        let place = std::ptr::from_ref(&*line);
+        line.end();
+
+        let line = Line::begin(None, &head(&[]), &Ends::default(), SystemTime::UNIX_EPOCH);
+        assert_eq!(std::ptr::from_ref(&*line), place, "its room is used again");
+        assert!(line.text.capacity() <= 4 * USUAL_TEXT, "but not what is more than usual");
+        assert_eq!(
+            (line.part(line.method), line.part(line.path), line.part(line.authority)),
+            (&b"GET"[..], &b"/x"[..], &b"a:1"[..])
+        );
+        let texts = [line.forwarded_for, line.user_agent, line.request_id, line.cluster];
+        assert!(texts.iter().all(Option::is_none));
+        assert!(line.upstream.is_none() && line.upstream_local.is_none() && line.route.is_none());
+        assert!(line.ends.server_name.is_none() && line.span.is_none() && line.access.is_none());
+    }
+
+    #[test]
+    fn no_more_lines_are_kept_than_wanted() {
+        let begin = || Line::begin(None, &head(&[]), &Ends::default(), SystemTime::UNIX_EPOCH);
+        let lines: Vec<_> = (0..2 * LINES_KEPT).map(|_| begin()).collect();
+        lines.into_iter().for_each(Line::end);
+        assert_eq!(TOLD.with_borrow(Vec::len), LINES_KEPT);
+    }
 }

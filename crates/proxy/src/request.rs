@@ -50,16 +50,14 @@ pub(crate) async fn serve(core: Rc<Core>, path: Rc<Path>, exchange: Exchange, _b
     let web = path.translate(&mut head, &mut body);
     let local = path.local();
     let mut record =
-        Record::begin(&path.handle(&core), core.shared.access.as_ref(), &head, path.ends(), || {
-            local.clock.wall()
-        });
+        Record::begin(&path.handle(&core), core.shared.access.as_ref(), &head, path.ends(), || local.wall());
     if let Err(failure) = path.prepare(&core, &mut head) {
         return refuse_head(&mut record, reply, &head, failure);
     }
     if let Some(tracing) = &core.shared.tracing
         && let Some(span) = tracing.begin(&core, &path, &mut head)
     {
-        record.traced(span, &head, path.ends(), local.clock.wall());
+        record.traced(span, &head, path.ends(), local.wall());
     }
     record.prepared(&head);
     path.learn_caller(&core).await;
@@ -147,8 +145,8 @@ impl Forwarding<'_> {
         reply: Reply,
         waited: Duration,
     ) {
-        // A gateway's policies are about the request as it came.
-        let came = self.plan.edits_request().then(|| head.clone());
+        // Policies, where there are any, are about the request as it came.
+        let came = (self.path.judges() && self.plan.edits_request()).then(|| head.clone());
         if let Err(failure) = self.plan.edit(&mut head) {
             return refuse(record, reply, failure);
         }
@@ -177,7 +175,7 @@ impl Forwarding<'_> {
 
 /// Waits until a change of policy or trust denies a request that is under way. `decided` is the view that allowed it.
 async fn denied(core: &Core, path: &Path, decided: &Rc<Held>, head: &RequestHead) -> Failure {
-    if matches!(path, Path::Outbound(_)) {
+    if !path.judges() {
         return std::future::pending().await;
     }
     let mut changed = core.shared.changed.subscribe();

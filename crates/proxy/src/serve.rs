@@ -11,6 +11,7 @@ use leno_http::head::{Scheme, Version};
 use leno_http::io::Io;
 use leno_http::server::{Config, Connection, Protocol, Tell};
 use leno_model::failure::Failure;
+use leno_runtime::place::boxed;
 use leno_runtime::task;
 
 use crate::core::Core;
@@ -37,7 +38,8 @@ pub(crate) async fn requests(
     let mut connection = Connection::new(protocol, io, config);
     let each = async |exchange| {
         // In a box, or idle connections would hold the room that a request needs, and a task would move it about.
-        let serving = Box::pin(request::serve(Rc::clone(&core), Rc::clone(&path), exchange, places::busy()));
+        let (core, path, busy) = (Rc::clone(&core), Rc::clone(&path), places::busy());
+        let serving = Box::into_pin(boxed(|| request::serve(core, path, exchange, busy)));
         match protocol {
             Protocol::Http1 => serving.await,
             // Bounded by the connection's limit of concurrent streams.

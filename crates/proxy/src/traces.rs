@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use leno_http::head::{Fields, RequestHead};
+use leno_http::head::{Fields, Known, RequestHead};
 use leno_model::name::WorkloadName;
 use leno_model::request::RequestView as _;
 use leno_model::secret::SecretBytes;
@@ -27,6 +27,7 @@ use leno_telemetry::limits::TRACE_FINISH;
 use leno_telemetry::propagation::{Carrier, Place, Propagation};
 use leno_telemetry::sampling::Sampler;
 use leno_telemetry::span::Kind;
+use leno_telemetry::trace::TRACEPARENT;
 
 use crate::core::{Core, Shared};
 use crate::local::Local;
@@ -34,6 +35,8 @@ use crate::parties;
 use crate::path::Path;
 pub(crate) use begun::Span;
 pub use endpoint::{Endpoint, EndpointError, Protocol};
+
+const PARENT: Known = Known::new(TRACEPARENT);
 
 /// How a proxy takes part in tracing.
 #[derive(Clone, Debug)]
@@ -172,7 +175,11 @@ impl Carrier for Headers<'_> {
     }
 
     fn set(&mut self, name: &'static str, value: &[u8]) {
-        let _managed = self.0.set(name, value);
+        let _invalid = match name {
+            // In nearly every request.
+            TRACEPARENT => self.0.put(PARENT, value),
+            _ => self.0.set(name, value),
+        };
     }
 
     fn remove(&mut self, name: &'static str) {

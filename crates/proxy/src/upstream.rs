@@ -18,6 +18,7 @@ use leno_model::service::{Address, Endpoint};
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::EndpointUnit;
 use leno_runtime::clock::recent;
+use leno_runtime::place::boxed;
 
 use crate::circuit::Circuit;
 use crate::core::Core;
@@ -157,7 +158,7 @@ pub(crate) fn choose(
     spoken: Spoken,
     client: Client<'_>,
     tried: &[Arc<str>],
-) -> Result<Chosen, Failure> {
+) -> Result<Box<Chosen>, Failure> {
     match to {
         To::Cluster { cluster, only } => {
             let pick = match only {
@@ -168,12 +169,17 @@ pub(crate) fn choose(
             chosen.announce(cluster, spoken, client.ends);
             Ok(chosen)
         }
-        To::Application { port, declared, ip } => Ok(application(*port, *declared, *ip)),
-        To::External { address, egress } => Ok(external(*address, egress.as_ref())),
+        To::Application { port, declared, ip } => Ok(Box::new(application(*port, *declared, *ip))),
+        To::External { address, egress } => Ok(Box::new(external(*address, egress.as_ref()))),
     }
 }
 
-fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) -> Result<Chosen, Failure> {
+fn from_pick(
+    core: &Core,
+    cluster: &Cluster,
+    pick: &Pick<'_>,
+    spoken: Spoken,
+) -> Result<Box<Chosen>, Failure> {
     let host = cluster.host();
     let limit = cluster.policy().connect_timeout.unwrap_or(CONNECT);
     let circuit = Circuit::of(cluster, &core.shared.gates, limit);
@@ -181,18 +187,19 @@ fn from_pick(core: &Core, cluster: &Cluster, pick: &Pick<'_>, spoken: Spoken) ->
         Some(circuit) if matches!(spoken, Spoken::Http(_)) => circuit.request()?,
         _ => None,
     };
-    let mut chosen = Chosen {
+    let (picked, in_flight, service) = (Picked::of(pick), pick.start(), host.host.clone());
+    let mut chosen = boxed(|| Chosen {
         way: Way::Plain(pick.target),
         limit,
-        picked: Some(Picked::of(pick)),
+        picked: Some(picked),
         target: pick.target,
-        in_flight: Some(pick.start()),
+        in_flight: Some(in_flight),
         circuit,
         _place: place,
-        service: Some(host.host.clone()),
+        service: Some(service),
         outside: None,
         first: None,
-    };
+    });
     match pick.connect {
         Connect::Plain => {}
         Connect::Native { identity, .. } => {

@@ -5,6 +5,7 @@
 //! - [`lifecycle`], [`readiness`], [`drain`]: starting, ready, draining, stopped.
 //! - [`signal`]: the signals that a process answers.
 //! - [`clock`]: time that tests can pause.
+//! - [`place`]: values made where they stay.
 //! - [`process`]: file limits, core count and what the process uses.
 //!
 //! Tests that use [`spawn_local`] run on tokio's local runtime: `#[tokio::test(flavor = "local")]`.
@@ -16,6 +17,7 @@ pub mod cores;
 pub mod drain;
 pub mod lifecycle;
 pub mod limits;
+pub mod place;
 pub mod process;
 pub mod readiness;
 pub mod signal;

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use leno_runtime::Clock;
 use leno_runtime::process::Usage;
-use leno_telemetry::access::{AccessLog, Format, Target};
+use leno_telemetry::access::{AccessLog, Format, Shown, Target};
 use leno_telemetry::exposition;
 use leno_telemetry::id::Ids;
 use leno_telemetry::istio::{HttpMetrics, Labels, Reporter, Security, Service, TcpMetrics, Workload};
@@ -96,9 +96,10 @@ fn main() {
     record.upstream_host = Some("10.0.0.1:9080".parse::<std::net::SocketAddr>().expect("valid").into());
     let mut line = Vec::new();
     for format in [Format::Text, Format::Json] {
+        let mut shown = Shown::new();
         cost(&format!("encode an access record, {format:?}"), || {
             line.clear();
-            black_box(&record).encode(format, &mut line);
+            black_box(&record).encode(format, &mut shown, &mut line);
         });
         let log = AccessLog::open(Target::Writer(Box::new(sink())), format, &registry).expect("opens");
         cost(&format!("log an access record, {format:?}"), || log.record(black_box(&record)));

@@ -13,6 +13,7 @@ mod timestamp;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+pub use field::Shown;
 pub use log::{AccessLog, OpenError, Target};
 pub use timestamp::Timestamp;
 
@@ -45,7 +46,7 @@ impl From<SocketAddr> for Address<'_> {
 }
 
 /// What is known of a request, or of an opaque connection, when it has ended. Values that came from a client are bytes:
-/// they are escaped when written. Absent ones are written as `-` in text and `null` in JSON, as Envoy does.
+/// they are escaped when written; words of the program's own, which are `&'static str`, need none. Absent ones are written as `-` in text and `null` in JSON, as Envoy does.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
     /// When it began.
@@ -55,11 +56,11 @@ pub struct AccessRecord<'a> {
     /// The path and query as the client sent them, before any rewrite.
     pub path: Option<&'a [u8]>,
     /// `HTTP/1.1`, `HTTP/2`, ...
-    pub protocol: Option<&'a str>,
+    pub protocol: Option<&'static str>,
     /// The status that the client got; 0 for none.
     pub response_code: u16,
     /// What went wrong, from the failure table; `-` for nothing.
-    pub response_flags: &'a str,
+    pub response_flags: &'static str,
     /// Why the status is what it is.
     pub response_code_details: Option<&'a str>,
     /// Why the connection was cut.
@@ -85,7 +86,7 @@ pub struct AccessRecord<'a> {
     /// The endpoint that was used.
     pub upstream_host: Option<Address<'a>>,
     /// The destination, in Istio's notation `outbound|PORT|SUBSET|HOST`.
-    pub upstream_cluster: Option<&'a str>,
+    pub upstream_cluster: Option<&'a [u8]>,
     /// Our end of the connection to the endpoint.
     pub upstream_local_address: Option<Address<'a>>,
     /// Our end of the client's connection: the original destination where traffic is captured.
@@ -129,11 +130,11 @@ impl AccessRecord<'_> {
         }
     }
 
-    /// Appends the record as one line. Allocates only where `out` must grow.
-    pub fn encode(&self, format: Format, out: &mut Vec<u8>) {
+    /// Appends the record as one line. Allocates only where `out` must grow, or an address is new.
+    pub fn encode(&self, format: Format, shown: &mut Shown, out: &mut Vec<u8>) {
         match format {
-            Format::Text => text::encode(self, out),
-            Format::Json => json::encode(self, out),
+            Format::Text => text::encode(self, shown, out),
+            Format::Json => json::encode(self, shown, out),
         }
     }
 }

@@ -47,10 +47,17 @@ impl Writer<'_> {
     pub(crate) fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer<'_>)) {
         self.key(field, LENGTH);
         let at = self.0.len();
+        // Most are so short that their length takes one byte.
+        self.0.push(0);
         write(&mut Writer(self.0));
         let mut length = [0; 10];
-        let length = varint(self.0.len().saturating_sub(at) as u64, &mut length);
-        self.0.splice(at..at, length.iter().copied());
+        let length = varint(self.0.len().saturating_sub(at + 1) as u64, &mut length);
+        if let (Some(place), Some((first, rest))) = (self.0.get_mut(at), length.split_first()) {
+            *place = *first;
+            if !rest.is_empty() {
+                self.0.splice(at + 1..at + 1, rest.iter().copied());
+            }
+        }
     }
 
     /// An attribute: `KeyValue { key = 1, value = 2 }`.

@@ -184,9 +184,9 @@ fn once<'a>(headers: &'a impl Carrier, name: &'a str) -> Option<&'a [u8]> {
     values.next().is_none().then_some(value)
 }
 
-/// A `tracestate` belongs to its `traceparent`: it goes on only where that does.
+/// A `tracestate` belongs to its `traceparent`: it goes on only where that does, which it can't where nobody came before.
 fn write_w3c(place: &Place, headers: &mut impl Carrier) {
-    let came = TraceContext::received(headers.all(TRACEPARENT));
+    let came = place.parent.and_then(|_| TraceContext::received(headers.all(TRACEPARENT)));
     let goes_on = came.is_some_and(|came| came.trace_id() == place.context.trace_id());
     headers.set(TRACEPARENT, place.context.header().as_bytes());
     if !goes_on {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::access::{AccessRecord, Format};
+use crate::access::{AccessRecord, Format, Shown};
 use crate::limits::{TAP_QUEUE, TAPS};
 
 /// Chooses records. Runs on the thread that carries the traffic: it must be quick.
@@ -73,7 +73,7 @@ impl Tap {
             }
             if (watcher.filter)(record) {
                 if line.is_empty() {
-                    record.encode(Format::Json, &mut line);
+                    record.encode(Format::Json, &mut Shown::new(), &mut line);
                 }
                 if watcher.lines.try_send(line.as_slice().into()).is_err() {
                     watcher.missed.fetch_add(1, Ordering::Relaxed);

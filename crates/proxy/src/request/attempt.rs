@@ -14,6 +14,7 @@ use leno_http::relay::{self, BodyEnd, Tally};
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_runtime::clock::recent;
+use leno_runtime::place::boxed;
 
 use crate::core::Core;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
@@ -121,8 +122,9 @@ pub(super) async fn attempt(core: &Core, local: &Local, attempt: &Attempt<'_>, b
         }
     };
     attempt.is_sent.set(true);
-    let sent = Sent { lease, outgoing, response, body, uploading: true, at: recent().into_std() };
-    begin(attempt, Box::new(sent)).await
+    let at = recent().into_std();
+    let sent = boxed(|| Sent { lease, outgoing, response, body, uploading: true, at });
+    begin(attempt, sent).await
 }
 
 async fn connect(

@@ -74,7 +74,7 @@ impl Forwarding<'_> {
         let key = upstream::affinity(&mirror.to, head, path, || core.draw(), &mut Silent).key;
         let client = Client { ends: Some(path.ends()), key };
         let chosen = upstream::choose(core, &mirror.to, Spoken::Http(protocol), client, &[]);
-        let chosen = Box::new(chosen.map_err(not_sent).ok()?);
+        let chosen = chosen.map_err(not_sent).ok()?;
         let limit = self.plan.settings.timeout.map_or(MIRROR_TIME, |timeout| timeout.min(MIRROR_TIME));
         let mut head = head.clone();
         hints::mark_try(path, &mirror.to, &mut head, 1, Some(limit), false);

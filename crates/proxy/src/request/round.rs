@@ -68,7 +68,7 @@ impl Tries<'_> {
             if let Some(second) = second {
                 // The first one's time is known by now to be no shorter than this.
                 self.on.path.chosen(self.on.core, &second, record);
-                record.upstream(second.target, None, || self.on.plan.to.name());
+                record.upstream(second.target, &self.on.plan.to);
                 chosen = second;
             }
             let (failure, progress) = match event {
@@ -106,9 +106,9 @@ impl Tries<'_> {
         self.count += 1;
         let spoken = Spoken::Http(self.protocol(head));
         let client = self.client();
-        let chosen = Box::new(upstream::choose(core, &plan.to, spoken, client, &self.failed)?);
+        let chosen = upstream::choose(core, &plan.to, spoken, client, &self.failed)?;
         self.on.path.chosen(core, &chosen, record);
-        record.upstream(chosen.target, None, || plan.to.name());
+        record.upstream(chosen.target, &plan.to);
         let total = if self.count == 1 { self.terms.timeout } else { self.left() };
         let left = nearest([total, self.terms.per_try]);
         hints::mark_try(self.on.path, &plan.to, head, self.count, left, self.is_grpc_timed);
@@ -224,7 +224,7 @@ impl Tries<'_> {
         self.permit = permit;
         self.count += 1;
         self.on.core.shared.retries.hedged.inc();
-        Some(Box::new(second))
+        Some(second)
     }
 
     /// Whether a try's end is an answer that the policy finds nothing wrong with.

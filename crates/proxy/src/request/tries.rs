@@ -33,7 +33,7 @@ pub(super) struct Tries<'t> {
     pub(super) terms: &'t Terms<'t>,
     /// Whether its client set a gRPC deadline.
     pub(super) is_grpc_timed: bool,
-    /// The request as it came, where it goes on otherwise.
+    /// The request as it came, where it goes on otherwise and policies may still ask about it.
     pub(super) came: Option<&'t RequestHead>,
     pub(super) body: Body,
     /// What binds it to an endpoint.

@@ -3,7 +3,7 @@
 //! Invariant: no value, whoever chose it, ends a line, a quoted text or a JSON string.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::limits::ACCESS_FIELD;
@@ -17,7 +17,10 @@ fn display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 
 /// Appends a whole number.
 pub(super) fn number(out: &mut Vec<u8>, value: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    match u8::try_from(value) {
+        Ok(digit @ ..10) => out.push(b'0' + digit),
+        _ => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+    }
 }
 
 /// Appends whole milliseconds.
@@ -25,22 +28,104 @@ pub(super) fn millis(out: &mut Vec<u8>, time: Duration) {
     number(out, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
 }
 
-/// Appends an IP address and port.
-pub(super) fn address(out: &mut Vec<u8>, address: SocketAddr) {
-    let SocketAddr::V4(address) = address else { return display(out, address) };
-    out.reserve("255.255.255.255:".len());
-    for (octet, behind) in address.ip().octets().into_iter().zip(*b"...:") {
-        if octet >= 100 {
-            out.push(b'0' + octet / 100);
+/// Whose address it is that a line tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    Upstream,
+    UpstreamLocal,
+    DownstreamLocal,
+    Downstream,
+}
+
+/// Addresses as they were shown last: making a text of one takes longer than finding it, and most lines have no
+/// new one. Keep one per thread.
+#[derive(Debug)]
+pub struct Shown([[Address; 1 << SHOWN_BITS]; 4]);
+
+/// Binary digits of a place among the addresses that are kept for each end.
+const SHOWN_BITS: u32 = 4;
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shown {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self([[Address { number: 0, text: [0; 24], len: 0 }; 1 << SHOWN_BITS]; 4])
+    }
+
+    /// Appends an IP address and port.
+    pub(super) fn address(&mut self, out: &mut Vec<u8>, end: End, address: SocketAddr) {
+        let SocketAddr::V4(address) = address else { return display(out, address) };
+        // The number of another address, or of none, is another.
+        let number = 1 << 48 | u64::from(address.ip().to_bits()) << 16 | u64::from(address.port());
+        let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SHOWN_BITS);
+        let of_end = self.0.get_mut(end as usize).map(|shown| &mut shown[..]).unwrap_or_default();
+        let Some(shown) = usize::try_from(place).ok().and_then(|place| of_end.get_mut(place)) else { return };
+        if shown.number != number {
+            let mut text = Vec::with_capacity(shown.text.len());
+            socket_address(&mut text, address);
+            shown.number = number;
+            shown.len = text.len();
+            shown.text.iter_mut().zip(text).for_each(|(place, byte)| *place = byte);
         }
-        if octet >= 10 {
-            out.push(b'0' + octet / 10 % 10);
-        }
-        out.push(b'0' + octet % 10);
-        out.push(behind);
+        put_short(out, shown.text, shown.len);
+    }
+}
+
+/// The text of an address.
+#[derive(Clone, Copy, Debug)]
+struct Address {
+    number: u64,
+    text: [u8; 24],
+    len: usize,
+}
+
+/// Appends the first `len` bytes: all of the text and less again, which takes no call.
+fn put_short<const N: usize>(out: &mut Vec<u8>, text: [u8; N], len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(&text);
+    out.truncate(end);
+}
+
+fn socket_address(out: &mut Vec<u8>, address: SocketAddrV4) {
+    for octet in address.ip().octets() {
+        let (text, len) = OCTETS.get(usize::from(octet)).copied().unwrap_or_default();
+        put_short(out, text, len);
+    }
+    if let Some(last) = out.last_mut() {
+        *last = b':';
     }
     number(out, address.port().into());
 }
+
+/// The text of each octet with a point behind it, and its length.
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "in a constant, and below 256")]
+const OCTETS: [([u8; 4], usize); 256] = {
+    let mut octets = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (text, len) = &mut octets[octet];
+        *len = if octet >= 100 {
+            4
+        } else if octet >= 10 {
+            3
+        } else {
+            2
+        };
+        let (mut at, mut rest) = (*len - 1, octet);
+        while at > 0 {
+            at -= 1;
+            text[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        octet += 1;
+    }
+    octets
+};
 
 /// The value, or its beginning where it is too long.
 fn bounded(value: &[u8]) -> (&[u8], bool) {
@@ -61,11 +146,19 @@ pub(super) fn text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {
     }
 }
 
-/// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes. Doesn't stop at the
-/// first that isn't, so that it takes many bytes at once.
+/// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes. Sixteen bytes are
+/// looked at together, and some twice where that saves looking at single ones.
 fn is_plain(value: &[u8], least: u8) -> bool {
-    let plain = |b: u8| (b >= least) & (b < 0x7f) & (b != b'"') & (b != b'\\');
-    value.iter().fold(true, |all, b| all & plain(*b))
+    let special = |b: u8| (b < least) | (b >= 0x7f) | (b == b'"') | (b == b'\\');
+    let none = |bytes: &[u8]| bytes.iter().fold(0, |found, b| found | u8::from(special(*b))) == 0;
+    if let (Some(first), Some(last)) = (value.first_chunk::<16>(), value.last_chunk::<16>()) {
+        let (between, _) = value.get(16..).unwrap_or_default().as_chunks::<16>();
+        return none(first) && between.iter().all(|chunk| none(chunk)) && none(last);
+    }
+    match (value.first_chunk::<8>(), value.last_chunk::<8>()) {
+        (Some(first), Some(last)) => none(first) && none(last),
+        _ => value.iter().all(|b| !special(*b)),
+    }
 }
 
 fn escaped_text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {

@@ -3,11 +3,13 @@
 //! Types are Envoy's: status, bytes and duration are numbers, everything else a string or `null`; the service time too is
 //! a string, since Envoy takes it from a header.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{AccessRecord, Address, Timestamp, field};
+use super::field::{self, End, Shown};
+use super::{AccessRecord, Address, Timestamp};
 
-pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec<u8>) {
     let object = &mut Object(out, b'{');
     object.string("start_time", Some(Timestamp(record.start_time).text()));
     object.string("route_name", record.route_name);
@@ -26,11 +28,27 @@ pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
     object.string("user_agent", record.user_agent);
     object.string("request_id", record.request_id);
     object.string("authority", record.authority);
-    object.address("upstream_host", record.upstream_host);
+    object.address(
+        "upstream_host",
+        |out, address| shown.address(out, End::Upstream, address),
+        record.upstream_host,
+    );
     object.string("upstream_cluster", record.upstream_cluster);
-    object.address("upstream_local_address", record.upstream_local_address);
-    object.address("downstream_local_address", record.downstream_local_address);
-    object.address("downstream_remote_address", record.downstream_remote_address);
+    object.address(
+        "upstream_local_address",
+        |out, address| shown.address(out, End::UpstreamLocal, address),
+        record.upstream_local_address,
+    );
+    object.address(
+        "downstream_local_address",
+        |out, address| shown.address(out, End::DownstreamLocal, address),
+        record.downstream_local_address,
+    );
+    object.address(
+        "downstream_remote_address",
+        |out, address| shown.address(out, End::Downstream, address),
+        record.downstream_remote_address,
+    );
     object.string("requested_server_name", record.requested_server_name);
     object.string("upstream_transport_failure_reason", record.upstream_transport_failure_reason);
     out.extend_from_slice(b"}\n");
@@ -79,9 +97,14 @@ impl Object<'_> {
         }
     }
 
-    fn address(&mut self, key: &str, value: Option<Address<'_>>) {
+    fn address(
+        &mut self,
+        key: &str,
+        show: impl FnOnce(&mut Vec<u8>, SocketAddr),
+        value: Option<Address<'_>>,
+    ) {
         match value {
-            Some(Address::Ip(address)) => self.between_quotes(key, |out| field::address(out, address)),
+            Some(Address::Ip(address)) => self.between_quotes(key, |out| show(out, address)),
             Some(Address::Unix(path)) => self.string(key, Some(path)),
             None => self.null(key),
         }

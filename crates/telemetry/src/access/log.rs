@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::limits::{ACCESS_BACKLOG, ACCESS_CHUNK, ACCESS_FLUSH, ACCESS_SCRATCH};
 use crate::{Counter, Registry};
 
-use super::{AccessRecord, Format};
+use super::{AccessRecord, Format, Shown};
 
 #[cfg(test)]
 mod tests;
@@ -75,7 +75,7 @@ struct Waiting {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<(Vec<u8>, Shown)> = const { RefCell::new((Vec::new(), Shown::new())) };
 }
 
 impl AccessLog {
@@ -110,9 +110,9 @@ impl AccessLog {
 
     /// Writes a record down, or drops and counts it. Never waits for the target.
     pub fn record(&self, record: &AccessRecord<'_>) {
-        SCRATCH.with_borrow_mut(|scratch| {
+        SCRATCH.with_borrow_mut(|(scratch, shown)| {
             scratch.clear();
-            record.encode(self.0.format, scratch);
+            record.encode(self.0.format, shown, scratch);
             self.0.append(scratch);
             scratch.shrink_to(ACCESS_SCRATCH);
         });
@@ -184,8 +184,8 @@ impl Shared {
                 }
             }
             bytes.clear();
-            // A backlog that was needed once isn't kept for ever.
-            bytes.shrink_to(ACCESS_CHUNK);
+            // A backlog that was needed once isn't kept for ever. What came until this thread woke is twice as much at most.
+            bytes.shrink_to(2 * ACCESS_CHUNK);
             if closed {
                 return;
             }

@@ -28,7 +28,7 @@ fn full() -> AccessRecord<'static> {
         request_id: Some(b"84961386-6d84-929d-98bd-c5aee93b5c88"),
         authority: Some(b"httpbin:8000"),
         upstream_host: address("10.44.1.27:80"),
-        upstream_cluster: Some("outbound|8000||httpbin.foo.svc.cluster.local"),
+        upstream_cluster: Some(b"outbound|8000||httpbin.foo.svc.cluster.local"),
         upstream_local_address: address("10.44.1.23:37652"),
         downstream_local_address: address("10.0.45.184:8000"),
         downstream_remote_address: address("[fd00::1]:46520"),
@@ -39,7 +39,7 @@ fn full() -> AccessRecord<'static> {
 
 fn encode(record: &AccessRecord<'_>, format: Format) -> String {
     let mut line = Vec::new();
-    record.encode(format, &mut line);
+    record.encode(format, &mut Shown::new(), &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -96,6 +96,32 @@ fn hostile_values_stay_in_their_field() {
 }
 
 #[test]
+fn what_is_absent_stands_in_its_place() {
+    let none = AccessRecord::new(UNIX_EPOCH);
+    for (why, failure, told) in [
+        (Some("cut"), None, " - - cut \"-\" 0 0 "),
+        (None, Some("no route"), " - - - \"no route\" 0 0 "),
+        (Some("cut"), Some("no route"), " - - cut \"no route\" 0 0 "),
+    ] {
+        let connection_termination_details = why;
+        let record = AccessRecord {
+            connection_termination_details,
+            upstream_transport_failure_reason: failure,
+            ..none
+        };
+        assert!(encode(&record, Format::Text).contains(told));
+    }
+    for (name, route, told) in [
+        (Some(&b"name"[..]), None, " - name -\n"),
+        (None, Some("route"), " - - route\n"),
+        (Some(b"name"), Some("route"), " - name route\n"),
+    ] {
+        let record = AccessRecord { requested_server_name: name, route_name: route, ..none };
+        assert!(encode(&record, Format::Text).ends_with(told));
+    }
+}
+
+#[test]
 fn long_values_are_cut() {
     for (length, shown) in [(ACCESS_FIELD, ACCESS_FIELD), (ACCESS_FIELD + 1, ACCESS_FIELD + 3)] {
         let path = vec![b'x'; length];
@@ -148,10 +174,31 @@ proptest! {
             ..AccessRecord::new(UNIX_EPOCH)
         };
         let mut line = Vec::new();
-        record.encode(Format::Text, &mut line);
+        record.encode(Format::Text, &mut Shown::new(), &mut line);
         let line = String::from_utf8(line).unwrap();
         let six = std::net::Ipv6Addr::from(six);
         prop_assert!(line.contains(&format!(" 0 {bytes} 0 - ")), "{line}");
         prop_assert!(line.contains(&format!(" \"{four}\" - [{six}]:{port} - - ")), "{line}");
+    }
+    #[test]
+    fn addresses_are_shown_whatever_was_shown_before(
+        addresses in prop::collection::vec((any::<[u8; 4]>(), 0_u16..40), 1..60),
+    ) {
+        let mut shown = Shown::default();
+        for pair in addresses.iter().chain(&addresses).collect::<Vec<_>>().windows(2) {
+            let [one, other] = [pair[0], pair[1]].map(|(ip, port)| SocketAddr::from((*ip, *port)));
+            let record = AccessRecord {
+                upstream_host: Some(one.into()),
+                upstream_local_address: Some(other.into()),
+                downstream_local_address: Some(one.into()),
+                downstream_remote_address: Some(other.into()),
+                ..AccessRecord::new(UNIX_EPOCH)
+            };
+            let mut line = Vec::new();
+            record.encode(Format::Text, &mut shown, &mut line);
+            let line = String::from_utf8(line).unwrap();
+            let told = format!(" \"{one}\" - {other} {one} {other} - -\n");
+            prop_assert!(line.ends_with(&told), "{line}");
+        }
     }
 }

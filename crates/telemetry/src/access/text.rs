@@ -2,45 +2,61 @@
 
 use std::time::Duration;
 
-use super::{AccessRecord, Address, Timestamp, field};
+use super::field::{self, End, Shown};
+use super::{AccessRecord, Address, Timestamp};
 
-pub(super) fn encode(record: &AccessRecord<'_>, out: &mut Vec<u8>) {
+pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec<u8>) {
     out.reserve(USUAL_LINE);
-    let line = &mut Line(out);
+    let line = &mut Line(out, shown);
     line.raw(b"[").raw(&Timestamp(record.start_time).text()).raw(b"] \"");
-    line.quoted(record.method).raw(b" ").quoted(record.path).raw(b" ").quoted(record.protocol).raw(b"\" ");
-    line.number(record.response_code.into()).raw(b" ").plain(Some(record.response_flags)).raw(b" ");
-    line.plain(record.response_code_details)
+    line.quoted(record.method)
         .raw(b" ")
-        .plain(record.connection_termination_details)
-        .raw(b" \"");
-    line.quoted(record.upstream_transport_failure_reason).raw(b"\" ");
+        .quoted(record.path)
+        .raw(b" ")
+        .word(record.protocol.unwrap_or("-"))
+        .raw(b"\" ");
+    line.number(record.response_code.into()).raw(b" ").word(record.response_flags).raw(b" ");
+    line.plain(record.response_code_details);
+    // Most requests end well, and what they don't have is written at once.
+    match (record.connection_termination_details, record.upstream_transport_failure_reason) {
+        (None, None) => line.raw(b" - \"-\" "),
+        (why, failure) => line.raw(b" ").plain(why).raw(b" \"").quoted(failure).raw(b"\" "),
+    };
     line.number(record.bytes_received).raw(b" ").number(record.bytes_sent).raw(b" ");
     line.millis(Some(record.duration)).raw(b" ").millis(record.upstream_service_time).raw(b" \"");
     line.quoted(record.x_forwarded_for).raw(b"\" \"").quoted(record.user_agent).raw(b"\" \"");
     line.quoted(record.request_id).raw(b"\" \"").quoted(record.authority).raw(b"\" \"");
-    line.address(record.upstream_host, true).raw(b"\" ").plain(record.upstream_cluster).raw(b" ");
-    line.address(record.upstream_local_address, false)
-        .raw(b" ")
-        .address(record.downstream_local_address, false)
+    line.address(End::Upstream, record.upstream_host, true)
+        .raw(b"\" ")
+        .plain(record.upstream_cluster)
         .raw(b" ");
-    line.address(record.downstream_remote_address, false)
+    line.address(End::UpstreamLocal, record.upstream_local_address, false)
         .raw(b" ")
-        .plain(record.requested_server_name)
+        .address(End::DownstreamLocal, record.downstream_local_address, false)
         .raw(b" ");
-    line.plain(record.route_name).raw(b"\n");
+    line.address(End::Downstream, record.downstream_remote_address, false);
+    match (record.requested_server_name, record.route_name) {
+        (None, None) => line.raw(b" - -\n"),
+        (name, route) => line.raw(b" ").plain(name).raw(b" ").plain(route).raw(b"\n"),
+    };
 }
 
 /// Bytes of a usual line.
 const USUAL_LINE: usize = 512;
 
-struct Line<'a>(&'a mut Vec<u8>);
+struct Line<'a>(&'a mut Vec<u8>, &'a mut Shown);
 
 impl Line<'_> {
     /// Inlined, so that separators are written without a call.
     #[inline]
     fn raw<const N: usize>(&mut self, text: &[u8; N]) -> &mut Self {
         self.0.extend_from_slice(text);
+        self
+    }
+
+    /// A word of the program's own.
+    fn word(&mut self, word: &'static str) -> &mut Self {
+        self.0.extend_from_slice(word.as_bytes());
         self
     }
 
@@ -57,9 +73,9 @@ impl Line<'_> {
         self
     }
 
-    fn address(&mut self, value: Option<Address<'_>>, quoted: bool) -> &mut Self {
+    fn address(&mut self, end: End, value: Option<Address<'_>>, quoted: bool) -> &mut Self {
         match value {
-            Some(Address::Ip(address)) => field::address(self.0, address),
+            Some(Address::Ip(address)) => self.1.address(self.0, end, address),
             Some(Address::Unix(path)) => return self.value(Some(path), quoted),
             None => self.0.push(b'-'),
         }

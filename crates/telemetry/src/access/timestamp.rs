@@ -1,5 +1,6 @@
 //! Times as RFC 3339 writes them, in UTC and with milliseconds.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,29 +15,44 @@ const DAY: u64 = 86_400;
 const LAST: Duration = Duration::from_millis(253_402_300_799_999);
 
 impl Timestamp {
-    /// The text, in ASCII.
+    /// The text, in ASCII. All but the milliseconds is mostly that of the last one.
     pub(super) fn text(self) -> [u8; 24] {
-        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
-        let (days, second) = (since.as_secs() / DAY, since.as_secs() % DAY);
-        let (year, month, day) = date(days);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        for (end, width, value) in [
-            (4, 4, year),
-            (7, 2, month),
-            (10, 2, day),
-            (13, 2, hour),
-            (16, 2, minute),
-            (19, 2, second),
-            (23, 3, since.subsec_millis().into()),
-        ] {
-            let mut left = value;
-            for digit in text.iter_mut().take(end).rev().take(width) {
-                *digit = b'0' + (left % 10) as u8;
-                left /= 10;
-            }
+        thread_local! {
+            static LAST_SECOND: Cell<Option<(u64, [u8; 24])>> = const { Cell::new(None) };
         }
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default().min(LAST);
+        let mut text = match LAST_SECOND.get() {
+            Some((second, text)) if second == since.as_secs() => text,
+            _ => {
+                let text = second(since.as_secs());
+                LAST_SECOND.set(Some((since.as_secs(), text)));
+                text
+            }
+        };
+        put(&mut text, 23, 3, since.subsec_millis().into());
         text
+    }
+}
+
+/// The text of a second since 1970.
+fn second(since: u64) -> [u8; 24] {
+    let (days, second) = (since / DAY, since % DAY);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    put(&mut text, 4, 4, year);
+    for (end, value) in [(7, month), (10, day), (13, hour), (16, minute), (19, second)] {
+        put(&mut text, end, 2, value);
+    }
+    text
+}
+
+/// Puts a number into so many digits before `end`.
+fn put(text: &mut [u8; 24], end: usize, width: usize, value: u64) {
+    let mut left = value;
+    for digit in text.iter_mut().take(end).rev().take(width) {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
     }
 }
 

@@ -92,7 +92,7 @@ async fn a_slow_target_costs_records_and_no_memory() {
     assert!(written.recv_timeout(PATIENCE).is_ok());
     let line = {
         let mut line = Vec::new();
-        record(200).encode(Format::Text, &mut line);
+        record(200).encode(Format::Text, &mut Shown::new(), &mut line);
         line.len()
     };
     let fits = ACCESS_BACKLOG / line;
