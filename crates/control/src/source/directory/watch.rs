@@ -134,7 +134,7 @@ impl Watcher {
 
     /// Takes what has happened. Whether any of it is a reason to look.
     pub(super) fn take(&mut self) -> bool {
-        let mut buffer = [0; 16 << 10];
+        let mut buffer = [0; 4 << 10];
         let mut is_reason = false;
         loop {
             let events: Vec<Event<OsString>> = match self.inotify.read_events(&mut buffer) {
