@@ -108,10 +108,13 @@ impl Detector {
     pub(crate) fn is_active(&self, now: Instant) -> bool {
         let until = self.shared.until.load(Ordering::Relaxed);
         // Zero where none ever was.
-        if until == 0 || until <= self.nanoseconds(now) {
+        if until == 0 {
             return false;
         }
         let now = self.nanoseconds(now);
+        if until <= now {
+            return false;
+        }
         if self.settings.least_healthy_percent == 0 {
             return true;
         }

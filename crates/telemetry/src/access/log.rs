@@ -184,7 +184,7 @@ impl Shared {
                 }
             }
             bytes.clear();
-            // A backlog that was needed once isn't kept for ever. What came until this thread woke is twice as much at most.
+            // A backlog that was needed once isn't kept for ever; what a chunk takes that has grown by doubling is.
             bytes.shrink_to(2 * ACCESS_CHUNK);
             if closed {
                 return;
