@@ -17,13 +17,22 @@ use crate::{
     wait::{self, Ended},
 };
 
-/// Serves a running child's vault until it ended; says how. `ready` becomes true when the child says so.
+/// What a child says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Starting,
+    Ready,
+    /// It takes no new work, and stores nothing any more: what is kept is for the next one.
+    Draining,
+}
+
+/// Serves a running child's vault until it ended; says how. `stage` becomes what the child says.
 /// When `drain` becomes true, the child has `grace` to end by itself.
 pub(crate) async fn attend(
     child: Child,
     mut stream: UnixStream,
     vault: &RefCell<Vault>,
-    ready: &watch::Sender<bool>,
+    stage: &watch::Sender<Stage>,
     drain: &mut watch::Receiver<bool>,
     grace: Duration,
 ) -> String {
@@ -34,7 +43,7 @@ pub(crate) async fn attend(
     let (mut from, mut to) = stream.split();
     let trouble = tokio::select! {
         exit = ended.wait() => return wait::words(exit),
-        trouble = serve(vault, ready, &mut from, &mut to) => trouble,
+        trouble = serve(vault, stage, &mut from, &mut to) => trouble,
         _changed = drain.wait_for(|drain| *drain) => None,
     };
     if trouble.is_some() {
@@ -61,7 +70,7 @@ pub(crate) async fn attend(
 /// Replays the vault, then takes what the child stores. Ends with the stream.
 async fn serve(
     vault: &RefCell<Vault>,
-    ready: &watch::Sender<bool>,
+    stage: &watch::Sender<Stage>,
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
 ) -> Option<vault::Error> {
@@ -73,9 +82,15 @@ async fn serve(
     }
     loop {
         let stored = match vault::read(from).await {
-            Ok(Some(Frame::Put { name, blob })) => vault.borrow_mut().put(name, blob),
+            Ok(Some(Frame::Put { name, blob })) if *stage.borrow() != Stage::Draining => {
+                vault.borrow_mut().put(name, blob)
+            }
             Ok(Some(Frame::Ready)) => {
-                ready.send_replace(true);
+                stage.send_replace(Stage::Ready);
+                Ok(())
+            }
+            Ok(Some(Frame::Draining)) => {
+                stage.send_replace(Stage::Draining);
                 Ok(())
             }
             Ok(Some(_)) => Ok(()),

@@ -225,6 +225,9 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     if let Some(vault) = &vault {
         let _gone = vault.draining().await;
     }
+    // The supervisor starts the next sidecar at once, and whoever asks now is to ask that one.
+    let is_succeeded = vault.is_some() && serving.bind.is_none() && end == End::Signalled;
+    let doors = (!is_succeeded).then_some(doors);
     stop(&shared, &mut signals, end).await;
     Tracing::finish(&shared).await;
     drop((carrying, renewing, doors));
@@ -456,10 +459,10 @@ async fn wait_for_end(
         while signals.next().await == Signal::Hangup {}
     };
     tokio::select! {
-        () = signalled => Ok(End::Told),
-        () = ordered => Ok(End::Told),
+        () = signalled => Ok(End::Signalled),
+        () = ordered => Ok(End::Ordered),
         replaced = doors => replaced.unwrap_or_else(|_panicked| Err(panicked("the admin interface"))).map(|()| End::Replaced),
-        ended = cores.stopped() => ended.map(|()| End::Told).map_err(|_panicked| panicked("a core")),
+        ended = cores.stopped() => ended.map(|()| End::Ordered).map_err(|_panicked| panicked("a core")),
     }
 }
 
@@ -470,8 +473,10 @@ fn panicked(what: &'static str) -> ProcessError {
 /// Why a proxy ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It was told to.
-    Told,
+    /// Somebody has sent it a signal.
+    Signalled,
+    /// Its supervisor has told it to, or is gone.
+    Ordered,
     /// A later process serves in its place.
     Replaced,
 }
@@ -479,7 +484,7 @@ enum End {
 /// Drains: new work is refused, work under way goes on until the deadline or a second signal.
 async fn stop(shared: &Arc<Shared>, signals: &mut Signals, end: End) {
     let (deadline, held) = match end {
-        End::Told => (DRAIN, None),
+        End::Signalled | End::Ordered => (DRAIN, None),
         End::Replaced => {
             tracing::info!("a new process has taken over; this one drains");
             (DRAIN_REPLACED, Some(shared.lifecycle.drain().guard()))

@@ -222,7 +222,7 @@ impl Mesh {
         pid(part["process"].as_i64().unwrap())
     }
 
-    /// The process of a replica's sidecar.
+    /// The process of a replica's sidecar; the one that started last, where another still drains.
     pub fn sidecar(&self, replica: &str) -> Pid {
         let status = self.leno_json(&["status"]);
         let replica =
@@ -233,7 +233,7 @@ impl Mesh {
             let arguments = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
             arguments.split('\0').any(|argument| argument == "sidecar")
         };
-        pid(children.split_whitespace().find(is_sidecar).unwrap().parse().unwrap())
+        pid(children.split_whitespace().rev().find(is_sidecar).unwrap().parse().unwrap())
     }
 
     /// The mesh's state directory.

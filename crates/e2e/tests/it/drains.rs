@@ -9,12 +9,12 @@ use std::{
 };
 
 use leno_testkit::{
-    mesh::eventually,
+    mesh::{Declaration, eventually},
     ports::free,
     programs,
     proxies::{Proxies, Proxy, workload},
 };
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 /// What the proxy has for what is under way.
@@ -68,6 +68,42 @@ fn a_gateway_finishes_and_ends() {
     under_way.end_well();
     world.has_ended("edge");
     assert!(begun.elapsed() < DEADLINE, "{:?}", begun.elapsed());
+}
+
+/// What a sidecar has to finish may take long, and its supervisor has the next one serve meanwhile.
+#[test]
+fn a_sidecar_that_drains_holds_nobody_up() {
+    let mesh = Declaration::new("drain-side")
+        .spec(
+            "services:
+  - {name: web, port: 80, protocol: http}
+workloads:
+  - {name: caller, command: [sleep, infinity]}
+  - {service: web, command: [leno-sample, serve, web, '--listen=http://:80']}",
+        )
+        .start();
+    let long = mesh.start("caller", &["leno-sample", "call", "-i", "http://web/delay/4000"]);
+    eventually("it is under way", || {
+        let count = mesh.counted("web").sum("leno_upstream_connections", &[]);
+        if count == 1.0 { Ok(()) } else { Err(format!("{count}")) }
+    });
+    kill_process(mesh.sidecar("web"), Signal::TERM).unwrap();
+    let begun = Instant::now();
+    for _ in 0..4 {
+        let called = mesh.sample("caller", &["call", "http://web/echo"]);
+        assert!(called.status.success(), "{called:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "the long one takes 4 seconds, and these {took:?}");
+    eventually("the new one is counted", || {
+        let status = mesh.leno_json(&["status"]);
+        let replicas = status["replicas"].as_array().unwrap();
+        let is_new = |replica: &&Value| replica["name"] == "web" && replica["sidecarRestarts"] == 1;
+        let web = replicas.iter().find(is_new).ok_or(status.to_string())?;
+        if web["sidecarReady"] == true { Ok(()) } else { Err(web.to_string()) }
+    });
+    let answer = long.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&answer.stdout).contains("200"), "{answer:?}");
 }
 
 /// A server behind its proxy, a caller's proxy and a gateway.

@@ -12,8 +12,9 @@ use std::{
 
 use leno_capture::{
     capability::Set,
-    process::{self, Command},
+    process::{self, Child, Command},
 };
+use leno_runtime::Task;
 use tokio::{net::UnixStream, sync::watch};
 
 use super::{Keeper, network::MARK};
@@ -23,58 +24,117 @@ use crate::{
     limits::DRAIN_GRACE,
     link::Report,
     plan::{HOST_ADDRESS, NAMESPACE, TRUST_DOMAIN},
-    vaulted,
+    vaulted::{self, Stage},
 };
 
 /// Keeps a sidecar running until `drain` says otherwise, then lets it end in order. `ready` says whether
 /// it serves.
+///
+/// One that drains of its own accord takes nothing new and may have much to finish, so the next one starts at once, on the
+/// same sockets. Before a third one starts, the first has ended.
 pub(super) async fn keep(keeper: Rc<Keeper>, ready: watch::Sender<bool>, mut drain: watch::Receiver<bool>) {
     let mut backoff = Backoff::new(Instant::now());
     let mut restarts = 0;
+    let mut leaving: Option<Running> = None;
     loop {
         backoff.started(Instant::now());
-        let end = match start(&keeper) {
-            Ok((child, stream)) => attend(&keeper, &ready, &mut drain, child, stream, restarts).await,
-            Err(error) => crate::error_chain(&error),
+        let end = match start(&keeper, &drain) {
+            Ok(running) => attend(&keeper, &ready, &drain, running, restarts).await,
+            Err(error) => End::Ended(crate::error_chain(&error)),
         };
         ready.send_replace(false);
         if *drain.borrow() {
-            return;
+            break;
         }
         restarts += 1;
-        let pause = backoff.crashed(Instant::now());
         keeper.report(Report::Sidecar { ready: false, restarts }).await;
-        let note = format!("its sidecar {end}; starting it again in {} ms", pause.as_millis());
-        keeper.report(Report::Note(note)).await;
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _changed = drain.wait_for(|drain| *drain) => return,
+        match end {
+            End::Drains(running) => {
+                keeper.report(Report::Note("its sidecar drains; starting another one".to_owned())).await;
+                if let Some(mut before) = leaving.replace(running) {
+                    before.end().await;
+                }
+            }
+            End::Ended(end) => {
+                let pause = backoff.crashed(Instant::now());
+                let note = format!("its sidecar {end}; starting it again in {} ms", pause.as_millis());
+                keeper.report(Report::Note(note)).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _changed = drain.wait_for(|drain| *drain) => break,
+                }
+            }
+        }
+    }
+    if let Some(mut leaving) = leaving {
+        leaving.end().await;
+    }
+}
+
+/// A sidecar's process.
+struct Running {
+    stage: watch::Receiver<Stage>,
+    /// How it ended.
+    end: Task<String>,
+}
+
+impl Running {
+    /// Attends to it until it has ended, and tells it to drain when `drain` says so.
+    fn new(keeper: &Rc<Keeper>, drain: &watch::Receiver<bool>, child: Child, stream: UnixStream) -> Self {
+        let (says, stage) = watch::channel(Stage::Starting);
+        let (keeper, mut drain) = (Rc::clone(keeper), drain.clone());
+        let end = leno_runtime::spawn_local("sidecar process", async move {
+            vaulted::attend(child, stream, &keeper.vault, &says, &mut drain, DRAIN_GRACE).await
+        });
+        Self { stage, end }
+    }
+
+    /// Waits for its end.
+    async fn end(&mut self) -> String {
+        (&mut self.end).await.unwrap_or_else(|_panicked| "can't be watched".to_owned())
+    }
+
+    /// What it says next of itself; its end if it says nothing more.
+    async fn next(&mut self) -> Result<Stage, String> {
+        match self.stage.changed().await {
+            Ok(()) => Ok(*self.stage.borrow_and_update()),
+            Err(_ended) => Err(self.end().await),
         }
     }
 }
 
-/// Attends to a running sidecar and tells when it is ready; returns how it ended.
+/// What came of a sidecar.
+enum End {
+    /// It ended, in these words.
+    Ended(String),
+    /// It drains, and nobody has told it to.
+    Drains(Running),
+}
+
+/// Attends to a running sidecar, and tells when it is ready, until it has ended or drains.
 async fn attend(
     keeper: &Keeper,
     ready: &watch::Sender<bool>,
-    drain: &mut watch::Receiver<bool>,
-    child: process::Child,
-    stream: UnixStream,
+    drain: &watch::Receiver<bool>,
+    mut running: Running,
     restarts: u32,
-) -> String {
-    let mut became_ready = ready.subscribe();
-    let attending = vaulted::attend(child, stream, &keeper.vault, ready, drain, DRAIN_GRACE);
-    tokio::pin!(attending);
-    tokio::select! {
-        end = &mut attending => return end,
-        _ready = became_ready.wait_for(|ready| *ready) => {}
+) -> End {
+    loop {
+        match running.next().await {
+            Ok(Stage::Ready) => {
+                ready.send_replace(true);
+                keeper.report(Report::Sidecar { ready: true, restarts }).await;
+            }
+            // Before it was ready, something is wrong with it.
+            Ok(Stage::Draining) if *ready.borrow() && !*drain.borrow() => return End::Drains(running),
+            Ok(Stage::Starting | Stage::Draining) => {}
+            Err(end) => return End::Ended(end),
+        }
     }
-    keeper.report(Report::Sidecar { ready: true, restarts }).await;
-    attending.await
 }
 
-/// Starts a sidecar and returns the supervisor's end of its vault.
-fn start(keeper: &Keeper) -> Result<(process::Child, UnixStream), StartError> {
+/// Starts a sidecar, which is told what `drain` says.
+fn start(keeper: &Rc<Keeper>, drain: &watch::Receiver<bool>) -> Result<Running, StartError> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let mut command = Command::of_file(process::own_executable()?, "leno".as_ref());
@@ -113,7 +173,8 @@ fn start(keeper: &Keeper) -> Result<(process::Child, UnixStream), StartError> {
         Some(_) if keeper.plan.world.root => drop(command.capabilities(Set::empty())),
         Some(_) => {}
     }
-    Ok((command.spawn()?, UnixStream::from_std(ours)?))
+    let child = command.spawn()?;
+    Ok(Running::new(keeper, drain, child, UnixStream::from_std(ours)?))
 }
 
 #[derive(Debug, thiserror::Error)]

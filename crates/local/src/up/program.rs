@@ -28,7 +28,7 @@ use crate::{
     limits::{DRAIN_GRACE, REPLACED_GRACE, TAKE_OVER_WAIT},
     protocol::{ProgramStatus, Stream},
     vault::Vault,
-    vaulted,
+    vaulted::{self, Stage},
 };
 
 /// A program that serves the whole mesh.
@@ -158,7 +158,7 @@ impl Keeper {
 /// A process of a program.
 struct Running {
     id: u32,
-    ready: watch::Receiver<bool>,
+    stage: watch::Receiver<Stage>,
     drain: watch::Sender<bool>,
     /// How it ended.
     end: Task<String>,
@@ -169,7 +169,7 @@ impl Running {
     async fn ready(&mut self) -> Result<(), String> {
         tokio::select! {
             end = &mut self.end => Err(words(end)),
-            () = told(&mut self.ready) => Ok(()),
+            () = until(&mut self.stage, Stage::Ready) => Ok(()),
         }
     }
 }
@@ -238,19 +238,23 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<Running, StartError> {
     mesh.entrust(&child);
     let id = child.id();
     let stream = UnixStream::from_std(ours)?;
-    let (is_ready, ready) = watch::channel(false);
+    let (says, stage) = watch::channel(Stage::Starting);
     let (drain, mut drained) = watch::channel(false);
     let keeper = Rc::clone(keeper);
     let end = leno_runtime::spawn_local("program", async move {
-        let end = vaulted::attend(child, stream, &keeper.vault, &is_ready, &mut drained, DRAIN_GRACE).await;
+        let end = vaulted::attend(child, stream, &keeper.vault, &says, &mut drained, DRAIN_GRACE).await;
         member::with_last_words(end, last_words, &keeper.log).await
     });
-    Ok(Running { id, ready, drain, end })
+    Ok(Running { id, stage, drain, end })
 }
 
 /// Waits until something is so.
 async fn told(what: &mut watch::Receiver<bool>) {
-    if what.wait_for(|so| *so).await.is_err() {
+    until(what, true).await;
+}
+
+async fn until<T: PartialEq>(what: &mut watch::Receiver<T>, so: T) {
+    if what.wait_for(|now| *now == so).await.is_err() {
         // It will never be.
         std::future::pending::<()>().await;
     }
@@ -272,7 +276,7 @@ async fn attend(
         let is_ready = keeper.is_ready();
         tokio::select! {
             end = &mut running.end => return words(end),
-            () = told(&mut running.ready), if !is_ready => {
+            () = until(&mut running.stage, Stage::Ready), if !is_ready => {
                 keeper.ready.send_replace(true);
                 mesh.changed();
             }
