@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     time::Duration,
@@ -123,8 +124,16 @@ fn paces(congestion_control: &[u8]) -> bool {
     congestion_control.starts_with(b"bbr")
 }
 
+/// Whether a stream has bytes, its end or an error to read, which an event loop may be told of later. Takes nothing.
+pub fn has_arrived(socket: &impl AsFd) -> bool {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let peeked = SockRef::from(socket).recv_with_flags(&mut [MaybeUninit::uninit()], flags);
+    !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
     use super::*;
@@ -140,6 +149,18 @@ mod tests {
         assert_eq!((is_paced(&accepted).unwrap(), is_paced(&client).unwrap()), (false, usual));
         pace(&accepted).unwrap();
         assert_eq!(is_paced(&accepted).unwrap(), usual);
+    }
+
+    #[test]
+    fn bytes_and_the_end_have_arrived_and_stay() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, _client) = listener.accept().unwrap();
+        assert!(!has_arrived(&client), "and it doesn't block");
+        accepted.write_all(b"a").unwrap();
+        assert!(has_arrived(&client) && has_arrived(&client));
+        drop(client);
+        assert!(has_arrived(&accepted));
     }
 
     #[test]

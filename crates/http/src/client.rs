@@ -1,5 +1,6 @@
 //! Client connections of any version: what requests are sent on.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
@@ -59,6 +60,15 @@ impl Connection {
         match self {
             Self::H1(connection) => connection.is_reusable(),
             Self::H2(connection) => connection.is_open() && connection.available() > 0,
+        }
+    }
+
+    /// The same for what can't be repeated: an end that has just arrived isn't known to the event loop yet, so
+    /// `has_arrived` asks the kernel whether the socket has anything to read.
+    pub fn is_surely_reusable(&mut self, has_arrived: impl FnOnce(BorrowedFd<'_>) -> bool) -> bool {
+        match self {
+            Self::H1(connection) => connection.is_surely_reusable(has_arrived),
+            Self::H2(_) => self.is_reusable(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! wait is bounded in number by the destination's settings and in time by what a connection may take.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -190,7 +191,11 @@ struct Placed {
     _place: Place,
 }
 
-impl Io for Placed {}
+impl Io for Placed {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.socket()
+    }
+}
 
 leno_http::forward_reads!(Placed, io);
 leno_http::forward_writes!(Placed, io);

@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use leno_capture::socket::has_arrived;
 use leno_http::client::{Config, Connection};
 use leno_http::io::Io;
 use leno_http::limits::H2_PING_INTERVAL;
@@ -97,7 +98,7 @@ pub(crate) struct TunnelKey {
 pub(crate) struct Wanted<'w> {
     /// What it must have in common with others.
     pub(crate) key: &'w Key,
-    /// A kept one has rested for less than this.
+    /// A kept one has rested for less than this. Less than [`POOL_IDLE`] is for what can't be repeated.
     pub(crate) rest: Duration,
     /// By which certificates are judged.
     pub(crate) wall: SystemTime,
@@ -136,7 +137,7 @@ impl Bucket {
     /// A kept connection, ready for another request.
     fn lease(self: &Rc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
         let rest = wanted.circuit.map_or(wanted.rest, |circuit| circuit.rest(wanted.rest));
-        let mut kept = kept(self, rest, wanted.wall)?;
+        let mut kept = kept(self, rest, wanted.wall, wanted.rest < POOL_IDLE)?;
         kept.served = kept.served.saturating_add(1);
         Some(Lease::new(kept, true, Owner::Bucket(Rc::clone(self))))
     }
@@ -409,8 +410,9 @@ fn within(
     (io, until)
 }
 
-/// The most recently used connection that is still good. Older ones that aren't are dropped on the way.
-fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Box<Leased>> {
+/// The most recently used connection that is still good, `surely` so by what the kernel knows. Older ones that aren't are
+/// dropped on the way.
+fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime, surely: bool) -> Option<Box<Leased>> {
     let longest = bucket.longest();
     let mut idle = bucket.idle.borrow_mut();
     let now = recent().into_std();
@@ -423,7 +425,12 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime) -> Option<Box<Leased
             }
             return None;
         }
-        if candidate.facts.hold(wall) && candidate.connection.is_reusable() {
+        let connection = &mut candidate.connection;
+        let is_open = match surely {
+            true => connection.is_surely_reusable(|socket| has_arrived(&socket)),
+            false => connection.is_reusable(),
+        };
+        if is_open && candidate.facts.hold(wall) {
             return Some(candidate);
         }
     }

@@ -1,6 +1,7 @@
 //! The dialling end of an HTTP/1 connection: one exchange at a time.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -78,9 +79,18 @@ impl ClientConnection {
 
     /// See [`crate::client::Connection::is_reusable`].
     pub fn is_reusable(&mut self) -> bool {
+        self.is_left_alone(|_| true)
+    }
+
+    /// See [`crate::client::Connection::is_surely_reusable`].
+    pub fn is_surely_reusable(&mut self, has_arrived: impl FnOnce(BorrowedFd<'_>) -> bool) -> bool {
+        self.is_left_alone(|conn| !conn.socket().is_some_and(has_arrived))
+    }
+
+    fn is_left_alone(&mut self, is_silent: impl FnOnce(&Conn) -> bool) -> bool {
         let mut conn = self.conn.borrow_mut();
         let mut cx = Context::from_waker(Waker::noop());
-        let reusable = conn.is_idle() && !conn.is_closed() && !conn.is_disturbed(&mut cx);
+        let reusable = conn.is_idle() && !conn.is_closed() && !conn.is_disturbed(&mut cx) && is_silent(&conn);
         if !reusable && !conn.is_busy() {
             conn.close();
         }

@@ -1,12 +1,16 @@
 //! The dialling end of HTTP/1 against raw bytes.
 
+use std::os::fd::BorrowedFd;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use leno_http::client::Config;
 use leno_http::exchange::{Answer, Frame, Progress};
 use leno_http::h1::ClientConnection;
 use leno_http::head::{Framing, RequestHead, ResponseHead, Scheme};
 use leno_model::failure::Failure;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::net::TcpStream;
 
 use crate::support::{body_of, client, in_time, read_all, read_until, write};
 
@@ -92,6 +96,28 @@ async fn a_connection_is_reused_as_far_as_its_answers_allow() {
     }
 }
 
+/// Asks the kernel.
+fn has_arrived(socket: BorrowedFd<'_>) -> bool {
+    let socket = std::net::TcpStream::from(socket.try_clone_to_owned().expect("room"));
+    !matches!(socket.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn an_end_is_seen_before_the_event_loop_tells_of_it() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let io = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+    let (mut peer, _) = listener.accept().expect("accepted");
+    let mut connection = ClientConnection::new(Box::new(io), &Config::default());
+    std::io::Write::write_all(&mut peer, b"HTTP/1.1 204 No\r\n\r\n").expect("written");
+    ask(&mut connection, &get()).await.expect("answered");
+    assert!(connection.is_reusable() && connection.is_surely_reusable(has_arrived));
+    // Not to be closed with bytes unread, or it would be reset.
+    let _request = std::io::Read::read(&mut peer, &mut [0; 1024]).expect("read");
+    drop(peer);
+    assert!(connection.is_reusable(), "nothing has told of it");
+    assert!(!connection.is_surely_reusable(has_arrived) && !connection.is_reusable());
+}
+
 #[tokio::test]
 async fn a_body_may_end_with_the_connection_only_where_nothing_else_tells_its_length() {
     for (answer, expected) in [
@@ -140,7 +166,7 @@ async fn progress_tells_what_a_retry_may_assume() {
     assert_eq!(response.progress(), Progress::NotSent);
 
     let refusing = tokio_test_io();
-    let mut connection = ClientConnection::new(refusing, &leno_http::client::Config::default());
+    let mut connection = ClientConnection::new(refusing, &Config::default());
     let (_outgoing, mut response) = connection.send(&get()).expect("open");
     assert_eq!(in_time(response.head()).await.err(), Some(Failure::TlsFailed));
     assert_eq!(response.progress(), Progress::Refused);

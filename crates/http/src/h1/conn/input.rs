@@ -1,6 +1,7 @@
 //! The reading side: bytes from the socket to heads and body frames.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -308,6 +309,11 @@ impl Conn {
         let Some(io) = &mut self.io else { return true };
         let mut byte = [0];
         Pin::new(io).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_ready()
+    }
+
+    /// The socket, where it is known.
+    pub(in crate::h1) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.as_ref()?.socket()
     }
 }
 
