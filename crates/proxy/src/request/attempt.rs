@@ -34,8 +34,8 @@ pub(super) struct Attempt<'t> {
     pub(super) tally: &'t Tally,
     /// Where interim answers are left for the client.
     pub(super) interim: &'t Interim,
-    /// Whether anything of it has been sent.
-    pub(super) is_sent: &'t Cell<bool>,
+    /// When it was given to its connection; `None` while it waits for one.
+    pub(super) sent: &'t Cell<Option<Instant>>,
 }
 
 impl<'t> Attempt<'t> {
@@ -121,8 +121,8 @@ pub(super) async fn attempt(core: &Core, local: &Local, attempt: &Attempt<'_>, b
             return End::Failed(Failed { failure, progress, reused: false, body });
         }
     };
-    attempt.is_sent.set(true);
     let at = recent().into_std();
+    attempt.sent.set(Some(at));
     let sent = boxed(|| Sent { lease, outgoing, response, body, uploading: true, at });
     begin(attempt, sent).await
 }

@@ -119,7 +119,7 @@ impl Copied {
 
     /// Sends it, once, and waits for the answer's head.
     async fn send(&self, body: Incoming) -> End {
-        let (interim, tally, is_sent) = (Interim::default(), Tally::default(), Cell::new(false));
+        let (interim, tally, sent) = (Interim::default(), Tally::default(), Cell::new(None));
         let what = Attempt {
             head: &self.head,
             chosen: &self.chosen,
@@ -127,7 +127,7 @@ impl Copied {
             rest: POOL_IDLE_UNREPEATABLE,
             tally: &tally,
             interim: &interim,
-            is_sent: &is_sent,
+            sent: &sent,
         };
         let mut trying = pin!(attempt(&self.core, &self.local, &what, body));
         loop {

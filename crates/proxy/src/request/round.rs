@@ -147,26 +147,37 @@ impl Tries<'_> {
         deadline: &mut Option<Alarm>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
         let (core, local) = (self.on.core, self.on.path.local());
-        let (interim, is_sent) = (Interim::default(), Cell::new(false));
+        let (interim, sent) = (Interim::default(), Cell::new(None));
         let protocol = self.protocol(head);
         let tally = record.request_tally();
-        let what = Attempt { head, chosen, protocol, rest, tally, interim: &interim, is_sent: &is_sent };
+        let what = Attempt { head, chosen, protocol, rest, tally, interim: &interim, sent: &sent };
         let mut first = pin!(attempt(core, local, &what, self.body.take()));
         let seen = self.came.unwrap_or(head);
         let is_stream = self.body.is_stream();
         let hedge_after = self.terms.hedge_after;
         let mut timer = nearest([hedge_after, self.terms.per_try]).map(|time| core.alarms.after(time));
         let mut watch = Watch { tries: self.on, record, seen, is_stream, interim: &interim, reply };
-        let event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
+        let mut event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
         let is_due = hedge_after.is_some_and(|after| self.terms.per_try.is_none_or(|limit| after < limit));
         if !matches!(event, Event::Timer) {
             return (event, None);
         }
         if !is_due {
-            return (timed_out(&is_sent), None);
+            // The endpoint has all of its time: waiting for a connection had its own.
+            while let (Event::Timer, Some(left)) = (&event, self.left_since(sent.get())) {
+                timer = Some(core.alarms.after(left));
+                event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
+            }
+            return (if matches!(event, Event::Timer) { timed_out(&sent) } else { event }, None);
         }
         // In a box, or every request would hold the room of a second try.
         Box::pin(self.hedged(head, &what, first, watch, deadline, &mut timer)).await
+    }
+
+    /// What is left of a try's time since it was sent.
+    fn left_since(&self, sent: Option<Instant>) -> Option<Duration> {
+        let left = self.terms.per_try?.saturating_sub(sent?.elapsed());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Goes on with a first try that takes long, with a second one beside it where that may be.
@@ -180,7 +191,7 @@ impl Tries<'_> {
         timer: &mut Option<Alarm>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
         *timer = self.terms.per_try.map(|time| self.on.core.alarms.after(time));
-        let in_time = |event| if matches!(event, Event::Timer) { timed_out(what.is_sent) } else { event };
+        let in_time = |event| if matches!(event, Event::Timer) { timed_out(what.sent) } else { event };
         let Some(second) = self.second(what.chosen, what.protocol) else {
             return (in_time(watch.until_end(first, deadline, timer).await), None);
         };
@@ -208,7 +219,7 @@ impl Tries<'_> {
             }
             Event::Over(failure) => (Event::Over(failure), None),
             Event::Refused(failure) => (Event::Refused(failure), None),
-            Event::Timer => (timed_out(what.is_sent), None),
+            Event::Timer => (timed_out(what.sent), None),
         }
     }
 
@@ -235,8 +246,8 @@ impl Tries<'_> {
 }
 
 /// A try whose time is over.
-fn timed_out(is_sent: &Cell<bool>) -> Event<End> {
-    let progress = if is_sent.get() { Progress::Sent } else { Progress::NotSent };
+fn timed_out(sent: &Cell<Option<Instant>>) -> Event<End> {
+    let progress = if sent.get().is_some() { Progress::Sent } else { Progress::NotSent };
     Event::End(End::Failed(Failed {
         failure: Failure::TryTimeout,
         progress,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use leno_model::pool::ConnectionPool;
 use leno_model::retry::{Condition, Conditions, RepeatRule, RetryPolicy};
 use leno_model::route::Forward;
 use leno_model::service::{Address, Protocol, Transport};
@@ -190,6 +191,26 @@ async fn tries_and_time_run_out_with_their_flags() {
     let got = ask(web, "GET", "", "").await;
     assert_eq!((got.status, hanging.hits()), (504, 1), "the time for all tries is over");
     world.counted("web", "istio_requests_total", &[("response_flags", "UT")], 1.0).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_has_all_of_its_time_however_long_there_was_no_connection() {
+    let (pause, limit) = (Duration::from_millis(300), Duration::from_millis(450));
+    let slow = App::new(Protocol::Http, Does::AnswerLate(200, pause)).await;
+    let forward = Forward { per_try_timeout: Some(limit), ..forward() };
+    let [Unit::Host(unit), endpoints] = routed(Protocol::Http, &[slow.address], forward) else {
+        panic!("a host");
+    };
+    let mut unit = HostUnit::clone(&unit);
+    let pool = ConnectionPool { connections: Some(1), ..ConnectionPool::default() };
+    unit.destination.policy.pool = Some(pool);
+    let world = World::new();
+    let web = world.web([Unit::Host(Arc::new(unit)), endpoints], 1).await;
+    let began = Instant::now();
+    // The second one waits for the only connection for as long as the first one takes.
+    let (one, other) = tokio::join!(ask(web, "POST", "", "order"), ask(web, "POST", "", "order"));
+    assert_eq!((one.status, other.status, slow.hits()), (200, 200, 2), "{one:?} {other:?}");
+    assert!(began.elapsed() > limit, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
