@@ -133,7 +133,7 @@ pub async fn idle(tallies: &[&Tally], limit: Duration) {
     let moves = || tallies.iter().fold(0_u64, |sum, tally| sum.wrapping_add(tally.moves()));
     loop {
         let seen = moves();
-        tokio::time::sleep(limit).await;
+        leno_runtime::time::sleep(limit).await;
         if moves() == seen {
             return;
         }

@@ -9,8 +9,9 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use leno_runtime::time::sleep_until;
 use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep};
 
 /// A time that nobody lives to see, for what can't be counted.
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

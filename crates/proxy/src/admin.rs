@@ -18,13 +18,13 @@ use leno_http::server::{Config, Connection, Protocol};
 use leno_identity::Svid;
 use leno_model::request::RequestView;
 use leno_runtime::task::{self, Task};
+use leno_runtime::time::timeout;
 use leno_telemetry::Registry;
 use leno_telemetry::access::Timestamp;
 use leno_telemetry::exposition::Format;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use crate::core::{Core, Shared};
 use crate::explain::{self, Question};
@@ -75,7 +75,7 @@ pub(crate) fn serve(shared: Arc<Shared>, local: Arc<Local>, door: Door) -> io::R
     Ok(task::spawn_local("admin", async move {
         loop {
             let Ok(stream) = listener.accept().await else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                leno_runtime::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let (core, local, places) = (Rc::clone(&core), Arc::clone(&local), Rc::clone(&places));

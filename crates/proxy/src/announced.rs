@@ -18,7 +18,7 @@ pub(crate) async fn accept(
     remote: Option<SocketAddr>,
     local: SocketAddr,
 ) -> Result<(Box<dyn Io>, Option<SocketAddr>, SocketAddr), Refused> {
-    match tokio::time::timeout(HANDSHAKE, header(io)).await {
+    match leno_runtime::time::timeout(HANDSHAKE, header(io)).await {
         Ok(Ok((io, Some(Ends { source, destination })))) => Ok((io, Some(source), destination)),
         Ok(Ok((io, None))) => Ok((io, remote, local)),
         Ok(Err(refused)) => Err(refused),

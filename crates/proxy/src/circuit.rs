@@ -160,7 +160,7 @@ impl Wait {
         tokio::select! {
             () = self.gate.notified() => Ok(()),
             () = own.notified() => Ok(()),
-            () = tokio::time::sleep_until(self.until) => Err(overflow(&self.gates.upstreams.pending)),
+            () = leno_runtime::time::sleep_until(self.until) => Err(overflow(&self.gates.upstreams.pending)),
         }
     }
 }

@@ -105,7 +105,7 @@ impl Peeked {
 /// opaque.
 pub(crate) async fn client(io: Box<dyn Io>) -> Detected {
     let mut peeked = Peeked::new(io);
-    match tokio::time::timeout(HANDSHAKE, peeked.read()).await {
+    match leno_runtime::time::timeout(HANDSHAKE, peeked.read()).await {
         Ok(false) => Detected::Gone,
         Ok(true) | Err(_) => decided(peeked),
     }
@@ -125,8 +125,8 @@ pub(crate) async fn server_name(io: Box<dyn Io>) -> Option<(Option<Arc<str>>, Bo
 pub(crate) async fn http(io: Box<dyn Io>) -> Option<(Protocol, Box<dyn Io>)> {
     let mut peeked = Peeked::new(io);
     // Clients connect ahead of their first request, but a request that has begun is not left half said.
-    tokio::time::timeout(IDLE_TIMEOUT, peeked.begin()).await.ok()?;
-    match tokio::time::timeout(HEADER_TIMEOUT, peeked.read()).await {
+    leno_runtime::time::timeout(IDLE_TIMEOUT, peeked.begin()).await.ok()?;
+    match leno_runtime::time::timeout(HEADER_TIMEOUT, peeked.read()).await {
         Ok(true) if !peeked.bytes.is_empty() => {}
         _ => return None,
     }
@@ -147,13 +147,13 @@ pub(crate) async fn client_hello(io: Box<dyn Io>) -> Option<Box<dyn Io>> {
 /// `patience` is not TLS.
 pub(crate) async fn mesh_tls(io: Box<dyn Io>, patience: Duration) -> Option<(Box<dyn Io>, bool)> {
     let mut peeked = Peeked::new(io);
-    match tokio::time::timeout(patience, peeked.read()).await {
+    match leno_runtime::time::timeout(patience, peeked.read()).await {
         Ok(true) | Err(_) => {}
         Ok(false) => return None,
     }
     // A ClientHello whose first part has come will come whole.
     if peeked.found.is_none() && peeked.bytes.first() == Some(&0x16) {
-        match tokio::time::timeout(HANDSHAKE, peeked.read()).await {
+        match leno_runtime::time::timeout(HANDSHAKE, peeked.read()).await {
             Ok(true) => {}
             Ok(false) | Err(_) => return None,
         }
@@ -174,7 +174,7 @@ pub(crate) async fn any(
     io: Box<dyn Io>,
 ) -> Detected {
     let mut peeked = Peeked::new(io);
-    match tokio::time::timeout(DETECT_SILENCE, peeked.read()).await {
+    match leno_runtime::time::timeout(DETECT_SILENCE, peeked.read()).await {
         Ok(true) => return decided(peeked),
         Ok(false) => return Detected::Gone,
         Err(_silent) => {}

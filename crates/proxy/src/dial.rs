@@ -153,7 +153,7 @@ pub(crate) async fn dial_with(
             result => result,
         }
     };
-    let dialled = match tokio::time::timeout(limit, attempts).await {
+    let dialled = match leno_runtime::time::timeout(limit, attempts).await {
         Ok(result) => result,
         Err(_elapsed) => Err(Failure::ConnectTimeout),
     };

@@ -46,7 +46,7 @@ impl Doors {
         readiness.ready().await;
         succession.serving().await?;
         let unclaimed = async {
-            tokio::time::sleep(TAKE_OVER_UNCLAIMED).await;
+            leno_runtime::time::sleep(TAKE_OVER_UNCLAIMED).await;
             self.shared.sockets.drop_inherited();
             std::future::pending::<()>().await;
         };

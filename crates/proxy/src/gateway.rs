@@ -108,7 +108,7 @@ async fn shake(
     ends: &mut Ends,
 ) -> Result<(Protocol, Box<dyn Io>), String> {
     let accepting = secure::accept(core, io, |hello| tls.config(hello.server_name()));
-    let tls = match tokio::time::timeout(HANDSHAKE, accepting).await {
+    let tls = match leno_runtime::time::timeout(HANDSHAKE, accepting).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => return Err(secure::reason(&error)),
         Err(_elapsed) => return Err("no handshake in time".to_owned()),

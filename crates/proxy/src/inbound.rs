@@ -160,7 +160,7 @@ pub(crate) async fn shake(
     io: Box<dyn Io>,
     remote: Option<SocketAddr>,
 ) -> Result<Shaken, Refused> {
-    match tokio::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io, remote))).await {
+    match leno_runtime::time::timeout(HANDSHAKE, Box::pin(handshake(core, local, io, remote))).await {
         Ok(shaken) => shaken,
         Err(_elapsed) => Err(Refused::because(Failure::NoPeerIdentity, "no handshake in time")),
     }

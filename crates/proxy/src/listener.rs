@@ -138,7 +138,7 @@ pub(crate) async fn accept(core: Rc<Core>, listener: Listener) {
 async fn configured(core: &Core) {
     let mut changed = core.shared.changed.subscribe();
     // Whoever comes to a proxy that has nobody to ask is to be told so.
-    let _late = tokio::time::timeout(DISCOVERY, changed.wait_for(|count| *count > 0)).await;
+    let _late = leno_runtime::time::timeout(DISCOVERY, changed.wait_for(|count| *count > 0)).await;
 }
 
 async fn accept_tcp(
@@ -194,7 +194,7 @@ async fn accept_unix(
 /// Descriptors have run out, or the peer was gone already. Either passes; spinning would not help.
 async fn pause(error: &std::io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
+    leno_runtime::time::sleep(ACCEPT_PAUSE).await;
 }
 
 fn start_tcp(

@@ -296,7 +296,7 @@ pub(crate) async fn leaving(
 async fn over(pool: &ConnectionPool, received: &Tally, sent: &Tally) -> Result<DuplexEnd, Failure> {
     let lasted = async {
         match pool.lifetime {
-            Some(lifetime) => tokio::time::sleep(lifetime).await,
+            Some(lifetime) => leno_runtime::time::sleep(lifetime).await,
             None => std::future::pending().await,
         }
     };
@@ -307,7 +307,7 @@ async fn over(pool: &ConnectionPool, received: &Tally, sent: &Tally) -> Result<D
         let mut seen = (received.bytes(), sent.bytes());
         let mut since = Instant::now();
         while since.elapsed() < idle {
-            tokio::time::sleep((idle / 4).min(idle.saturating_sub(since.elapsed()))).await;
+            leno_runtime::time::sleep((idle / 4).min(idle.saturating_sub(since.elapsed()))).await;
             let now = (received.bytes(), sent.bytes());
             if now != seen {
                 (seen, since) = (now, Instant::now());
@@ -372,7 +372,7 @@ impl<'c> Stream<'c> {
         let drain = core.shared.lifecycle.drain().clone();
         let _busy = places::busy();
         let mut changed = core.shared.changed.subscribe();
-        let mut ticks = tokio::time::interval(TALLY_INTERVAL);
+        let mut ticks = leno_runtime::time::interval(TALLY_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
         // Whatever changed since the connection was judged, while its server was dialled, has told nobody yet.

@@ -119,7 +119,7 @@ impl Places {
             if !std::mem::replace(&mut waits, true) {
                 self.load.waited();
             }
-            let _either = tokio::time::timeout(ACCEPT_PAUSE, self.freed.notified()).await;
+            let _either = leno_runtime::time::timeout(ACCEPT_PAUSE, self.freed.notified()).await;
         }
         self.give()
     }

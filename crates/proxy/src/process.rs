@@ -222,12 +222,8 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let mut doors = task::spawn_local("doors", doors.serve(start.succession, door, vault.clone()));
     settle(&shared);
     let end = wait_for_end(&mut signals, orders, &mut cores, &mut doors).await?;
-    if let Some(vault) = &vault {
-        let _gone = vault.draining().await;
-    }
-    // The supervisor starts the next sidecar at once, and whoever asks now is to ask that one.
-    let is_succeeded = vault.is_some() && serving.bind.is_none() && end == End::Signalled;
-    let doors = (!is_succeeded).then_some(doors);
+    // Whoever asks the next one's admin interface is not to be answered by this one.
+    let doors = (!is_succeeded(vault.as_deref(), serving, end).await).then_some(doors);
     stop(&shared, &mut signals, end).await;
     Tracing::finish(&shared).await;
     drop((carrying, renewing, doors));
@@ -235,6 +231,13 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
         access.finish(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+/// Tells the supervisor, where there is one, that the proxy drains; whether it starts another sidecar beside this one.
+async fn is_succeeded(vault: Option<&Vault>, serving: Serving, end: End) -> bool {
+    let Some(vault) = vault else { return false };
+    let _gone = vault.draining().await;
+    serving.bind.is_none() && end == End::Signalled
 }
 
 /// The metrics' registry, with what it tells of the process.
@@ -385,7 +388,7 @@ async fn run_core(
     let sweeping = async {
         let mut squeezed = core.shared.gates.squeezed();
         let (mut sweep, mut vigil) =
-            (tokio::time::interval(SWEEP_INTERVAL), tokio::time::interval(VIGIL_TICK));
+            (leno_runtime::time::interval(SWEEP_INTERVAL), leno_runtime::time::interval(VIGIL_TICK));
         loop {
             tokio::select! {
                 _ = sweep.tick() => {
@@ -432,7 +435,7 @@ fn settle(shared: &Arc<Shared>) {
     task::spawn("settle", async move {
         shared.lifecycle.readiness().ready().await;
         for time in SETTLED {
-            tokio::time::sleep(time).await;
+            leno_runtime::time::sleep(time).await;
             match leno_capture::memory::release_files() {
                 Ok(kib) => tracing::debug!(kib, "mappings of files were given back"),
                 Err(error) => tracing::debug!(%error, "mappings of files were not given back"),
@@ -491,7 +494,7 @@ async fn stop(shared: &Arc<Shared>, signals: &mut Signals, end: End) {
         }
     };
     let lingering = async move {
-        tokio::time::sleep(LINGER_REPLACED).await;
+        leno_runtime::time::sleep(LINGER_REPLACED).await;
         drop(held);
         std::future::pending::<()>().await;
     };

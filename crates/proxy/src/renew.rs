@@ -102,7 +102,7 @@ impl Renewal {
             event = match next {
                 Some(event) => event,
                 None => tokio::select! {
-                    () = tokio::time::sleep(rotation.nap(self.clock.wall())) => Event::Tick,
+                    () = leno_runtime::time::sleep(rotation.nap(self.clock.wall())) => Event::Tick,
                     Ok(()) = connection.changed() => {
                         if connection.borrow_and_update().connected { Event::Reachable } else { Event::Tick }
                     }
@@ -118,7 +118,7 @@ impl Renewal {
         issued: &mut Option<Issued>,
         failures: &mut Failures,
     ) -> Event {
-        let asked = tokio::time::timeout(self.settings.request_timeout, self.ask(lifetime)).await;
+        let asked = leno_runtime::time::timeout(self.settings.request_timeout, self.ask(lifetime)).await;
         match asked {
             Ok(Ok(fresh)) => {
                 let validity = Validity::from(&fresh.svid);

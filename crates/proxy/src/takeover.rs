@@ -15,10 +15,10 @@ use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixS
 use std::path::{Path, PathBuf};
 
 use leno_capture::descriptor;
+use leno_runtime::time::timeout;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::timeout;
 
 use crate::limits::{
     ACCEPT_PAUSE, TAKE_OVER_ANSWER, TAKE_OVER_BYTES, TAKE_OVER_MESSAGES, TAKE_OVER_READY, TAKE_OVER_SOCKETS,
@@ -191,7 +191,7 @@ pub(crate) async fn serve(door: StdUnixListener, sockets: &Sockets) -> io::Resul
     let door = UnixListener::from_std(door)?;
     loop {
         let Ok((mut stream, _)) = door.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
+            leno_runtime::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         if !is_ours(&stream) {

@@ -54,7 +54,7 @@ pub(crate) async fn apply(shared: Arc<Shared>, trust: Arc<Trust>, mut updates: U
 
 /// Gives idle questions back to the control plane, for ever.
 pub(crate) async fn tend(shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(IDLE_INTERVAL);
+    let mut ticks = leno_runtime::time::interval(IDLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -77,7 +77,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, vault: Arc<Vault>) {
         if let Err(error) = vault.put(STATE_BLOB, &state.encode()).await {
             tracing::warn!(%error, "the supervisor did not take the configuration into its keeping");
         }
-        tokio::time::sleep(STATE_INTERVAL).await;
+        leno_runtime::time::sleep(STATE_INTERVAL).await;
     }
 }
 

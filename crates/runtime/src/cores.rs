@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::limits;
 use crate::task::{Ended, Tasks};
+use crate::time;
 
 /// Why a runtime can't start.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +46,16 @@ impl LocalRuntime {
     /// # Errors
     /// When the system refuses what the runtime needs.
     pub fn new() -> io::Result<Self> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
+        Self::of(tokio::runtime::Builder::new_current_thread().enable_all())
+    }
+
+    /// One whose timers are kept [elsewhere](crate::time).
+    fn without_timers() -> io::Result<Self> {
+        Self::of(tokio::runtime::Builder::new_current_thread().enable_io())
+    }
+
+    fn of(builder: &mut tokio::runtime::Builder) -> io::Result<Self> {
+        builder
             .max_io_events_per_tick(limits::IO_EVENTS)
             .max_blocking_threads(limits::BLOCKING_THREADS)
             .thread_keep_alive(limits::BLOCKING_IDLE)
@@ -70,13 +79,25 @@ impl LocalRuntime {
         F: FnOnce() -> Fut + Send + 'static,
         Fut: Future<Output = ()>,
     {
-        let name = name.into();
+        Self::start_by(name.into(), Self::new, main)
+    }
+
+    /// The same, with a runtime made by `build` on that thread.
+    fn start_by<F, Fut>(
+        name: String,
+        build: impl FnOnce() -> io::Result<Self> + Send + 'static,
+        main: F,
+    ) -> Result<Worker, RuntimeError>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = ()>,
+    {
         let tasks = Tasks::current();
         let (built_tx, built) = sync_channel(1);
         let (ended_tx, ended) = oneshot::channel();
         let thread = thread::Builder::new().name(name.clone()).spawn(move || {
             tasks.enter();
-            let runtime = match Self::new() {
+            let runtime = match build() {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(built_tx.send(Err(error))),
             };
@@ -138,7 +159,8 @@ pub struct Core {
     pub count: usize,
 }
 
-/// One thread with a [`LocalRuntime`] per core, named `core-0`, `core-1`, ...
+/// One thread with a [`LocalRuntime`] per core, named `core-0`, `core-1`, ... Their timers are those of [`crate::time`];
+/// tokio's own would panic there.
 #[derive(Debug)]
 pub struct Cores(Vec<Worker>);
 
@@ -155,7 +177,11 @@ impl Cores {
     {
         let start = |index| {
             let main = main.clone();
-            LocalRuntime::start(format!("core-{index}"), move || main(Core { index, count }))
+            let build = || {
+                time::keep_elsewhere()?;
+                LocalRuntime::without_timers()
+            };
+            LocalRuntime::start_by(format!("core-{index}"), build, move || main(Core { index, count }))
         };
         (0..count).map(start).collect::<Result<_, _>>().map(Self)
     }

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::coop::unconstrained;
-use tokio::time;
 
 use crate::limits::FORCED_GRACE;
+use crate::time;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! - [`cores`]: one single-threaded runtime per core, and one more for control work.
 //! - [`lifecycle`], [`readiness`], [`drain`]: starting, ready, draining, stopped.
 //! - [`signal`]: the signals that a process answers.
-//! - [`clock`]: time that tests can pause.
+//! - [`clock`]: time that tests can pause; [`time`]: timers.
 //! - [`place`]: values made where they stay.
 //! - [`process`]: file limits, core count and what the process uses.
 //!
@@ -22,6 +22,7 @@ pub mod process;
 pub mod readiness;
 pub mod signal;
 pub mod task;
+pub mod time;
 
 pub use clock::{Clock, Instant};
 pub use cores::{Core, Cores, LocalRuntime, RuntimeError, Worker};

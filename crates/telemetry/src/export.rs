@@ -11,8 +11,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use leno_runtime::time::{sleep, sleep_until, timeout};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::Instant;
 
 use crate::limits::{
     TRACE_BACKLOG, TRACE_BATCH, TRACE_EXPORT, TRACE_FLUSH, TRACE_PATIENCE, TRACE_PAUSE, TRACE_PAUSE_LONGEST,

@@ -43,7 +43,7 @@ pub async fn request(
     let request = with_token(message, remote.token.as_ref()).map_err(CertificateError::Unreachable)?;
     let mut client = IstioCertificateServiceClient::with_origin(&mut channel, origin())
         .max_decoding_message_size(limits::MAX_CERTIFICATE_RESPONSE_BYTES);
-    let answer = tokio::time::timeout(limits::CERTIFICATE_TIMEOUT, client.create_certificate(request));
+    let answer = leno_runtime::time::timeout(limits::CERTIFICATE_TIMEOUT, client.create_certificate(request));
     match answer.await {
         Ok(Ok(answer)) => Ok(answer.into_inner().cert_chain),
         Ok(Err(status)) => {

@@ -99,7 +99,7 @@ workloads:
         let status = mesh.leno_json(&["status"]);
         let replicas = status["replicas"].as_array().unwrap();
         let is_new = |replica: &&Value| replica["name"] == "web" && replica["sidecarRestarts"] == 1;
-        let web = replicas.iter().find(is_new).ok_or(status.to_string())?;
+        let web = replicas.iter().find(is_new).ok_or_else(|| status.to_string())?;
         if web["sidecarReady"] == true { Ok(()) } else { Err(web.to_string()) }
     });
     let answer = long.wait_with_output().unwrap();

@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
+use leno_runtime::time::sleep;
+use tokio::time::Sleep;
 
 use super::Settings;
 use super::conn::Conn;

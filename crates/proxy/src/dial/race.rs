@@ -33,7 +33,7 @@ where
                 Ok(_) | Err(Failure::Overload) => result,
                 Err(_) => race(rest, connect).await,
             },
-            () = tokio::time::sleep(ATTEMPT_DELAY) => {}
+            () = leno_runtime::time::sleep(ATTEMPT_DELAY) => {}
         }
         let mut others = race(rest, connect);
         tokio::select! {

@@ -44,7 +44,7 @@ impl Server {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
                 Err(error) => {
                     tracing::warn!(%error, "mesh DNS could not receive");
-                    tokio::time::sleep(crate::limits::ACCEPT_PAUSE).await;
+                    leno_runtime::time::sleep(crate::limits::ACCEPT_PAUSE).await;
                     continue;
                 }
             };
@@ -64,7 +64,7 @@ impl Server {
         let connections = Rc::new(Semaphore::new(DNS_TCP_CONNECTIONS));
         loop {
             let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(crate::limits::ACCEPT_PAUSE).await;
+                leno_runtime::time::sleep(crate::limits::ACCEPT_PAUSE).await;
                 continue;
             };
             let (server, connections) = (Rc::clone(&self), Rc::clone(&connections));
@@ -78,7 +78,7 @@ impl Server {
 
     async fn tcp_connection(&self, mut stream: TcpStream) -> std::io::Result<()> {
         loop {
-            let packet = match tokio::time::timeout(DNS_TCP_IDLE, framed(&mut stream)).await {
+            let packet = match leno_runtime::time::timeout(DNS_TCP_IDLE, framed(&mut stream)).await {
                 Ok(packet) => packet?,
                 Err(_idle) => return Ok(()),
             };
@@ -101,7 +101,7 @@ impl Server {
         let known = match resolve::name(&self.core, &question.name).await {
             Ok(Some(answer)) => self.known(&question, &answer),
             Ok(None) if self.is_ours(&question.name) => Known::Absent,
-            Ok(None) => match tokio::time::timeout(DNS_FORWARD, self.forward(packet)).await {
+            Ok(None) => match leno_runtime::time::timeout(DNS_FORWARD, self.forward(packet)).await {
                 Ok(Ok(answer)) if over_udp && answer.len() > limit => return Some(question.truncated()),
                 Ok(Ok(answer)) => return Some(answer),
                 Ok(Err(_)) | Err(_) => Known::Unavailable,

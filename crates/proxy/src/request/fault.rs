@@ -40,7 +40,7 @@ pub(super) async fn inject(
                 refuse(record, reply, failure);
                 return None;
             }
-            () = tokio::time::sleep(delay) => {}
+            () = leno_runtime::time::sleep(delay) => {}
         }
     }
     let Some(status) = injected.abort else { return Some(reply) };

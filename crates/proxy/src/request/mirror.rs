@@ -94,7 +94,7 @@ impl Copied {
     async fn run(self, body: Incoming) {
         let counts = &self.core.shared.mirrors;
         let deadline = tokio::time::Instant::now() + self.limit;
-        let Ok(end) = tokio::time::timeout_at(deadline, self.send(body)).await else {
+        let Ok(end) = leno_runtime::time::timeout_at(deadline, self.send(body)).await else {
             self.failed(Failure::TryTimeout);
             return counts.failed.inc();
         };
@@ -105,7 +105,7 @@ impl Copied {
                 learn(self.chosen.in_flight.as_ref(), &begun, now, latency);
                 counts.answered.inc();
                 // What is left of it after that time is cut off.
-                let _elapsed = tokio::time::timeout_at(deadline, throw_away(begun)).await;
+                let _elapsed = leno_runtime::time::timeout_at(deadline, throw_away(begun)).await;
             }
             End::Failed(Failed { failure: Failure::Overflow, .. }) => counts.limited.inc(),
             End::Failed(failed) => {

@@ -111,7 +111,7 @@ impl Tries<'_> {
                 biased;
                 failure = reply.closed() => return record.failed(failure),
                 () = until(deadline) => return refuse(record, reply, Failure::UpstreamTimeout),
-                () = tokio::time::sleep(pause) => {}
+                () = leno_runtime::time::sleep(pause) => {}
             }
         }
     }

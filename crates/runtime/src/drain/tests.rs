@@ -3,6 +3,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::task::coop;
+use tokio::time::Instant;
 
 use super::*;
 use crate::spawn;
@@ -24,7 +25,7 @@ async fn waits_for_the_last_guard() {
     let (trigger, drain) = new();
     let (first, second) = (drain.guard(), drain.guard());
     assert_eq!(drain.held(), 2);
-    let started = time::Instant::now();
+    let started = Instant::now();
     let finish = spawn("finish", {
         let drain = drain.clone();
         async move {
@@ -50,7 +51,7 @@ async fn is_forced_at_the_deadline() {
             drop(obeys);
         }
     });
-    let started = time::Instant::now();
+    let started = Instant::now();
     assert_eq!(trigger.run(DEADLINE).await, Outcome::Forced { cut: 2, stuck: 1 });
     assert_eq!(started.elapsed(), DEADLINE + FORCED_GRACE);
     assert_eq!(cut.await, Ok(()));
@@ -62,7 +63,7 @@ async fn is_forced_at_the_deadline() {
 async fn somebody_loses_patience() {
     let (trigger, drain) = new();
     let guard = drain.guard();
-    let started = time::Instant::now();
+    let started = Instant::now();
     let (outcome, ()) = tokio::join!(trigger.run(DEADLINE), async {
         time::sleep(Duration::from_secs(2)).await;
         trigger.force();

@@ -13,8 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leno_runtime::spawn_thread;
+use leno_runtime::time::timeout;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use crate::limits::{ACCESS_BACKLOG, ACCESS_CHUNK, ACCESS_FLUSH, ACCESS_SCRATCH};
 use crate::{Counter, Registry};

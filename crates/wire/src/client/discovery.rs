@@ -62,7 +62,7 @@ impl Discovery {
                 .map_err(|_closed| AskError::Ended)?;
             answer.await.unwrap_or(Err(AskError::Ended))
         };
-        tokio::time::timeout(limit, ask).await.unwrap_or(Err(AskError::TimedOut))
+        leno_runtime::time::timeout(limit, ask).await.unwrap_or(Err(AskError::TimedOut))
     }
 
     /// Ends interest in a question: the next updates remove what nothing else refers to.

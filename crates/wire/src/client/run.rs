@@ -201,7 +201,7 @@ async fn outcome(receiver: &mut Option<oneshot::Receiver<Outcome>>) -> Event {
 
 async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        Some(deadline) => leno_runtime::time::sleep_until(deadline).await,
         None => pending().await,
     }
 }
@@ -210,7 +210,7 @@ async fn sleep_until(deadline: Option<Instant>) {
 async fn progress(stream: &mut Stream, machine: &mut Machine) -> Progress {
     match stream {
         Stream::Paused(until) => {
-            tokio::time::sleep_until(*until).await;
+            leno_runtime::time::sleep_until(*until).await;
             Progress::Due
         }
         Stream::Dialling(attempt) => match attempt.await {

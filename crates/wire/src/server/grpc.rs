@@ -77,7 +77,7 @@ impl IstioCertificateService for Certificates {
         let seconds = u64::try_from(request.validity_duration)
             .map_err(|_negative| Status::invalid_argument("validity_duration: negative"))?;
         let signed = self.0.sign(&caller, &request.csr, Duration::from_secs(seconds));
-        match tokio::time::timeout(limits::CERTIFICATE_TIMEOUT, signed).await {
+        match leno_runtime::time::timeout(limits::CERTIFICATE_TIMEOUT, signed).await {
             Ok(Ok(cert_chain)) => Ok(Response::new(IstioCertificateResponse { cert_chain })),
             Ok(Err(SignError::Request(reason))) => Err(Status::invalid_argument(format!("csr: {reason}"))),
             Ok(Err(SignError::Authority(_))) => {

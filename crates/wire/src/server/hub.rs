@@ -154,7 +154,7 @@ impl Driver {
                     Ok(()) => self.changed()?,
                     Err(_stopped) => return Err(Status::unavailable("the control plane is stopping")),
                 },
-                () = tokio::time::sleep_until(self.opened_by), if !is_open => {
+                () = leno_runtime::time::sleep_until(self.opened_by), if !is_open => {
                     return Err(Status::deadline_exceeded("the stream was not opened in time"));
                 }
             }

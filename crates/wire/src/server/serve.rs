@@ -75,14 +75,14 @@ pub async fn serve(
                     let connection = serve_one(stream, peer, tls.clone(), router.clone(), closed.clone());
                     connections.push(leno_runtime::spawn("control.connection", connection));
                 }
-                Err(error) if is_passing(&error) => tokio::time::sleep(limits::ACCEPT_PAUSE).await,
+                Err(error) if is_passing(&error) => leno_runtime::time::sleep(limits::ACCEPT_PAUSE).await,
                 Err(error) => break Err(error),
             },
         }
     };
     closing.send_replace(true);
     let all_closed = async { while connections.next().await.is_some() {} };
-    let _cut_at_last = tokio::time::timeout(limits::SHUTDOWN_TIMEOUT, all_closed).await;
+    let _cut_at_last = leno_runtime::time::timeout(limits::SHUTDOWN_TIMEOUT, all_closed).await;
     result
 }
 
@@ -123,7 +123,8 @@ async fn serve_one(
     let stream = match tls {
         None => stream,
         Some(tls) => {
-            let accepted = tokio::time::timeout(limits::ACCEPT_TIMEOUT, accept_tls(stream, &*tls, &mut peer));
+            let accepted =
+                leno_runtime::time::timeout(limits::ACCEPT_TIMEOUT, accept_tls(stream, &*tls, &mut peer));
             let Ok(Some(stream)) = accepted.await else { return };
             stream
         }
@@ -161,7 +162,7 @@ async fn serve_http2(stream: Stream, peer: Arc<Peer>, router: Router, mut closed
     tokio::pin!(connection);
     let closing = async { drop(closed.wait_for(|is_closing| *is_closing).await) };
     let unproved = async {
-        tokio::time::sleep(limits::PROOF_TIMEOUT).await;
+        leno_runtime::time::sleep(limits::PROOF_TIMEOUT).await;
         if is_proved.load(Ordering::Relaxed) {
             pending().await
         }

@@ -121,7 +121,7 @@ pub(crate) async fn dial(remote: &Remote) -> Result<Channel, DialError> {
         handshake(stream, address).await
     };
     let timeout = |_elapsed| DialError::Timeout { address: address.clone() };
-    tokio::time::timeout(limits::CONNECT_TIMEOUT, connect).await.map_err(timeout)?
+    leno_runtime::time::timeout(limits::CONNECT_TIMEOUT, connect).await.map_err(timeout)?
 }
 
 async fn connect(address: &Address) -> Result<Stream, DialError> {

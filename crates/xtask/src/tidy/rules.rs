@@ -13,6 +13,10 @@ const UNSAFE: &str = concat!("unsafe", "_code");
 /// The crate that may.
 const UNSAFE_MAY: &str = "crates/capture/src/";
 
+/// What data cores run. They have no timers but those of `leno_runtime::time`, and tokio's would panic.
+const ON_CORES: [&str; 4] =
+    ["crates/http/src/", "crates/proxy/src/", "crates/telemetry/src/", "crates/wire/src/"];
+
 /// Files that quote what others wrote.
 const FOREIGN: [&str; 2] = ["Cargo.lock", "LICENSE"];
 
@@ -28,6 +32,7 @@ pub(crate) fn check(name: &str, text: &str) -> Vec<String> {
         problems.extend(opening(name, text));
         problems.extend(length(name, text));
         problems.extend(safety(name, text));
+        problems.extend(timers(name, text));
     }
     problems
 }
@@ -77,6 +82,23 @@ fn safety(name: &str, text: &str) -> Option<String> {
     Some(format!("{name}:{}: unsafe code belongs into capture, behind a safe function", line + 1))
 }
 
+/// Functions of `tokio::time`, which are written in lower case, are for tests only.
+fn timers(name: &str, text: &str) -> Option<String> {
+    if !ON_CORES.iter().any(|path| name.starts_with(path)) || name.ends_with("/tests.rs") {
+        return None;
+    }
+    let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let is_made = |line: &str| {
+        let Some((_, rest)) = line.split_once("tokio::time") else { return false };
+        let named = rest.strip_prefix("::").unwrap_or("self");
+        let end = if named.starts_with('{') { "}" } else { ":(;" };
+        let named = named.trim_start_matches('{').split(|byte| end.contains(byte)).next().unwrap_or_default();
+        named.split(", ").any(|word| word.starts_with(|first: char| first.is_ascii_lowercase()))
+    };
+    let line = product.lines().position(is_made)?;
+    Some(format!("{name}:{}: data cores set their timers by leno_runtime::time", line + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +110,11 @@ mod tests {
             ("crates/x/src/y.rs", "#![cfg(unix)]\n//! Y.\n"),
             ("crates/x/src/y/tests.rs", "use super::*;\n"),
             ("crates/capture/src/lib.rs", concat!("//! C.\n#![allow(unsafe", "_code, reason = \"…\")]\n")),
+            ("crates/http/src/x.rs", "//! X.\nuse tokio::time::{Instant, Sleep};\n"),
+            ("crates/http/src/y.rs", "//! Y.\n#[cfg(test)]\nmod tests {\n    use tokio::time::advance;\n}\n"),
+            ("crates/http/src/z.rs", "//! Z.\ntokio::time::Instant::now() + wait;\n"),
+            ("crates/http/src/y/tests.rs", "use tokio::time::timeout;\n"),
+            ("crates/control/src/x.rs", "//! X.\nuse tokio::time::timeout;\n"),
             ("README.md", "# X\n"),
             ("empty", ""),
             ("Cargo.lock", concat!("XX", "X")),
@@ -109,6 +136,9 @@ mod tests {
             ("crates/x/src/y.rs", "", "//!"),
             ("crates/x/src/y.rs", long.as_str(), "has 601 lines"),
             ("crates/x/src/y.rs", concat!("//! Y.\n#[allow(unsafe", "_code)]\n"), "y.rs:2: unsafe"),
+            ("crates/http/src/x.rs", "//! X.\nuse tokio::time::{Instant, sleep};\n", "x.rs:2: data cores"),
+            ("crates/proxy/src/x.rs", "//! X.\nuse tokio::time;\n", "x.rs:2: data cores"),
+            ("crates/proxy/src/x.rs", "//! X.\n\n\ntokio::time::timeout(A, b)\n", "x.rs:4: data cores"),
         ] {
             let problems = check(name, text);
             assert!(problems.iter().any(|problem| problem.contains(expected)), "{name}: {problems:?}");
