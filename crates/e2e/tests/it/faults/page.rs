@@ -19,6 +19,8 @@ What the last column means:
 - **nothing**: no request fails.
 - **under way**: what was at the endpoint at that moment and may not be repeated, as nothing may once the client has a part
   of its answer; at most 8 of each kind are under way in all.
+- **crossing**: what may not be repeated and is on its way on a kept connection while the application closes it. nginx does so
+  without a look at what has just arrived; at most 2 of each kind.
 - **arrived**: what went to the endpoint before the balancer knew, and may not be repeated.
 - **begun**: the same, whatever may be repeated: the client already has a part of the answer.
 
@@ -34,6 +36,7 @@ pub(super) fn row(outcome: &Outcome) -> String {
     let allowed = match event.allowed {
         Allowed::Nothing => "nothing",
         Allowed::UnderWay => "under way",
+        Allowed::Crossing => "crossing",
         Allowed::Arrived => "arrived",
         Allowed::Begun => "begun",
     };
