@@ -85,6 +85,11 @@ impl Circuit {
         Some(Self { pool, breaker: Arc::clone(cluster.breaker()), gates: Arc::clone(gates), limit })
     }
 
+    /// Whether these are the same limits of the same destination.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.breaker, &other.breaker) && self.pool == other.pool && self.limit == other.limit
+    }
+
     /// A place for a request, where they are limited.
     pub(crate) fn request(&self) -> Result<Option<Taken>, Failure> {
         let Some(most) = self.pool.requests else { return Ok(None) };

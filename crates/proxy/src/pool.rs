@@ -163,7 +163,12 @@ impl Bucket {
 
 /// Takes the limits over that hold now.
 fn limit(place: &RefCell<Option<Circuit>>, circuit: Option<&Circuit>) {
-    if circuit.is_some() || place.borrow().is_some() {
+    let is_same = match (&*place.borrow(), circuit) {
+        (None, None) => true,
+        (Some(held), Some(circuit)) => held.is_same(circuit),
+        _ => false,
+    };
+    if !is_same {
         place.replace(circuit.cloned());
     }
 }

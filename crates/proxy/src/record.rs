@@ -13,7 +13,7 @@ use leno_http::relay::Tally;
 use leno_model::failure::{Failure, grpc};
 use leno_model::request::RequestView;
 use leno_runtime::clock::recent;
-use leno_telemetry::access::{AccessLog, AccessRecord, Address};
+use leno_telemetry::access::{self, AccessLog, AccessRecord, Address};
 use leno_telemetry::istio::{HttpHandle, HttpRecord, RequestProtocol};
 use leno_telemetry::span as telemetry;
 
@@ -432,6 +432,7 @@ impl Line {
             downstream_remote_address: self.ends.remote.map(Address::Ip),
             requested_server_name: self.ends.server_name.as_deref().map(str::as_bytes),
             route_name: self.route.as_deref(),
+            is_plain: access::is_plain(&self.text),
             ..AccessRecord::new(self.start)
         });
     }

@@ -92,7 +92,7 @@ pub(crate) struct Chosen {
     /// The destination's limits, where it has any.
     pub(crate) circuit: Option<Circuit>,
     /// The request's place among those.
-    _place: Option<Taken>,
+    place: Option<Taken>,
     service: Option<Host>,
     outside: Option<Arc<str>>,
     /// What the connection begins with, before everything else.
@@ -182,24 +182,24 @@ fn from_pick(
 ) -> Result<Box<Chosen>, Failure> {
     let host = cluster.host();
     let limit = cluster.policy().connect_timeout.unwrap_or(CONNECT);
-    let circuit = Circuit::of(cluster, &core.shared.gates, limit);
-    let place = match &circuit {
-        Some(circuit) if matches!(spoken, Spoken::Http(_)) => circuit.request()?,
-        _ => None,
-    };
-    let (picked, in_flight, service) = (Picked::of(pick), pick.start(), host.host.clone());
     let mut chosen = boxed(|| Chosen {
         way: Way::Plain(pick.target),
         limit,
-        picked: Some(picked),
+        picked: Some(Picked::of(pick)),
         target: pick.target,
-        in_flight: Some(in_flight),
-        circuit,
-        _place: place,
-        service: Some(service),
+        in_flight: None,
+        circuit: Circuit::of(cluster, &core.shared.gates, limit),
+        place: None,
+        service: Some(host.host.clone()),
         outside: None,
         first: None,
     });
+    if let Some(circuit) = &chosen.circuit
+        && matches!(spoken, Spoken::Http(_))
+    {
+        chosen.place = circuit.request()?;
+    }
+    chosen.in_flight = Some(pick.start());
     match pick.connect {
         Connect::Plain => {}
         Connect::Native { identity, .. } => {
@@ -236,7 +236,7 @@ fn application(port: u16, declared: bool, ip: IpAddr) -> Chosen {
         target: own,
         in_flight: None,
         circuit: None,
-        _place: None,
+        place: None,
         service: None,
         outside: None,
         first: None,
@@ -260,7 +260,7 @@ fn external(address: SocketAddr, egress: Option<&(Address, SpiffeId)>) -> Chosen
         target: address,
         in_flight: None,
         circuit: None,
-        _place: None,
+        place: None,
         service: None,
         outside: None,
         first: None,

@@ -28,6 +28,8 @@ thread_local! {
     /// While a task runs: when it first asked for the time.
     static TURN: Cell<Turn> = const { Cell::new(Turn::Nobody) };
     static ANCHOR: Cell<Option<Anchor>> = const { Cell::new(None) };
+    /// What was told last of the system's clock: a task's instant is asked for more than once.
+    static TOLD: Cell<Option<Anchor>> = const { Cell::new(None) };
 }
 
 /// What this thread runs.
@@ -93,7 +95,17 @@ impl Clock {
     /// What the wall clock showed at an instant that was just taken. Cheaper than [`wall`](Self::wall), for records that
     /// have the instant already; exact but for a step of the system's clock within the last second.
     pub fn wall_at(&self, instant: Instant) -> SystemTime {
-        self.fixed.unwrap_or_else(|| Anchor::recent(instant)).wall_at(instant)
+        if let Some(anchor) = self.fixed {
+            return anchor.wall_at(instant);
+        }
+        match TOLD.get() {
+            Some(told) if told.instant == instant => told.wall,
+            _ => {
+                let wall = Anchor::recent(instant).wall_at(instant);
+                TOLD.set(Some(Anchor { instant, wall }));
+                wall
+            }
+        }
     }
 }
 

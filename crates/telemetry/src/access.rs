@@ -13,7 +13,7 @@ mod timestamp;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-pub use field::Shown;
+pub use field::{Shown, is_plain};
 pub use log::{AccessLog, OpenError, Target};
 pub use timestamp::Timestamp;
 
@@ -97,6 +97,9 @@ pub struct AccessRecord<'a> {
     pub requested_server_name: Option<&'a [u8]>,
     /// The route that matched.
     pub route_name: Option<&'a str>,
+    /// Whether [`is_plain`] has said so of `method`, `path`, `x_forwarded_for`, `user_agent`, `request_id` and `authority`, for
+    /// instance by a text that they are parts of: then they aren't looked at one by one.
+    pub is_plain: bool,
 }
 
 impl AccessRecord<'_> {
@@ -127,6 +130,7 @@ impl AccessRecord<'_> {
             downstream_remote_address: None,
             requested_server_name: None,
             route_name: None,
+            is_plain: false,
         }
     }
 

@@ -64,6 +64,11 @@ impl Tag {
     fn len(self) -> u32 {
         self.0 & 0xffff
     }
+
+    /// One bit of 64, spread by the golden ratio.
+    fn bit(self) -> u64 {
+        1 << (self.0.wrapping_mul(0x9e37_79b9) >> 26)
+    }
 }
 
 /// One field line.
@@ -101,24 +106,66 @@ impl Line {
     }
 }
 
+/// Field lines, and which tags they have: most names that are asked for aren't there, and one look tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lines {
+    lines: Vec<Line>,
+    /// The bits of all tags, of lines that are gone as well.
+    tags: u64,
+}
+
+impl Lines {
+    pub(crate) fn with_capacity(lines: usize) -> Self {
+        Self { lines: Vec::with_capacity(lines), tags: 0 }
+    }
+
+    pub(crate) fn push(&mut self, line: Line) {
+        self.tags |= line.tag.bit();
+        self.lines.push(line);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Line> {
+        self.lines.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Line> {
+        self.lines.iter_mut()
+    }
+
+    /// The last line, unless there is none.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut Line> {
+        self.lines.last_mut()
+    }
+
+    /// Lines that may have this name: none, or all.
+    #[inline]
+    fn with(&self, name: Name<'_>) -> std::slice::Iter<'_, Line> {
+        if self.tags & name.tag.bit() == 0 { [].iter() } else { self.lines.iter() }
+    }
+}
+
 /// Field lines over one buffer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans {
     pub(crate) buffer: Vec<u8>,
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Lines,
 }
 
 impl Spans {
     pub(crate) fn first(&self, name: Name<'_>) -> Option<&[u8]> {
         self.lines
-            .iter()
+            .with(name)
             .find(|line| line.is_named(&self.buffer, name))
             .map(|line| line.value.of(&self.buffer))
     }
 
     pub(crate) fn all<'a>(&'a self, name: Name<'_>) -> impl Iterator<Item = &'a [u8]> {
         self.lines
-            .iter()
+            .with(name)
             .filter(move |line| line.is_named(&self.buffer, name))
             .map(|line| line.value.of(&self.buffer))
     }
@@ -153,6 +200,9 @@ impl Spans {
     pub(crate) fn remove(&mut self, name: Name<'_>) -> bool {
         let Self { buffer, lines } = self;
         let mut found = false;
+        if lines.tags & name.tag.bit() == 0 {
+            return found;
+        }
         for line in lines.iter_mut().filter(|line| line.is_named(buffer, name)) {
             line.kind = Kind::Gone;
             found = true;
@@ -162,7 +212,7 @@ impl Spans {
 
     /// Removes ordinary lines by name.
     pub(crate) fn remove_where(&mut self, unwanted: &mut dyn FnMut(&[u8]) -> bool) {
-        for line in &mut self.lines {
+        for line in self.lines.iter_mut() {
             if matches!(line.kind, Kind::Verbatim | Kind::Loose) && unwanted(line.name().of(&self.buffer)) {
                 line.kind = Kind::Gone;
             }
@@ -195,7 +245,7 @@ impl Spans {
     /// Writes every line that isn't managed; runs of verbatim neighbours in one copy.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let mut run: Option<(u32, u32)> = None;
-        for line in &self.lines {
+        for line in self.lines.iter() {
             match line.kind {
                 Kind::Verbatim => match &mut run {
                     Some((_, end)) if *end == line.name_start => *end = line.end(),

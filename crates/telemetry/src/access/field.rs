@@ -136,7 +136,7 @@ fn bounded(value: &[u8]) -> (&[u8], bool) {
 /// outside quotes so do spaces.
 pub(super) fn text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {
     let (value, cut) = bounded(value);
-    if is_plain(value, if quoted { b' ' } else { b'!' }) {
+    if is_visible(value, if quoted { b' ' } else { b'!' }) {
         out.extend_from_slice(value);
     } else {
         escaped_text(out, value, quoted);
@@ -146,9 +146,21 @@ pub(super) fn text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {
     }
 }
 
+/// Whether a value between quotes is written as it is, in each format. What is true of a whole is true of its parts.
+#[must_use]
+pub fn is_plain(value: &[u8]) -> bool {
+    is_visible(value, b' ')
+}
+
+/// Appends a value of which [`is_plain`] is true.
+#[inline]
+pub(super) fn plain(out: &mut Vec<u8>, value: &[u8]) {
+    if value.len() <= ACCESS_FIELD { out.extend_from_slice(value) } else { text(out, value, true) }
+}
+
 /// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes. Sixteen bytes are
 /// looked at together, and some twice where that saves looking at single ones.
-fn is_plain(value: &[u8], least: u8) -> bool {
+fn is_visible(value: &[u8], least: u8) -> bool {
     let special = |b: u8| (b < least) | (b >= 0x7f) | (b == b'"') | (b == b'\\');
     let none = |bytes: &[u8]| bytes.iter().fold(0, |found, b| found | u8::from(special(*b))) == 0;
     if let (Some(first), Some(last)) = (value.first_chunk::<16>(), value.last_chunk::<16>()) {
@@ -186,7 +198,7 @@ fn hex(out: &mut Vec<u8>, byte: u8) {
 pub(super) fn json(out: &mut Vec<u8>, value: &[u8]) {
     let (value, cut) = bounded(value);
     out.push(b'"');
-    if is_plain(value, b' ') {
+    if is_plain(value) {
         out.extend_from_slice(value);
     } else {
         escaped_json(out, value);

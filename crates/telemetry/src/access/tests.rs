@@ -34,6 +34,28 @@ fn full() -> AccessRecord<'static> {
         downstream_remote_address: address("[fd00::1]:46520"),
         requested_server_name: None,
         route_name: Some("default"),
+        is_plain: false,
+    }
+}
+
+#[test]
+fn what_needs_no_look_is_written_alike() {
+    let long = vec![b'a'; ACCESS_FIELD + 1];
+    for format in [Format::Text, Format::Json] {
+        for path in [&b"/status"[..], &long] {
+            let looked = AccessRecord { path: Some(path), ..full() };
+            assert_eq!(
+                encode(&AccessRecord { is_plain: true, ..looked }, format),
+                encode(&looked, format),
+                "{format:?}"
+            );
+        }
+    }
+    assert!(is_plain(b"Mozilla/5.0 (X11; Linux x86_64) and more") && is_plain(b""));
+    for special in ["\"", "\\", "\n", "\r", "\t", "\0", "\u{7f}", "\u{e9}"] {
+        for (before, after) in [("", ""), ("a word", ""), ("", "a word"), ("more than sixteen", "of them")] {
+            assert!(!is_plain(format!("{before}{special}{after}").as_bytes()), "{special:?}");
+        }
     }
 }
 

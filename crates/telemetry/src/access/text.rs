@@ -7,11 +7,11 @@ use super::{AccessRecord, Address, Timestamp};
 
 pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec<u8>) {
     out.reserve(USUAL_LINE);
-    let line = &mut Line(out, shown);
+    let line = &mut Line { out, shown, is_plain: record.is_plain };
     line.raw(b"[").raw(&Timestamp(record.start_time).text()).raw(b"] \"");
-    line.quoted(record.method)
+    line.client(record.method)
         .raw(b" ")
-        .quoted(record.path)
+        .client(record.path)
         .raw(b" ")
         .word(record.protocol.unwrap_or("-"))
         .raw(b"\" ");
@@ -24,8 +24,8 @@ pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec
     };
     line.number(record.bytes_received).raw(b" ").number(record.bytes_sent).raw(b" ");
     line.millis(Some(record.duration)).raw(b" ").millis(record.upstream_service_time).raw(b" \"");
-    line.quoted(record.x_forwarded_for).raw(b"\" \"").quoted(record.user_agent).raw(b"\" \"");
-    line.quoted(record.request_id).raw(b"\" \"").quoted(record.authority).raw(b"\" \"");
+    line.client(record.x_forwarded_for).raw(b"\" \"").client(record.user_agent).raw(b"\" \"");
+    line.client(record.request_id).raw(b"\" \"").client(record.authority).raw(b"\" \"");
     line.address(End::Upstream, record.upstream_host, true)
         .raw(b"\" ")
         .plain(record.upstream_cluster)
@@ -44,40 +44,54 @@ pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec
 /// Bytes of a usual line.
 const USUAL_LINE: usize = 512;
 
-struct Line<'a>(&'a mut Vec<u8>, &'a mut Shown);
+struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    shown: &'a mut Shown,
+    /// Whether what a client has sent needs no look.
+    is_plain: bool,
+}
 
 impl Line<'_> {
     /// Inlined, so that separators are written without a call.
     #[inline]
     fn raw<const N: usize>(&mut self, text: &[u8; N]) -> &mut Self {
-        self.0.extend_from_slice(text);
+        self.out.extend_from_slice(text);
         self
     }
 
     /// A word of the program's own.
     fn word(&mut self, word: &'static str) -> &mut Self {
-        self.0.extend_from_slice(word.as_bytes());
+        self.out.extend_from_slice(word.as_bytes());
         self
     }
 
     fn number(&mut self, value: u64) -> &mut Self {
-        field::number(self.0, value);
+        field::number(self.out, value);
         self
     }
 
     fn millis(&mut self, time: Option<Duration>) -> &mut Self {
         match time {
-            Some(time) => field::millis(self.0, time),
-            None => self.0.push(b'-'),
+            Some(time) => field::millis(self.out, time),
+            None => self.out.push(b'-'),
         }
         self
     }
 
     fn address(&mut self, end: End, value: Option<Address<'_>>, quoted: bool) -> &mut Self {
         match value {
-            Some(Address::Ip(address)) => self.1.address(self.0, end, address),
+            Some(Address::Ip(address)) => self.shown.address(self.out, end, address),
             Some(Address::Unix(path)) => return self.value(Some(path), quoted),
-            None => self.0.push(b'-'),
+            None => self.out.push(b'-'),
+        }
+        self
+    }
+
+    /// A value that a client may have chosen, between quotes.
+    fn client(&mut self, value: Option<&[u8]>) -> &mut Self {
+        match value {
+            Some(value) if self.is_plain && !value.is_empty() => field::plain(self.out, value),
+            value => return self.value(value, true),
         }
         self
     }
@@ -92,8 +106,8 @@ impl Line<'_> {
 
     fn value(&mut self, value: Option<impl AsRef<[u8]>>, quoted: bool) -> &mut Self {
         match value.as_ref().map(AsRef::as_ref) {
-            Some(value) if !value.is_empty() => field::text(self.0, value, quoted),
-            _ => self.0.push(b'-'),
+            Some(value) if !value.is_empty() => field::text(self.out, value, quoted),
+            _ => self.out.push(b'-'),
         }
         self
     }

@@ -4,7 +4,7 @@ use super::connection::Options;
 use super::line::{FieldLine, Next, field_line};
 use super::{Limits, Refusal, Stop, length};
 use crate::head::Version;
-use crate::head::spans::{Kind, Line, Name, Span};
+use crate::head::spans::{Kind, Line, Lines, Name, Span};
 
 /// Lines that a head is expected to have; more make the vector grow.
 const EXPECTED_LINES: usize = 20;
@@ -12,7 +12,7 @@ const EXPECTED_LINES: usize = 20;
 /// A field section as ranges, and what its framing and connection fields say.
 #[derive(Debug, Default)]
 pub(super) struct Section {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Lines,
     pub(super) options: Options,
     pub(super) length: Option<u64>,
     pub(super) chunked: bool,
@@ -25,7 +25,7 @@ pub(super) struct Section {
 impl Section {
     /// Reads the lines that begin at `start`, up to the empty one; also returns the position after that.
     pub(super) fn read(bytes: &[u8], start: usize, limits: Limits) -> Result<(Self, usize), Stop> {
-        let mut section = Self { lines: Vec::with_capacity(EXPECTED_LINES), ..Self::default() };
+        let mut section = Self { lines: Lines::with_capacity(EXPECTED_LINES), ..Self::default() };
         let mut at = start;
         loop {
             let line = match field_line(bytes, at)? {
@@ -116,7 +116,7 @@ impl Section {
     pub(super) fn drop_nominated(&mut self, bytes: &[u8]) {
         for nominated in std::mem::take(&mut self.options.nominated) {
             let wanted = nominated.of(bytes);
-            for line in &mut self.lines {
+            for line in self.lines.iter_mut() {
                 if line.kind != Kind::Managed && line.name().of(bytes).eq_ignore_ascii_case(wanted) {
                     line.kind = Kind::Gone;
                 }
@@ -126,7 +126,7 @@ impl Section {
 
     /// Removes the fields of one name.
     pub(super) fn drop_named(&mut self, bytes: &[u8], name: &[u8]) {
-        for line in &mut self.lines {
+        for line in self.lines.iter_mut() {
             if line.name().of(bytes).eq_ignore_ascii_case(name) {
                 line.kind = Kind::Gone;
             }

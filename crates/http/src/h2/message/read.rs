@@ -5,7 +5,7 @@ use leno_model::failure::Failure;
 
 use crate::h1::parse::{is_forbidden_trailer, length};
 use crate::h2::hpack::{Field, Sink};
-use crate::head::spans::{Kind, Line, Name, Span, Spans};
+use crate::head::spans::{Kind, Line, Lines, Name, Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text, Version,
     any_of, has_control, is_authority, is_lower_token, is_protocol, is_target_byte,
@@ -103,7 +103,7 @@ impl Reading {
     /// A block that may hold `bytes` in at most `fields` fields.
     pub(in crate::h2) fn new(bytes: usize, fields: usize) -> Self {
         Self {
-            spans: Spans { buffer: Vec::with_capacity(ROOM), lines: Vec::with_capacity(LINES) },
+            spans: Spans { buffer: Vec::with_capacity(ROOM), lines: Lines::with_capacity(LINES) },
             pseudo: Pseudo::default(),
             fault: None,
             size: 0,
