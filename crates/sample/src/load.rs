@@ -11,7 +11,7 @@ mod report;
 mod tally;
 mod template;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -105,11 +105,11 @@ impl Connection {
         }
     }
 
-    /// One request on an open connection; the number of repetitions.
-    async fn exchange(&mut self) -> (Result<Answer, Failure>, u64) {
+    /// One request on an open connection; the number of repetitions. `begun` becomes true with the answer's head.
+    async fn exchange(&mut self, begun: &Cell<bool>) -> (Result<Answer, Failure>, u64) {
         match self {
-            Self::Http1(connection) => (connection.exchange().await, 0),
-            Self::Http2(connection) => connection.exchange().await,
+            Self::Http1(connection) => (connection.exchange(begun).await, 0),
+            Self::Http2(connection) => connection.exchange(begun).await,
         }
     }
 }
@@ -184,17 +184,20 @@ async fn work(
     let timeout = args.to.timeout;
     while let Some(turn) = pacer.turn().await? {
         let sent = Instant::now();
-        let mut repeated = 0;
+        let (mut repeated, begun) = (0, Cell::new(false));
         let exchange = async {
             if connection.prepare().await? {
                 tally.borrow_mut().connections += 1;
             }
-            let (outcome, repetitions) = connection.exchange().await;
+            let (outcome, repetitions) = connection.exchange(&begun).await;
             repeated = repetitions;
             outcome
         };
         let outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,
+            Err(_late) if begun.get() => {
+                Err(Failure::new(Kind::Cut, format!("no end of the answer within {timeout:?}")))
+            }
             Err(_late) => Err(Failure::new(Kind::Timeout, format!("no answer within {timeout:?}"))),
         };
         let is_down = outcome.as_ref().is_err_and(|failure| failure.kind == Kind::Connect);

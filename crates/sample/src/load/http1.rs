@@ -5,6 +5,7 @@
 
 mod body;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -51,13 +52,15 @@ impl Connection {
         Ok(true)
     }
 
-    /// Sends the request and reads the answer to its end. Dropped half way, it leaves no connection behind.
-    pub(crate) async fn exchange(&mut self) -> Result<Answer, Failure> {
+    /// Sends the request and reads the answer to its end; `begun` becomes true with its head. Dropped half way, it leaves no
+    /// connection behind.
+    pub(crate) async fn exchange(&mut self, begun: &Cell<bool>) -> Result<Answer, Failure> {
         let Some(mut stream) = self.stream.take() else {
             return Err(Failure::new(Kind::Connect, "there is no connection"));
         };
         stream.write_all(&self.template.request).await.map_err(|error| Failure::new(Kind::Reset, error))?;
         let head = self.read_head(&mut stream).await?;
+        begun.set(true);
         let (body_bytes, ended_well) = self.read_body(&mut stream, Body::new(head.framing)).await?;
         if !self.received.is_empty() {
             return Err(Failure::new(Kind::Protocol, "bytes behind the end of the answer"));

@@ -5,6 +5,7 @@
 
 mod talk;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -83,20 +84,20 @@ impl Connection {
         Ok(send)
     }
 
-    /// One request and its answer; the number of times that it was sent again.
-    pub(crate) async fn exchange(&self) -> (Result<Answer, Failure>, u64) {
-        match self.converse().await {
+    /// One request and its answer; the number of times that it was sent again. `begun` becomes true with the answer's head.
+    pub(crate) async fn exchange(&self, begun: &Cell<bool>) -> (Result<Answer, Failure>, u64) {
+        match self.converse(begun).await {
             Err(broken) if broken.not_begun => {}
             outcome => return (outcome.map_err(|broken| broken.failure), 0),
         }
         let again = match self.prepare().await {
-            Ok(_) => self.converse().await.map_err(|broken| broken.failure),
+            Ok(_) => self.converse(begun).await.map_err(|broken| broken.failure),
             Err(failure) => Err(failure),
         };
         (again, 1)
     }
 
-    async fn converse(&self) -> Result<Answer, Broken> {
+    async fn converse(&self, begun: &Cell<bool>) -> Result<Answer, Broken> {
         let send = self.kept.lock().await.clone();
         let send = send.ok_or_else(|| Broken {
             failure: Failure::new(Kind::Connect, "there is no connection"),
@@ -118,6 +119,7 @@ impl Connection {
             Content::Offers(offers) => talk = Some(Talk::begin(offers, stream).map_err(broken)?),
         }
         let (head, mut body) = response.await.map_err(broken)?.into_parts();
+        begun.set(true);
         let version = head.headers.get(&self.template.version_header);
         let mut answer = Answer {
             status: head.status.as_u16(),

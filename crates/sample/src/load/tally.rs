@@ -29,9 +29,9 @@ pub(crate) enum Kind {
     Connect,
     /// The connection or stream ended before the answer began.
     Reset,
-    /// The connection or stream ended between the answer's head and its end.
+    /// The connection or stream, or the time, ended between the answer's head and its end.
     Cut,
-    /// No complete answer in time.
+    /// No answer in time.
     Timeout,
     /// An answer that isn't HTTP.
     Protocol,
