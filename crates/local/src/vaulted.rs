@@ -1,6 +1,6 @@
 //! A child process with a vault: served while it runs, drained when it shall end.
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, io, time::Duration};
 
 use leno_capture::process::Child;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
         unix::{ReadHalf, WriteHalf},
     },
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -23,28 +23,52 @@ pub(crate) enum Stage {
     Starting,
     Ready,
     /// It takes no new work, and stores nothing any more: what is kept is for the next one.
-    Draining,
+    Draining {
+        /// Whether it was ready before.
+        served: bool,
+    },
+}
+
+/// How long a child may take to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grace {
+    /// Once it was told to drain.
+    pub(crate) told: Duration,
+    /// Once it drains of its own accord.
+    pub(crate) alone: Duration,
 }
 
 /// Serves a running child's vault until it ended; says how. `stage` becomes what the child says.
-/// When `drain` becomes true, the child has `grace` to end by itself.
+/// When `drain` becomes true, the child is told to drain.
 pub(crate) async fn attend(
     child: Child,
     mut stream: UnixStream,
     vault: &RefCell<Vault>,
     stage: &watch::Sender<Stage>,
     drain: &mut watch::Receiver<bool>,
-    grace: Duration,
+    grace: Grace,
 ) -> String {
     let ended = match Ended::of(child) {
         Ok(ended) => ended,
         Err(error) => return format!("can't be watched: {error}"),
     };
     let (mut from, mut to) = stream.split();
-    let trouble = tokio::select! {
+    // Whole before anything else is said, or the child couldn't tell one from the other.
+    let replayed = tokio::select! {
         exit = ended.wait() => return wait::words(exit),
-        trouble = serve(vault, stage, &mut from, &mut to) => trouble,
-        _changed = drain.wait_for(|drain| *drain) => None,
+        replayed = timeout(grace.told, replay(vault, &mut to)) => replayed,
+    };
+    let trouble = match replayed.unwrap_or_else(|late| Err(io::Error::from(late).into())) {
+        Err(error) => Some(error),
+        Ok(()) => tokio::select! {
+            exit = ended.wait() => return wait::words(exit),
+            trouble = serve(vault, stage, &mut from) => trouble,
+            _changed = drain.wait_for(|drain| *drain) => None,
+            () = overdue(stage.subscribe(), grace.alone) => {
+                ended.kill();
+                return format!("{} since it drained for too long", wait::words(ended.wait().await));
+            }
+        },
     };
     if trouble.is_some() {
         ended.kill();
@@ -52,7 +76,7 @@ pub(crate) async fn attend(
         // A child that can't be told is killed below.
         let _told = vault::write(&mut to, &Frame::Drain).await;
     }
-    let end = match timeout(grace, ended.wait()).await {
+    let end = match timeout(grace.told, ended.wait()).await {
         Ok(exit) => wait::words(exit),
         Err(_late) => {
             ended.kill();
@@ -67,22 +91,31 @@ pub(crate) async fn attend(
     }
 }
 
-/// Replays the vault, then takes what the child stores. Ends with the stream.
+/// Waits until a child has drained of its own accord for that long.
+async fn overdue(mut stage: watch::Receiver<Stage>, limit: Duration) {
+    if stage.wait_for(|stage| matches!(stage, Stage::Draining { .. })).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    sleep(limit).await;
+}
+
+async fn replay(vault: &RefCell<Vault>, to: &mut WriteHalf<'_>) -> Result<(), vault::Error> {
+    let frames = vault.borrow().replay();
+    for frame in &frames {
+        vault::write(to, frame).await?;
+    }
+    Ok(())
+}
+
+/// Takes what the child stores and says. Ends with the stream.
 async fn serve(
     vault: &RefCell<Vault>,
     stage: &watch::Sender<Stage>,
     from: &mut ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
 ) -> Option<vault::Error> {
-    let replay = vault.borrow().replay();
-    for frame in &replay {
-        if let Err(error) = vault::write(to, frame).await {
-            return Some(error);
-        }
-    }
     loop {
         let stored = match vault::read(from).await {
-            Ok(Some(Frame::Put { name, blob })) if *stage.borrow() != Stage::Draining => {
+            Ok(Some(Frame::Put { name, blob })) if !matches!(*stage.borrow(), Stage::Draining { .. }) => {
                 vault.borrow_mut().put(name, blob)
             }
             Ok(Some(Frame::Ready)) => {
@@ -90,7 +123,8 @@ async fn serve(
                 Ok(())
             }
             Ok(Some(Frame::Draining)) => {
-                stage.send_replace(Stage::Draining);
+                let served = *stage.borrow() == Stage::Ready;
+                stage.send_replace(Stage::Draining { served });
                 Ok(())
             }
             Ok(Some(_)) => Ok(()),

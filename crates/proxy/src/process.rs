@@ -217,16 +217,16 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
     let serving = Serving { bind: start.bind, seed: start.seed, waits };
     let mut cores = start_cores(&shared, start.listeners, &start.local, start.cores, serving)?;
     Tracing::start(&shared, &start.local);
-    start_dns(&shared, &start.local, start.dns)?;
+    let dns = start_dns(&shared, &start.local, start.dns)?;
     let doors = Doors { shared: Arc::clone(&shared), local: Arc::clone(&start.local), admin: start.admin };
     let mut doors = task::spawn_local("doors", doors.serve(start.succession, door, vault.clone()));
     settle(&shared);
     let end = wait_for_end(&mut signals, orders, &mut cores, &mut doors).await?;
-    // Whoever asks the next one's admin interface is not to be answered by this one.
-    let doors = (!is_succeeded(vault.as_deref(), serving, end).await).then_some(doors);
+    // Whoever asks the next one is not to be answered by this one.
+    let asked = (!is_succeeded(&shared, vault.as_deref(), serving, end).await).then_some((doors, dns));
     stop(&shared, &mut signals, end).await;
     Tracing::finish(&shared).await;
-    drop((carrying, renewing, doors));
+    drop((carrying, renewing, asked));
     if let Some(access) = &shared.access {
         access.finish(Duration::from_secs(1)).await;
     }
@@ -234,10 +234,11 @@ pub async fn run(mut start: Setup) -> Result<(), ProcessError> {
 }
 
 /// Tells the supervisor, where there is one, that the proxy drains; whether it starts another sidecar beside this one.
-async fn is_succeeded(vault: Option<&Vault>, serving: Serving, end: End) -> bool {
+async fn is_succeeded(shared: &Shared, vault: Option<&Vault>, serving: Serving, end: End) -> bool {
     let Some(vault) = vault else { return false };
+    let has_served = shared.lifecycle.readiness().is_ready();
     let _gone = vault.draining().await;
-    serving.bind.is_none() && end == End::Signalled
+    has_served && serving.bind.is_none() && end == End::Signalled
 }
 
 /// The metrics' registry, with what it tells of the process.
@@ -407,9 +408,15 @@ async fn run_core(
     }
 }
 
-fn start_dns(shared: &Arc<Shared>, local: &Arc<Local>, sockets: Vec<DnsSocket>) -> Result<(), ProcessError> {
+/// Serves mesh DNS for as long as the tasks are kept.
+fn start_dns(
+    shared: &Arc<Shared>,
+    local: &Arc<Local>,
+    sockets: Vec<DnsSocket>,
+) -> Result<Vec<task::Task<()>>, ProcessError> {
+    let mut serving = Vec::with_capacity(sockets.len());
     if sockets.is_empty() {
-        return Ok(());
+        return Ok(serving);
     }
     let server = DnsServer::new(Core::new(Arc::clone(shared), fastrand::u64(..)), Arc::clone(local));
     for socket in sockets {
@@ -417,16 +424,16 @@ fn start_dns(shared: &Arc<Shared>, local: &Arc<Local>, sockets: Vec<DnsSocket>) 
             DnsSocket::Udp(socket) => {
                 socket.set_nonblocking(true).map_err(setup("mesh DNS"))?;
                 let socket = tokio::net::UdpSocket::from_std(socket).map_err(setup("mesh DNS"))?;
-                task::spawn_local("dns", Rc::clone(&server).udp(socket)).detach();
+                serving.push(task::spawn_local("dns", Rc::clone(&server).udp(socket)));
             }
             DnsSocket::Tcp(listener) => {
                 listener.set_nonblocking(true).map_err(setup("mesh DNS"))?;
                 let listener = tokio::net::TcpListener::from_std(listener).map_err(setup("mesh DNS"))?;
-                task::spawn_local("dns", Rc::clone(&server).tcp(listener)).detach();
+                serving.push(task::spawn_local("dns", Rc::clone(&server).tcp(listener)));
             }
         }
     }
-    Ok(())
+    Ok(serving)
 }
 
 /// Gives the kernel back what only starting needed, once the proxy serves.

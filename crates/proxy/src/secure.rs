@@ -15,6 +15,7 @@ mod session;
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -178,9 +179,17 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-impl Io for Client {}
+impl Io for Client {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.tls.socket()
+    }
+}
 
-impl Io for Outside {}
+impl Io for Outside {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.tls.get_ref().0.socket()
+    }
+}
 
 impl Io for Server {}
 

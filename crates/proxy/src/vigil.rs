@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -151,7 +152,11 @@ impl Peer {
     }
 }
 
-impl Io for Watched {}
+impl Io for Watched {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.tls.socket()
+    }
+}
 
 impl AsyncRead for Watched {
     fn poll_read(

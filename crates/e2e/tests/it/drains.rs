@@ -9,7 +9,7 @@ use std::{
 };
 
 use leno_testkit::{
-    mesh::{Declaration, eventually},
+    mesh::{Declaration, Mesh, eventually},
     ports::free,
     programs,
     proxies::{Proxies, Proxy, workload},
@@ -82,11 +82,7 @@ workloads:
   - {service: web, command: [leno-sample, serve, web, '--listen=http://:80']}",
         )
         .start();
-    let long = mesh.start("caller", &["leno-sample", "call", "-i", "http://web/delay/4000"]);
-    eventually("it is under way", || {
-        let count = mesh.counted("web").sum("leno_upstream_connections", &[]);
-        if count == 1.0 { Ok(()) } else { Err(format!("{count}")) }
-    });
+    let long = begin_at_web(&mesh, 4000);
     kill_process(mesh.sidecar("web"), Signal::TERM).unwrap();
     let begun = Instant::now();
     for _ in 0..4 {
@@ -95,15 +91,45 @@ workloads:
     }
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(3), "the long one takes 4 seconds, and these {took:?}");
+    has_restarted(&mesh, 1);
+    // The next one drains as well, and a third starts once the first has ended.
+    let another = begin_at_web(&mesh, 6000);
+    kill_process(mesh.sidecar("web"), Signal::TERM).unwrap();
+    has_restarted(&mesh, 2);
+    for call in [long, another] {
+        let answer = call.wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&answer.stdout).contains("200"), "{answer:?}");
+    }
+    let called = mesh.sample("caller", &["call", "http://web/echo"]);
+    assert!(called.status.success(), "{called:?}");
+}
+
+/// Begins a request to `web`, and waits until it is under way at the application.
+fn begin_at_web(mesh: &Mesh, milliseconds: u32) -> Child {
+    let arrived = || {
+        let health = mesh.sample("web", &["call", "http://127.0.0.1/healthz"]);
+        let health: Value = serde_json::from_slice(&health.stdout).unwrap();
+        health["requests"].as_u64().unwrap()
+    };
+    let before = arrived();
+    let url = format!("http://web/delay/{milliseconds}");
+    let call = mesh.start("caller", &["leno-sample", "call", "-i", &url]);
+    eventually("it is under way", || {
+        let more = arrived() - before;
+        if more == 1 { Ok(()) } else { Err(format!("{more} have arrived")) }
+    });
+    call
+}
+
+/// The sidecar of `web` has been started again as often as this, and serves.
+fn has_restarted(mesh: &Mesh, count: u64) {
     eventually("the new one is counted", || {
         let status = mesh.leno_json(&["status"]);
         let replicas = status["replicas"].as_array().unwrap();
-        let is_new = |replica: &&Value| replica["name"] == "web" && replica["sidecarRestarts"] == 1;
+        let is_new = |replica: &&Value| replica["name"] == "web" && replica["sidecarRestarts"] == count;
         let web = replicas.iter().find(is_new).ok_or_else(|| status.to_string())?;
         if web["sidecarReady"] == true { Ok(()) } else { Err(web.to_string()) }
     });
-    let answer = long.wait_with_output().unwrap();
-    assert!(String::from_utf8_lossy(&answer.stdout).contains("200"), "{answer:?}");
 }
 
 /// A server behind its proxy, a caller's proxy and a gateway.

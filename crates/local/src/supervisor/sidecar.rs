@@ -24,7 +24,7 @@ use crate::{
     limits::DRAIN_GRACE,
     link::Report,
     plan::{HOST_ADDRESS, NAMESPACE, TRUST_DOMAIN},
-    vaulted::{self, Stage},
+    vaulted::{self, Grace, Stage},
 };
 
 /// Keeps a sidecar running until `drain` says otherwise, then lets it end in order. `ready` says whether
@@ -36,7 +36,7 @@ pub(super) async fn keep(keeper: Rc<Keeper>, ready: watch::Sender<bool>, mut dra
     let mut backoff = Backoff::new(Instant::now());
     let mut restarts = 0;
     let mut leaving: Option<Running> = None;
-    loop {
+    while !*drain.borrow() {
         backoff.started(Instant::now());
         let end = match start(&keeper, &drain) {
             Ok(running) => attend(&keeper, &ready, &drain, running, restarts).await,
@@ -84,7 +84,8 @@ impl Running {
         let (says, stage) = watch::channel(Stage::Starting);
         let (keeper, mut drain) = (Rc::clone(keeper), drain.clone());
         let end = leno_runtime::spawn_local("sidecar process", async move {
-            vaulted::attend(child, stream, &keeper.vault, &says, &mut drain, DRAIN_GRACE).await
+            let grace = Grace { told: DRAIN_GRACE, alone: DRAIN_GRACE };
+            vaulted::attend(child, stream, &keeper.vault, &says, &mut drain, grace).await
         });
         Self { stage, end }
     }
@@ -125,9 +126,9 @@ async fn attend(
                 ready.send_replace(true);
                 keeper.report(Report::Sidecar { ready: true, restarts }).await;
             }
+            Ok(Stage::Draining { served: true }) if !*drain.borrow() => return End::Drains(running),
             // Before it was ready, something is wrong with it.
-            Ok(Stage::Draining) if *ready.borrow() && !*drain.borrow() => return End::Drains(running),
-            Ok(Stage::Starting | Stage::Draining) => {}
+            Ok(Stage::Starting | Stage::Draining { .. }) => {}
             Err(end) => return End::Ended(end),
         }
     }

@@ -28,7 +28,7 @@ use crate::{
     limits::{DRAIN_GRACE, REPLACED_GRACE, TAKE_OVER_WAIT},
     protocol::{ProgramStatus, Stream},
     vault::Vault,
-    vaulted::{self, Stage},
+    vaulted::{self, Grace, Stage},
 };
 
 /// A program that serves the whole mesh.
@@ -242,7 +242,8 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<Running, StartError> {
     let (drain, mut drained) = watch::channel(false);
     let keeper = Rc::clone(keeper);
     let end = leno_runtime::spawn_local("program", async move {
-        let end = vaulted::attend(child, stream, &keeper.vault, &says, &mut drained, DRAIN_GRACE).await;
+        let grace = Grace { told: DRAIN_GRACE, alone: REPLACED_GRACE };
+        let end = vaulted::attend(child, stream, &keeper.vault, &says, &mut drained, grace).await;
         member::with_last_words(end, last_words, &keeper.log).await
     });
     Ok(Running { id, stage, drain, end })

@@ -17,6 +17,7 @@ use leno_http::exchange::{Incoming, Progress, Reply};
 use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
+use leno_runtime::clock::recent;
 
 use super::attempt::{Attempt, Begun, End, Failed, Interim, attempt, rest};
 use super::hedge::{self, Which};
@@ -157,26 +158,42 @@ impl Tries<'_> {
         let hedge_after = self.terms.hedge_after;
         let mut timer = nearest([hedge_after, self.terms.per_try]).map(|time| core.alarms.after(time));
         let mut watch = Watch { tries: self.on, record, seen, is_stream, interim: &interim, reply };
-        let mut event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
+        let event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
         let is_due = hedge_after.is_some_and(|after| self.terms.per_try.is_none_or(|limit| after < limit));
         if !matches!(event, Event::Timer) {
             return (event, None);
         }
         if !is_due {
-            // The endpoint has all of its time: waiting for a connection had its own.
-            while let (Event::Timer, Some(left)) = (&event, self.left_since(sent.get())) {
-                timer = Some(core.alarms.after(left));
-                event = watch.until_end(first.as_mut(), deadline, &mut timer).await;
-            }
-            return (if matches!(event, Event::Timer) { timed_out(&sent) } else { event }, None);
+            let event = Box::pin(self.out_of_time(first, watch, deadline, &mut timer, &sent)).await;
+            return (event, None);
         }
         // In a box, or every request would hold the room of a second try.
         Box::pin(self.hedged(head, &what, first, watch, deadline, &mut timer)).await
     }
 
-    /// What is left of a try's time since it was sent.
+    /// Goes on with a try whose time is over for what is left since it was sent: waiting for a connection had its own, and
+    /// the endpoint has all of its.
+    async fn out_of_time(
+        &self,
+        mut trying: Pin<&mut impl Future<Output = End>>,
+        mut watch: Watch<'_>,
+        deadline: &mut Option<Alarm>,
+        timer: &mut Option<Alarm>,
+        sent: &Cell<Option<Instant>>,
+    ) -> Event<End> {
+        while let Some(left) = self.left_since(sent.get()) {
+            *timer = Some(self.on.core.alarms.after(left));
+            let event = watch.until_end(trying.as_mut(), deadline, timer).await;
+            if !matches!(event, Event::Timer) {
+                return event;
+            }
+        }
+        timed_out(sent)
+    }
+
     fn left_since(&self, sent: Option<Instant>) -> Option<Duration> {
-        let left = self.terms.per_try?.saturating_sub(sent?.elapsed());
+        let since = recent().into_std().saturating_duration_since(sent?);
+        let left = self.terms.per_try?.saturating_sub(since);
         (!left.is_zero()).then_some(left)
     }
 
@@ -185,15 +202,18 @@ impl Tries<'_> {
         &mut self,
         head: &RequestHead,
         what: &Attempt<'_>,
-        first: Pin<&mut impl Future<Output = End>>,
+        mut first: Pin<&mut impl Future<Output = End>>,
         mut watch: Watch<'_>,
         deadline: &mut Option<Alarm>,
         timer: &mut Option<Alarm>,
     ) -> (Event<End>, Option<Box<Chosen>>) {
         *timer = self.terms.per_try.map(|time| self.on.core.alarms.after(time));
-        let in_time = |event| if matches!(event, Event::Timer) { timed_out(what.sent) } else { event };
         let Some(second) = self.second(what.chosen, what.protocol) else {
-            return (in_time(watch.until_end(first, deadline, timer).await), None);
+            let event = watch.until_end(first.as_mut(), deadline, timer).await;
+            return match event {
+                Event::Timer => (self.out_of_time(first, watch, deadline, timer, what.sent).await, None),
+                event => (event, None),
+            };
         };
         watch.record.hedged(second.target);
         let (core, local) = (self.on.core, self.on.path.local());

@@ -14,8 +14,17 @@ const UNSAFE: &str = concat!("unsafe", "_code");
 const UNSAFE_MAY: &str = "crates/capture/src/";
 
 /// What data cores run. They have no timers but those of `leno_runtime::time`, and tokio's would panic.
-const ON_CORES: [&str; 4] =
-    ["crates/http/src/", "crates/proxy/src/", "crates/telemetry/src/", "crates/wire/src/"];
+const ON_CORES: [&str; 7] = [
+    "crates/capture/src/",
+    "crates/http/src/",
+    "crates/identity/src/",
+    "crates/proxy/src/",
+    "crates/runtime/src/",
+    "crates/telemetry/src/",
+    "crates/wire/src/",
+];
+/// Where those are made.
+const TIMERS: &str = "crates/runtime/src/time.rs";
 
 /// Files that quote what others wrote.
 const FOREIGN: [&str; 2] = ["Cargo.lock", "LICENSE"];
@@ -84,19 +93,41 @@ fn safety(name: &str, text: &str) -> Option<String> {
 
 /// Functions of `tokio::time`, which are written in lower case, are for tests only.
 fn timers(name: &str, text: &str) -> Option<String> {
-    if !ON_CORES.iter().any(|path| name.starts_with(path)) || name.ends_with("/tests.rs") {
+    let is_checked = ON_CORES.iter().any(|path| name.starts_with(path)) && name != TIMERS;
+    if !is_checked || name.ends_with("/tests.rs") {
         return None;
     }
-    let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let is_made = |line: &str| {
-        let Some((_, rest)) = line.split_once("tokio::time") else { return false };
-        let named = rest.strip_prefix("::").unwrap_or("self");
-        let end = if named.starts_with('{') { "}" } else { ":(;" };
-        let named = named.trim_start_matches('{').split(|byte| end.contains(byte)).next().unwrap_or_default();
-        named.split(", ").any(|word| word.starts_with(|first: char| first.is_ascii_lowercase()))
-    };
-    let line = product.lines().position(is_made)?;
-    Some(format!("{name}:{}: data cores set their timers by leno_runtime::time", line + 1))
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let mut line = 1;
+    // Imports may be on several lines.
+    for statement in product.split_inclusive(';') {
+        if let Some(at) = timer(statement) {
+            line += statement.get(..at).unwrap_or_default().matches('\n').count();
+            return Some(format!("{name}:{line}: data cores set their timers by leno_runtime::time"));
+        }
+        line += statement.matches('\n').count();
+    }
+    None
+}
+
+/// Where a statement names a function of `tokio::time`, or all of it.
+fn timer(statement: &str) -> Option<usize> {
+    let of_tokio = statement.find("use tokio::{");
+    let mut paths = statement.match_indices("time");
+    paths.find_map(|(at, word)| {
+        let before = statement.get(..at)?;
+        let is_tokios = before.ends_with("tokio::")
+            || of_tokio.is_some_and(|start| start < at) && before.trim_end().ends_with(['{', ',']);
+        let behind = statement.get(at + word.len()..)?;
+        let named = match behind.strip_prefix("::") {
+            Some(list) if list.starts_with('{') => list.get(1..)?.split('}').next()?,
+            Some(path) => path.split(|byte: char| !byte.is_alphanumeric() && byte != '_').next()?,
+            None if behind.starts_with(|byte: char| byte.is_alphanumeric() || byte == '_') => return None,
+            None => "self",
+        };
+        let is_function = |word: &str| word.trim().starts_with(|first: char| first.is_ascii_lowercase());
+        (is_tokios && named.split(',').any(is_function)).then_some(at)
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +170,21 @@ mod tests {
             ("crates/http/src/x.rs", "//! X.\nuse tokio::time::{Instant, sleep};\n", "x.rs:2: data cores"),
             ("crates/proxy/src/x.rs", "//! X.\nuse tokio::time;\n", "x.rs:2: data cores"),
             ("crates/proxy/src/x.rs", "//! X.\n\n\ntokio::time::timeout(A, b)\n", "x.rs:4: data cores"),
+            (
+                "crates/wire/src/x.rs",
+                "//! X.\nuse tokio::time::{\n    Instant,\n    sleep,\n};\n",
+                "x.rs:2: data cores",
+            ),
+            (
+                "crates/wire/src/x.rs",
+                "//! X.\nuse tokio::{\n    sync::watch,\n    time::timeout,\n};\n",
+                "x.rs:4: data",
+            ),
+            (
+                "crates/http/src/x.rs",
+                "//! X.\n#[cfg(test)]\nmod tests;\n\nfn a() {\n    tokio::time::sleep(B)\n}\n",
+                "x.rs:6: data cores",
+            ),
         ] {
             let problems = check(name, text);
             assert!(problems.iter().any(|problem| problem.contains(expected)), "{name}: {problems:?}");
