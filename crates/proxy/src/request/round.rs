@@ -17,7 +17,6 @@ use leno_http::exchange::{Incoming, Progress, Reply};
 use leno_http::head::RequestHead;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
-use leno_runtime::clock::recent;
 
 use super::attempt::{Attempt, Begun, End, Failed, Interim, attempt, rest};
 use super::hedge::{self, Which};
@@ -192,7 +191,8 @@ impl Tries<'_> {
     }
 
     fn left_since(&self, sent: Option<Instant>) -> Option<Duration> {
-        let since = recent().into_std().saturating_duration_since(sent?);
+        // Not the task's time, at which the alarm that has just gone off may still have been ahead.
+        let since = tokio::time::Instant::now().into_std().saturating_duration_since(sent?);
         let left = self.terms.per_try?.saturating_sub(since);
         (!left.is_zero()).then_some(left)
     }
