@@ -48,6 +48,18 @@ impl<T: Io + ?Sized> Io for Box<T> {
     }
 }
 
+/// Makes a wrapper an [`Io`] that tells the socket of the duplex in its field: `forward_socket!(Wrapper, io)`.
+#[macro_export]
+macro_rules! forward_socket {
+    ($wrapper:ty, $inner:ident) => {
+        impl $crate::io::Io for $wrapper {
+            fn socket(&self) -> Option<::std::os::fd::BorrowedFd<'_>> {
+                $crate::io::Io::socket(&self.$inner)
+            }
+        }
+    };
+}
+
 /// Makes a wrapper read as the duplex in its field does: `forward_reads!(Wrapper, io)`.
 #[macro_export]
 macro_rules! forward_reads {
@@ -154,11 +166,7 @@ impl AsyncRead for Prefixed {
 
 forward_writes!(Prefixed, io);
 
-impl Io for Prefixed {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.io.socket()
-    }
-}
+forward_socket!(Prefixed, io);
 
 /// Goes on reading by `read` after `first` bytes, as long as pieces are full TLS records and there is `room` for another:
 /// a session hands out one at a time, and more may be here. An error is for whoever reads next, since what came before it
@@ -221,11 +229,7 @@ impl AsyncRead for ReadAhead {
 
 forward_writes!(ReadAhead, io);
 
-impl Io for ReadAhead {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.io.socket()
-    }
-}
+forward_socket!(ReadAhead, io);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    limits::DRAIN_GRACE,
     vault::{self, Frame, Vault},
     wait::{self, Ended},
 };
@@ -29,24 +30,16 @@ pub(crate) enum Stage {
     },
 }
 
-/// How long a child may take to end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Grace {
-    /// Once it was told to drain.
-    pub(crate) told: Duration,
-    /// Once it drains of its own accord.
-    pub(crate) alone: Duration,
-}
-
 /// Serves a running child's vault until it ended; says how. `stage` becomes what the child says.
-/// When `drain` becomes true, the child is told to drain.
+/// When `drain` becomes true, the child is told to drain, and has [`DRAIN_GRACE`]; of its own accord it may drain for
+/// `alone`.
 pub(crate) async fn attend(
     child: Child,
     mut stream: UnixStream,
     vault: &RefCell<Vault>,
     stage: &watch::Sender<Stage>,
     drain: &mut watch::Receiver<bool>,
-    grace: Grace,
+    alone: Duration,
 ) -> String {
     let ended = match Ended::of(child) {
         Ok(ended) => ended,
@@ -56,7 +49,7 @@ pub(crate) async fn attend(
     // Whole before anything else is said, or the child couldn't tell one from the other.
     let replayed = tokio::select! {
         exit = ended.wait() => return wait::words(exit),
-        replayed = timeout(grace.told, replay(vault, &mut to)) => replayed,
+        replayed = timeout(DRAIN_GRACE, replay(vault, &mut to)) => replayed,
     };
     let trouble = match replayed.unwrap_or_else(|late| Err(io::Error::from(late).into())) {
         Err(error) => Some(error),
@@ -64,7 +57,7 @@ pub(crate) async fn attend(
             exit = ended.wait() => return wait::words(exit),
             trouble = serve(vault, stage, &mut from) => trouble,
             _changed = drain.wait_for(|drain| *drain) => None,
-            () = overdue(stage.subscribe(), grace.alone) => {
+            () = overdue(stage.subscribe(), alone) => {
                 ended.kill();
                 return format!("{} since it drained for too long", wait::words(ended.wait().await));
             }
@@ -76,7 +69,7 @@ pub(crate) async fn attend(
         // A child that can't be told is killed below.
         let _told = vault::write(&mut to, &Frame::Drain).await;
     }
-    let end = match timeout(grace.told, ended.wait()).await {
+    let end = match timeout(DRAIN_GRACE, ended.wait()).await {
         Ok(exit) => wait::words(exit),
         Err(_late) => {
             ended.kill();
@@ -89,6 +82,11 @@ pub(crate) async fn attend(
         Some(_) if end.starts_with("exited") => end,
         Some(error) => format!("{end} because of its vault: {}", crate::error_chain(&error)),
     }
+}
+
+/// How a child ended, as the task that attended to it says.
+pub(crate) fn words(end: Result<String, leno_runtime::Ended>) -> String {
+    end.unwrap_or_else(|_panicked| "can't be watched".to_owned())
 }
 
 /// Waits until a child has drained of its own accord for that long.

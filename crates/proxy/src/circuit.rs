@@ -4,7 +4,6 @@
 //! wait is bounded in number by the destination's settings and in time by what a connection may take.
 
 use std::collections::HashMap;
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -196,11 +195,7 @@ struct Placed {
     _place: Place,
 }
 
-impl Io for Placed {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.io.socket()
-    }
-}
+leno_http::forward_socket!(Placed, io);
 
 leno_http::forward_reads!(Placed, io);
 leno_http::forward_writes!(Placed, io);

@@ -430,12 +430,11 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime, surely: bool) -> Opt
             }
             return None;
         }
-        let connection = &mut candidate.connection;
-        let is_open = match surely {
+        let is_open = |connection: &mut Connection| match surely {
             true => connection.is_surely_reusable(|socket| has_arrived(&socket)),
             false => connection.is_reusable(),
         };
-        if is_open && candidate.facts.hold(wall) {
+        if candidate.facts.hold(wall) && is_open(&mut candidate.connection) {
             return Some(candidate);
         }
     }

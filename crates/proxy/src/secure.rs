@@ -179,11 +179,7 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-impl Io for Client {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.tls.socket()
-    }
-}
+leno_http::forward_socket!(Client, tls);
 
 impl Io for Outside {
     fn socket(&self) -> Option<BorrowedFd<'_>> {

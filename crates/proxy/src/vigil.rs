@@ -7,14 +7,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use leno_http::io::Io;
 use leno_http::server::Protocol;
 use leno_model::failure::Failure;
 use leno_model::service::Address;
@@ -152,11 +150,7 @@ impl Peer {
     }
 }
 
-impl Io for Watched {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.tls.socket()
-    }
-}
+leno_http::forward_socket!(Watched, tls);
 
 impl AsyncRead for Watched {
     fn poll_read(

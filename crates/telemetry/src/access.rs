@@ -46,7 +46,8 @@ impl From<SocketAddr> for Address<'_> {
 }
 
 /// What is known of a request, or of an opaque connection, when it has ended. Values that came from a client are bytes:
-/// they are escaped when written; words of the program's own, which are `&'static str`, need none. Absent ones are written as `-` in text and `null` in JSON, as Envoy does.
+/// they are escaped when written; words of the program's own, which are `&'static str`, need none. Absent ones are written
+/// as `-` in text and `null` in JSON, as Envoy does.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessRecord<'a> {
     /// When it began.

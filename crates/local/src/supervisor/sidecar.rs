@@ -24,7 +24,7 @@ use crate::{
     limits::DRAIN_GRACE,
     link::Report,
     plan::{HOST_ADDRESS, NAMESPACE, TRUST_DOMAIN},
-    vaulted::{self, Grace, Stage},
+    vaulted::{self, Stage},
 };
 
 /// Keeps a sidecar running until `drain` says otherwise, then lets it end in order. `ready` says whether
@@ -84,15 +84,14 @@ impl Running {
         let (says, stage) = watch::channel(Stage::Starting);
         let (keeper, mut drain) = (Rc::clone(keeper), drain.clone());
         let end = leno_runtime::spawn_local("sidecar process", async move {
-            let grace = Grace { told: DRAIN_GRACE, alone: DRAIN_GRACE };
-            vaulted::attend(child, stream, &keeper.vault, &says, &mut drain, grace).await
+            vaulted::attend(child, stream, &keeper.vault, &says, &mut drain, DRAIN_GRACE).await
         });
         Self { stage, end }
     }
 
     /// Waits for its end.
     async fn end(&mut self) -> String {
-        (&mut self.end).await.unwrap_or_else(|_panicked| "can't be watched".to_owned())
+        vaulted::words((&mut self.end).await)
     }
 
     /// What it says next of itself; its end if it says nothing more.

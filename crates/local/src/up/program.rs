@@ -14,7 +14,7 @@ use std::{
 };
 
 use leno_capture::process::{self, Command};
-use leno_runtime::{Ended, Task};
+use leno_runtime::Task;
 use tokio::{
     net::UnixStream,
     sync::{Notify, oneshot, watch},
@@ -25,10 +25,10 @@ use super::{Context, Mesh, Shared, launch, member, output::Ring};
 use crate::{
     backoff::Backoff,
     handoff,
-    limits::{DRAIN_GRACE, REPLACED_GRACE, TAKE_OVER_WAIT},
+    limits::{REPLACED_GRACE, TAKE_OVER_WAIT},
     protocol::{ProgramStatus, Stream},
     vault::Vault,
-    vaulted::{self, Grace, Stage},
+    vaulted::{self, Stage, words},
 };
 
 /// A program that serves the whole mesh.
@@ -242,8 +242,7 @@ fn start(mesh: &Rc<Mesh>, keeper: &Rc<Keeper>) -> Result<Running, StartError> {
     let (drain, mut drained) = watch::channel(false);
     let keeper = Rc::clone(keeper);
     let end = leno_runtime::spawn_local("program", async move {
-        let grace = Grace { told: DRAIN_GRACE, alone: REPLACED_GRACE };
-        let end = vaulted::attend(child, stream, &keeper.vault, &says, &mut drained, grace).await;
+        let end = vaulted::attend(child, stream, &keeper.vault, &says, &mut drained, REPLACED_GRACE).await;
         member::with_last_words(end, last_words, &keeper.log).await
     });
     Ok(Running { id, stage, drain, end })
@@ -259,10 +258,6 @@ async fn until<T: PartialEq>(what: &mut watch::Receiver<T>, so: T) {
         // It will never be.
         std::future::pending::<()>().await;
     }
-}
-
-fn words(end: Result<String, Ended>) -> String {
-    end.unwrap_or_else(|_panicked| "can't be watched".to_owned())
 }
 
 /// Attends to a running program and those that take over from it, and tells when it is ready; returns how it ended.

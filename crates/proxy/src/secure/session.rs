@@ -8,7 +8,6 @@
 //! for nothing; a reader that waits holds what one read has brought.
 
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -331,11 +330,7 @@ impl AsyncRead for Session {
     }
 }
 
-impl Io for Session {
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.io.socket()
-    }
-}
+leno_http::forward_socket!(Session, io);
 
 impl AsyncWrite for Session {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {

@@ -3,14 +3,13 @@
 //! Types are Envoy's: status, bytes and duration are numbers, everything else a string or `null`; the service time too is
 //! a string, since Envoy takes it from a header.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::field::{self, End, Shown};
 use super::{AccessRecord, Address, Timestamp};
 
 pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec<u8>) {
-    let object = &mut Object(out, b'{');
+    let object = &mut Object { out, shown, before: b'{' };
     object.string("start_time", Some(Timestamp(record.start_time).text()));
     object.string("route_name", record.route_name);
     object.string("method", record.method);
@@ -28,43 +27,32 @@ pub(super) fn encode(record: &AccessRecord<'_>, shown: &mut Shown, out: &mut Vec
     object.string("user_agent", record.user_agent);
     object.string("request_id", record.request_id);
     object.string("authority", record.authority);
-    object.address(
-        "upstream_host",
-        |out, address| shown.address(out, End::Upstream, address),
-        record.upstream_host,
-    );
+    object.address("upstream_host", End::Upstream, record.upstream_host);
     object.string("upstream_cluster", record.upstream_cluster);
-    object.address(
-        "upstream_local_address",
-        |out, address| shown.address(out, End::UpstreamLocal, address),
-        record.upstream_local_address,
-    );
-    object.address(
-        "downstream_local_address",
-        |out, address| shown.address(out, End::DownstreamLocal, address),
-        record.downstream_local_address,
-    );
-    object.address(
-        "downstream_remote_address",
-        |out, address| shown.address(out, End::Downstream, address),
-        record.downstream_remote_address,
-    );
+    object.address("upstream_local_address", End::UpstreamLocal, record.upstream_local_address);
+    object.address("downstream_local_address", End::DownstreamLocal, record.downstream_local_address);
+    object.address("downstream_remote_address", End::Downstream, record.downstream_remote_address);
     object.string("requested_server_name", record.requested_server_name);
     object.string("upstream_transport_failure_reason", record.upstream_transport_failure_reason);
-    out.extend_from_slice(b"}\n");
+    object.out.extend_from_slice(b"}\n");
 }
 
-/// An object under construction, and what comes before its next key.
-struct Object<'a>(&'a mut Vec<u8>, u8);
+/// An object under construction.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    shown: &'a mut Shown,
+    /// What comes before its next key.
+    before: u8,
+}
 
 impl Object<'_> {
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        self.0.push(self.1);
-        self.1 = b',';
-        self.0.push(b'"');
-        self.0.extend_from_slice(key.as_bytes());
-        self.0.extend_from_slice(b"\":");
-        self.0
+        self.out.push(self.before);
+        self.before = b',';
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.out
     }
 
     fn null(&mut self, key: &str) {
@@ -97,14 +85,13 @@ impl Object<'_> {
         }
     }
 
-    fn address(
-        &mut self,
-        key: &str,
-        show: impl FnOnce(&mut Vec<u8>, SocketAddr),
-        value: Option<Address<'_>>,
-    ) {
+    fn address(&mut self, key: &str, end: End, value: Option<Address<'_>>) {
         match value {
-            Some(Address::Ip(address)) => self.between_quotes(key, |out| show(out, address)),
+            Some(Address::Ip(address)) => {
+                self.key(key).push(b'"');
+                self.shown.address(self.out, end, address);
+                self.out.push(b'"');
+            }
             Some(Address::Unix(path)) => self.string(key, Some(path)),
             None => self.null(key),
         }
