@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use leno_model::pool::ConnectionPool;
+
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
@@ -23,6 +25,15 @@ pub struct Breaker {
     connections: AtomicU32,
     pending: AtomicU32,
     requests: AtomicU32,
+}
+
+/// The limits of a service port and subset, in one place for whoever holds on to them.
+#[derive(Debug)]
+pub struct Limits {
+    /// What is written.
+    pub pool: ConnectionPool,
+    /// What is under way.
+    pub breaker: Arc<Breaker>,
 }
 
 /// One of what is limited, until it is dropped.

@@ -14,7 +14,7 @@ use leno_model::service::{Address, Endpoint, Transport};
 use leno_model::spiffe::SpiffeId;
 use leno_model::unit::{EndpointUnit, HostUnit};
 
-use crate::breaker::Breaker;
+use crate::breaker;
 use crate::explain::EndpointOutcome;
 use crate::outlier::{Detector, Ejections};
 use crate::retry::Purse;
@@ -84,7 +84,7 @@ pub struct Cluster {
     ready: usize,
     /// Why the others are none, by position in the unit.
     excluded: Vec<(usize, EndpointOutcome)>,
-    breaker: Arc<Breaker>,
+    limits: Option<Arc<breaker::Limits>>,
     ejections: Arc<Ejections>,
     detector: Option<Arc<Detector>>,
     /// The ready ones' turns and shares.
@@ -174,7 +174,9 @@ impl Cluster {
         candidates.append(&mut waiting);
         let turn = AtomicU64::new(states.spread(u64::from(port)));
         let subset = subset.map(|subset| Arc::clone(&subset.name));
-        let breaker = states.breaker(&host.host, port, subset.as_ref());
+        let breaker =
+            |pool| breaker::Limits { pool, breaker: states.breaker(&host.host, port, subset.as_ref()) };
+        let limits = policy.pool.map(breaker).map(Arc::new);
         let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
         Ok(Self {
             host,
@@ -187,7 +189,7 @@ impl Cluster {
             candidates,
             ready,
             excluded,
-            breaker,
+            limits,
             ejections,
             detector,
             slots,
@@ -250,10 +252,10 @@ impl Cluster {
         }
     }
 
-    /// How much is under way.
+    /// How much may be under way, where that is limited.
     #[must_use]
-    pub const fn breaker(&self) -> &Arc<Breaker> {
-        &self.breaker
+    pub const fn limits(&self) -> Option<&Arc<breaker::Limits>> {
+        self.limits.as_ref()
     }
 
     /// How often an endpoint of the service port was ejected.

@@ -20,6 +20,11 @@ pub trait RequestView {
     /// The path without the query; begins with `/`, or is `*` for `OPTIONS *`, or empty for `CONNECT`.
     fn path(&self) -> &str;
 
+    /// [`Self::path`], for those who only compare it.
+    fn path_bytes(&self) -> &[u8] {
+        self.path().as_bytes()
+    }
+
     /// The query without the leading `?`; `None` if there is no `?`.
     fn query(&self) -> Option<&str>;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use leno_engine::breaker::{Breaker, Resource, Taken};
+use leno_engine::breaker::{Breaker, Limits, Resource, Taken};
 use leno_engine::destination::Cluster;
 use leno_http::io::Io;
 use leno_model::failure::Failure;
@@ -69,9 +69,7 @@ impl Gates {
 /// The limits that hold for one choice of an endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Circuit {
-    /// What is written.
-    pub(crate) pool: ConnectionPool,
-    breaker: Arc<Breaker>,
+    limits: Arc<Limits>,
     gates: Arc<Gates>,
     /// How long anybody waits for a connection.
     limit: Duration,
@@ -80,19 +78,28 @@ pub(crate) struct Circuit {
 impl Circuit {
     /// The limits of a cluster that has any.
     pub(crate) fn of(cluster: &Cluster, gates: &Arc<Gates>, limit: Duration) -> Option<Self> {
-        let pool = cluster.policy().pool?;
-        Some(Self { pool, breaker: Arc::clone(cluster.breaker()), gates: Arc::clone(gates), limit })
+        let limits = Arc::clone(cluster.limits()?);
+        Some(Self { limits, gates: Arc::clone(gates), limit })
     }
 
-    /// Whether these are the same limits of the same destination.
+    /// Whether these are the same limits of the same destination, of one configuration.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.breaker, &other.breaker) && self.pool == other.pool && self.limit == other.limit
+        Arc::ptr_eq(&self.limits, &other.limits) && self.limit == other.limit
+    }
+
+    /// What is written.
+    pub(crate) fn pool(&self) -> &ConnectionPool {
+        &self.limits.pool
+    }
+
+    fn breaker(&self) -> &Arc<Breaker> {
+        &self.limits.breaker
     }
 
     /// A place for a request, where they are limited.
     pub(crate) fn request(&self) -> Result<Option<Taken>, Failure> {
-        let Some(most) = self.pool.requests else { return Ok(None) };
-        let taken = self.breaker.take(Resource::Requests, most);
+        let Some(most) = self.pool().requests else { return Ok(None) };
+        let taken = self.breaker().take(Resource::Requests, most);
         taken.map(Some).ok_or_else(|| overflow(&self.gates.upstreams.requests))
     }
 
@@ -103,17 +110,17 @@ impl Circuit {
 
     /// A place for a connection, if there is one.
     pub(crate) fn place(&self) -> Option<Place> {
-        let Some(most) = self.pool.connections else { return Some(Place(None)) };
-        let taken = self.breaker.take(Resource::Connections, most)?;
+        let Some(most) = self.pool().connections else { return Some(Place(None)) };
+        let taken = self.breaker().take(Resource::Connections, most)?;
         Some(Place(Some((taken, Arc::clone(&self.gates)))))
     }
 
     /// Begins to wait for a connection.
     pub(crate) fn wait(&self) -> Result<Wait, Failure> {
-        let most = self.pool.pending.unwrap_or(u32::MAX);
+        let most = self.pool().pending.unwrap_or(u32::MAX);
         let full = || overflow(&self.gates.upstreams.pending);
-        let pending = self.breaker.take(Resource::Pending, most).ok_or_else(full)?;
-        let gate = self.gates.of(&self.breaker);
+        let pending = self.breaker().take(Resource::Pending, most).ok_or_else(full)?;
+        let gate = self.gates.of(self.breaker());
         self.gates.squeezed.send_modify(|count| *count = count.wrapping_add(1));
         Ok(Wait {
             gate,
@@ -125,12 +132,12 @@ impl Circuit {
 
     /// Whether anybody waits for a connection.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.pool.connections.is_some() && self.breaker.count(Resource::Pending) > 0
+        self.pool().connections.is_some() && self.breaker().count(Resource::Pending) > 0
     }
 
     /// How long a connection is kept without a request.
     pub(crate) fn longest_rest(&self) -> Duration {
-        match self.pool.http_idle {
+        match self.pool().http_idle {
             None => POOL_IDLE,
             Some(idle) if idle.is_zero() => Duration::MAX,
             Some(idle) => idle,

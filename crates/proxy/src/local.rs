@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use leno_identity::holder::Identities;
 use leno_model::labels::Labels;
 use leno_model::name::WorkloadName;
-use leno_runtime::clock::{Clock, recent};
+use leno_runtime::clock::Clock;
 use serde::{Deserialize, Serialize};
 
 /// One workload that the proxy serves, or the gateway that it is.
@@ -61,6 +61,6 @@ impl Local {
     /// The time by which certificates are judged and requests are dated.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
-        self.clock.wall_at(recent())
+        self.clock.recent_wall()
     }
 }

@@ -172,7 +172,7 @@ impl Leg<'_> {
         let mut stream = Stream::begin(core, &parties, self.ends, in_flight);
         stream.upstream = Some(chosen.target);
         stream.cluster = Some(self.cluster);
-        stream.pool = chosen.circuit.as_ref().map(|circuit| circuit.pool).unwrap_or_default();
+        stream.pool = chosen.circuit.as_ref().map(|circuit| *circuit.pool()).unwrap_or_default();
         let proof = upstream.proof.take();
         let judge = async |core: &Core| {
             judge(&core.view())?;

@@ -28,7 +28,7 @@ use leno_model::failure::Failure;
 use leno_model::name::Host;
 use leno_model::service::Address;
 use leno_model::spiffe::SpiffeId;
-use leno_runtime::clock::recent;
+use leno_runtime::clock::{Clock, recent};
 use leno_telemetry::metric::{Gauge, Held};
 use tokio::sync::Notify;
 
@@ -100,8 +100,8 @@ pub(crate) struct Wanted<'w> {
     pub(crate) key: &'w Key,
     /// A kept one has rested for less than this. Less than [`POOL_IDLE`] is for what can't be repeated.
     pub(crate) rest: Duration,
-    /// By which certificates are judged.
-    pub(crate) wall: SystemTime,
+    /// By which certificates and lifetimes are judged. It is read where there are any.
+    pub(crate) clock: Clock,
     /// The limits.
     pub(crate) circuit: Option<&'w Circuit>,
 }
@@ -137,7 +137,7 @@ impl Bucket {
     /// A kept connection, ready for another request.
     fn lease(self: &Rc<Self>, wanted: &Wanted<'_>) -> Option<Lease> {
         let rest = wanted.circuit.map_or(wanted.rest, |circuit| circuit.rest(wanted.rest));
-        let mut kept = kept(self, rest, wanted.wall, wanted.rest < POOL_IDLE)?;
+        let mut kept = kept(self, rest, wanted.clock, wanted.rest < POOL_IDLE)?;
         kept.served = kept.served.saturating_add(1);
         Some(Lease::new(kept, true, Owner::Bucket(Rc::clone(self))))
     }
@@ -156,7 +156,7 @@ impl Bucket {
         self.circuit
             .borrow()
             .as_ref()
-            .and_then(|circuit| circuit.pool.requests_per_connection)
+            .and_then(|circuit| circuit.pool().requests_per_connection)
             .unwrap_or(u32::MAX)
     }
 }
@@ -212,8 +212,8 @@ struct Facts {
 
 impl Facts {
     /// Whether both sides are still who they were, as far as certificates say it.
-    fn hold(&self, wall: SystemTime) -> bool {
-        self.until.is_none_or(|until| wall <= until)
+    fn hold(&self, clock: Clock) -> bool {
+        self.until.is_none_or(|until| clock.recent_wall() <= until)
     }
 }
 
@@ -302,18 +302,18 @@ impl Pool {
 
     /// What a request wants of an HTTP/2 connection.
     fn terms<'t>(&'t self, wanted: &Wanted<'t>) -> Terms<'t> {
-        let Wanted { key, wall, circuit, .. } = *wanted;
+        let Wanted { key, clock, circuit, .. } = *wanted;
         let config = if key.peer.is_some() && !key.tunnel { &self.mesh_config } else { &self.config };
-        Terms { most: STREAMS_PER_CONNECTION, wall, circuit, config, open: &self.open }
+        Terms { most: STREAMS_PER_CONNECTION, clock, circuit, config, open: &self.open }
     }
 
     /// A connection with room for one more stream of HBONE: a kept one, else a new one by `dial`.
-    pub(crate) async fn tunnel<F>(&self, key: &TunnelKey, wall: SystemTime, dial: F) -> Result<Lease, Failure>
+    pub(crate) async fn tunnel<F>(&self, key: &TunnelKey, clock: Clock, dial: F) -> Result<Lease, Failure>
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
         let (config, open) = (&self.tunnel_config, &self.open);
-        let terms = Terms { most: TUNNELS_PER_CONNECTION, wall, circuit: None, config, open };
+        let terms = Terms { most: TUNNELS_PER_CONNECTION, clock, circuit: None, config, open };
         shared::of(&self.tunnels, key).lease(terms, dial).await
     }
 
@@ -321,7 +321,7 @@ impl Pool {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let Wanted { key, wall, circuit, .. } = wanted;
+        let Wanted { key, clock, circuit, .. } = wanted;
         let bucket = self.bucket(key);
         limit(&bucket.circuit, circuit);
         let mut wait = None;
@@ -347,7 +347,7 @@ impl Pool {
         };
         drop(wait);
         let Dialled { io, local, until, proof } = dial().await?;
-        let (io, until) = within(circuit, place, io, until, wall);
+        let (io, until) = within(circuit, place, io, until, clock);
         let connection = Connection::H1(h1::ClientConnection::new(io, &self.config));
         let facts = Facts { local, until, proof, _open: Rc::new(self.open.hold()) };
         Ok(Lease::new(Leased::new(connection, facts), false, Owner::Bucket(bucket)))
@@ -400,10 +400,10 @@ fn within(
     place: Option<Place>,
     io: Box<dyn Io>,
     until: Option<SystemTime>,
-    wall: SystemTime,
+    clock: Clock,
 ) -> (Box<dyn Io>, Option<SystemTime>) {
-    let lifetime = circuit.and_then(|circuit| circuit.pool.lifetime);
-    let end = lifetime.and_then(|lifetime| wall.checked_add(lifetime));
+    let lifetime = circuit.and_then(|circuit| circuit.pool().lifetime);
+    let end = lifetime.and_then(|lifetime| clock.recent_wall().checked_add(lifetime));
     let until = match (until, end) {
         (Some(until), Some(end)) => Some(until.min(end)),
         (until, end) => until.or(end),
@@ -417,7 +417,7 @@ fn within(
 
 /// The most recently used connection that is still good, `surely` so by what the kernel knows. Older ones that aren't are
 /// dropped on the way.
-fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime, surely: bool) -> Option<Box<Leased>> {
+fn kept(bucket: &Bucket, limit: Duration, clock: Clock, surely: bool) -> Option<Box<Leased>> {
     let longest = bucket.longest();
     let mut idle = bucket.idle.borrow_mut();
     let now = recent().into_std();
@@ -434,7 +434,7 @@ fn kept(bucket: &Bucket, limit: Duration, wall: SystemTime, surely: bool) -> Opt
             true => connection.is_surely_reusable(|socket| has_arrived(&socket)),
             false => connection.is_reusable(),
         };
-        if candidate.facts.hold(wall) && is_open(&mut candidate.connection) {
+        if candidate.facts.hold(clock) && is_open(&mut candidate.connection) {
             return Some(candidate);
         }
     }
@@ -545,7 +545,7 @@ mod tests {
             .detach();
             Ok(Dialled { io: Box::new(io), local: None, until: None, proof: None })
         };
-        pool.lease(Wanted { key: &key(), rest, wall: SystemTime::now(), circuit: None }, dial)
+        pool.lease(Wanted { key: &key(), rest, clock: Clock::system(), circuit: None }, dial)
             .await
             .unwrap()
             .reused

@@ -218,11 +218,13 @@ impl Record {
         self.details = details.map(Into::into);
     }
 
-    /// The response's head is about to be sent.
+    /// The response's head is about to be sent. Only gRPC's status counts as one (Istio's `grpc_response_status`).
     pub(crate) fn answered(&mut self, head: &ResponseHead) {
         self.status = head.status().as_u16();
         self.metrics.response_bytes = head.fields().size() as u64;
-        self.metrics.grpc_status = head.grpc_status().and_then(|status| u8::try_from(status).ok());
+        if self.is_grpc {
+            self.metrics.grpc_status = head.grpc_status().and_then(|status| u8::try_from(status).ok());
+        }
     }
 
     /// The upstream's response has begun.
@@ -297,8 +299,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let flag = self.flag();
-        let ended = recent();
-        self.metrics.ended = Some(ended);
+        let duration = recent().into_std().saturating_duration_since(self.began);
+        self.metrics.took = Some(duration);
         self.metrics.response_code = self.status;
         self.metrics.response_flags = flag;
         self.metrics.request_bytes += self.request.bytes();
@@ -309,7 +311,6 @@ impl Drop for Record {
             self.metrics.grpc_status = trailer.or(self.metrics.grpc_status).or(Some(grpc::UNKNOWN));
         }
         if let Some(line) = self.line.take() {
-            let duration = ended.into_std().saturating_duration_since(self.began);
             line.write(self, flag, duration);
             line.tell(self, flag, duration);
             line.end();

@@ -301,7 +301,7 @@ impl Chosen {
 
     /// Dials it.
     pub(crate) async fn dial(&self, core: &Core, local: &Local) -> Result<Dialled, Failure> {
-        let keepalive = self.circuit.as_ref().and_then(|circuit| circuit.pool.keepalive);
+        let keepalive = self.circuit.as_ref().and_then(|circuit| circuit.pool().keepalive);
         let first = self.first.as_deref().unwrap_or_default();
         dial_with(core, local, &self.way, self.limit, keepalive, first).await
     }

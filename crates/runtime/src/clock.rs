@@ -92,6 +92,11 @@ impl Clock {
         }
     }
 
+    /// What the wall clock showed at [`recent`].
+    pub fn recent_wall(&self) -> SystemTime {
+        self.wall_at(recent())
+    }
+
     /// What the wall clock showed at an instant that was just taken. Cheaper than [`wall`](Self::wall), for records that
     /// have the instant already; exact but for a step of the system's clock within the last second.
     pub fn wall_at(&self, instant: Instant) -> SystemTime {

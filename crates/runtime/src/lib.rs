@@ -5,13 +5,14 @@
 //! - [`lifecycle`], [`readiness`], [`drain`]: starting, ready, draining, stopped.
 //! - [`signal`]: the signals that a process answers.
 //! - [`clock`]: time that tests can pause; [`time`]: timers.
-//! - [`place`]: values made where they stay.
+//! - [`place`]: values made where they stay; [`bytes`]: many bytes looked at together.
 //! - [`process`]: file limits, core count and what the process uses.
 //!
 //! Tests that use [`spawn_local`] run on tokio's local runtime: `#[tokio::test(flavor = "local")]`.
 //!
 //! Invariant: nothing here knows what a mesh is, and no other crate calls tokio's spawn functions.
 
+pub mod bytes;
 pub mod clock;
 pub mod cores;
 pub mod drain;

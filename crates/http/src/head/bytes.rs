@@ -1,5 +1,7 @@
 //! Classes of bytes in heads, by one table.
 
+pub(crate) use leno_runtime::bytes::{any_of, position_of};
+
 const TOKEN: u8 = 1;
 const NAME: u8 = 2;
 
@@ -43,50 +45,6 @@ const CLASSES: [u8; 256] = {
 #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
 const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
-}
-
-/// Where the first byte is that `stops`, sixteen at a time: without a branch in `stops`, they are looked at by a few
-/// instructions.
-#[inline]
-pub(crate) fn position_of(bytes: &[u8], stops: impl Fn(u8) -> bool) -> Option<usize> {
-    let first_of = |chunk: [u8; 16]| {
-        let mut found = [0; 16];
-        for (found, byte) in found.iter_mut().zip(chunk) {
-            *found = if stops(byte) { 0xff } else { 0 };
-        }
-        let found = u128::from_le_bytes(found);
-        (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
-    };
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        if let Some(at) = first_of(*chunk) {
-            return Some(number * 16 + at);
-        }
-    }
-    match bytes.last_chunk::<16>() {
-        // Some of them have been seen, and don't stop.
-        Some(last) => first_of(*last).map(|at| bytes.len() - 16 + at),
-        None => rest.iter().position(|byte| stops(*byte)),
-    }
-}
-
-/// Whether one of the bytes is `wanted`, as [`position_of`] looks at them.
-#[inline]
-pub(crate) fn any_of(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
-    fn of<const N: usize>(chunk: &[u8; N], wanted: impl Fn(u8) -> bool) -> bool {
-        chunk.iter().fold(0, |found, byte| found | u8::from(wanted(*byte))) != 0
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        let (chunks, _) = bytes.get(16..).unwrap_or_default().as_chunks::<16>();
-        return of(first, &wanted) || chunks.iter().any(|chunk| of(chunk, &wanted)) || of(last, &wanted);
-    }
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return of(first, &wanted) || of(last, &wanted);
-    }
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (Some(first), Some(last)) => of(first, &wanted) || of(last, &wanted),
-        _ => bytes.iter().any(|byte| wanted(*byte)),
-    }
 }
 
 /// How many of the first bytes are `tchar`. Names consist of letters, digits and dashes: those are looked for first.

@@ -105,15 +105,6 @@ impl RequestHead {
         self.parts.target.as_bytes(&self.parts.fields)
     }
 
-    /// The path, for those who needn't know that it is text.
-    pub(crate) fn path_bytes(&self) -> &[u8] {
-        let target = self.target_bytes();
-        match self.parts.query_at {
-            Some(at) => target.get(..at as usize).unwrap_or(target),
-            None => target,
-        }
-    }
-
     /// The authority, for those who only write it.
     #[must_use]
     pub fn authority_bytes(&self) -> &[u8] {
@@ -239,6 +230,14 @@ impl RequestView for RequestHead {
 
     fn path(&self) -> &str {
         let target = self.target();
+        match self.parts.query_at {
+            Some(at) => target.get(..at as usize).unwrap_or(target),
+            None => target,
+        }
+    }
+
+    fn path_bytes(&self) -> &[u8] {
+        let target = self.target_bytes();
         match self.parts.query_at {
             Some(at) => target.get(..at as usize).unwrap_or(target),
             None => target,

@@ -36,8 +36,7 @@ pub(crate) async fn open(
     target: SocketAddr,
     socket: SocketSettings,
 ) -> Result<Dialled, Failure> {
-    let wall = local.wall();
-    let identity = local.identities.usable(wall)?;
+    let identity = local.identities.usable(local.wall())?;
     let key = TunnelKey {
         epoch: identity.epoch(),
         own: identity.id().clone(),
@@ -52,7 +51,7 @@ pub(crate) async fn open(
             core.shared.tunnels.outbound.connections.inc();
             Ok(dialled)
         };
-        let mut lease = core.pool.tunnel(&key, wall, dialling).await?;
+        let mut lease = core.pool.tunnel(&key, local.clock, dialling).await?;
         let opened = match lease.connection()?.send(&head).await {
             Ok((outgoing, response)) => granted(outgoing, response).await,
             Err(unsent) => Err(unsent.failure),

@@ -5,12 +5,12 @@
 use std::cell::{Cell, RefCell};
 use std::hash::Hash;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use leno_http::client::{Config, Connection};
 use leno_http::h2;
 use leno_model::failure::Failure;
-use leno_runtime::clock::recent;
+use leno_runtime::clock::{Clock, recent};
 use leno_runtime::task;
 use leno_telemetry::metric::Gauge;
 use tokio::sync::{Notify, Semaphore};
@@ -27,7 +27,7 @@ pub(super) struct Terms<'t> {
     /// Streams of one connection.
     pub(super) most: usize,
     /// By which certificates are judged.
-    pub(super) wall: SystemTime,
+    pub(super) clock: Clock,
     /// The limits.
     pub(super) circuit: Option<&'t Circuit>,
     /// What a new connection is made with.
@@ -63,7 +63,7 @@ struct Streams {
 impl Streams {
     fn lease(self, reused: bool, circuit: Option<&Circuit>, shared: &Rc<Shared>) -> Lease {
         self.served.set(self.served.get().saturating_add(1));
-        let most = circuit.and_then(|circuit| circuit.pool.requests_per_connection);
+        let most = circuit.and_then(|circuit| circuit.pool().requests_per_connection);
         if most.is_some_and(|most| self.served.get() >= most) {
             self.retired.set(true);
         }
@@ -92,7 +92,7 @@ pub(super) fn of<K: Clone + Eq + Hash>(table: &RefCell<Table<K, Rc<Shared>>>, ke
 
 /// How a connection is spoken on: as all are, unless the destination wants its silent ones probed.
 fn probing(config: &Rc<Config>, circuit: Option<&Circuit>) -> Rc<Config> {
-    let Some(ping) = circuit.and_then(|circuit| circuit.pool.ping) else { return Rc::clone(config) };
+    let Some(ping) = circuit.and_then(|circuit| circuit.pool().ping) else { return Rc::clone(config) };
     let mut config = Config::clone(config);
     config.h2.ping_interval = Some(ping.interval);
     config.h2.ping_timeout = ping.timeout.unwrap_or(config.h2.ping_timeout);
@@ -113,7 +113,7 @@ impl Shared {
     where
         F: AsyncFnOnce() -> Result<Dialled, Failure>,
     {
-        let Terms { wall, circuit, config, open, .. } = terms;
+        let Terms { clock, circuit, config, open, .. } = terms;
         let asked = Instant::now();
         if let Some(kept) = self.kept(&terms) {
             return Ok(kept);
@@ -144,7 +144,7 @@ impl Shared {
         drop(wait);
         let fail = |failure| self.failed.set(Some((Instant::now(), failure)));
         let Dialled { io, local, until, proof } = dial().await.inspect_err(|failure| fail(*failure))?;
-        let (io, until) = within(circuit, place, io, until, wall);
+        let (io, until) = within(circuit, place, io, until, clock);
         let (connection, driver) = h2::ClientConnection::new(io, &probing(config, circuit));
         task::spawn_local("upstream-http2", driver).detach();
         let made = Streams {
@@ -191,12 +191,12 @@ impl Shared {
 
     /// A connection with room for another stream. Closed ones are forgotten.
     fn free(self: &Rc<Self>, terms: &Terms<'_>) -> Option<Lease> {
-        let most = terms.circuit.and_then(|circuit| circuit.pool.streams);
+        let most = terms.circuit.and_then(|circuit| circuit.pool().streams);
         let most = most.map_or(terms.most, |most| terms.most.min(most as usize));
         let mut connections = self.connections.borrow_mut();
         connections.retain(|streams| streams.connection.is_open() && !streams.retired.get());
         let has_room = |Streams { connection, facts, .. }: &&Streams| {
-            facts.hold(terms.wall) && connection.active() < most && connection.available() > 0
+            facts.hold(terms.clock) && connection.active() < most && connection.available() > 0
         };
         let free = connections.iter().find(has_room).cloned();
         drop(connections);

@@ -44,7 +44,7 @@ impl<'t> Attempt<'t> {
     where
         't: 'w,
     {
-        Wanted { key, rest: self.rest, wall: local.wall(), circuit: self.chosen.circuit.as_ref() }
+        Wanted { key, rest: self.rest, clock: local.clock, circuit: self.chosen.circuit.as_ref() }
     }
 }
 

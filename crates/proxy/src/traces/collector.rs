@@ -126,7 +126,7 @@ impl Link {
             key.outside = Some(Arc::clone(&tls.fingerprint));
         }
         let wanted =
-            Wanted { key: &key, rest: POOL_IDLE, wall: self.local.wall(), circuit: chosen.circuit.as_ref() };
+            Wanted { key: &key, rest: POOL_IDLE, clock: self.local.clock, circuit: chosen.circuit.as_ref() };
         let dialling = async || {
             let dialled = chosen.dial(&self.core, &self.local).await?;
             let Some(Client { config, name, .. }) = tls else { return Ok::<_, Failure>(dialled) };

@@ -100,6 +100,26 @@ async fn the_time_of_a_try_is_one_request() {
     assert_eq!(world.count("web", "leno_retries_total", &[]).await, 0.0);
 }
 
+/// Istio's label is about calls of gRPC: what another answer says in a field of that name is its own affair.
+#[tokio::test]
+async fn the_status_of_grpc_is_that_of_calls() {
+    let app = app::serving(OWN, |mut stream: TcpStream| async move {
+        while app::head(&mut stream).await.is_some() {
+            let answer = b"HTTP/1.1 200 OK\r\ngrpc-status: 5\r\ncontent-length: 0\r\n\r\n";
+            let _gone = stream.write_all(answer).await;
+        }
+    })
+    .await;
+    let world = World::new();
+    let web = world.web(routed(Protocol::Http, &[app], forward()), 1).await;
+    for (headers, protocol, status) in [("", "http", ""), ("content-type: application/grpc\r\n", "grpc", "5")]
+    {
+        assert_eq!(ask(web, "POST", headers, "").await.status, 200);
+        let labels = [("request_protocol", protocol), ("grpc_response_status", status)];
+        world.counted("web", "istio_requests_total", &labels, 1.0).await;
+    }
+}
+
 /// An application that asks another one, with the id of the request that it serves, and answers as it was answered.
 async fn middle(next: SocketAddr) -> SocketAddr {
     app::serving(OWN, move |mut stream: TcpStream| async move {

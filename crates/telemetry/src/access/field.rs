@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
+use leno_runtime::bytes::any_of;
+
 use crate::limits::ACCESS_FIELD;
 
 /// Appends anything that has a text of its own. Numbers and addresses have functions of their own here, since a line of
@@ -158,19 +160,9 @@ pub(super) fn plain(out: &mut Vec<u8>, value: &[u8]) {
     if value.len() <= ACCESS_FIELD { out.extend_from_slice(value) } else { text(out, value, true) }
 }
 
-/// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes. Sixteen bytes are
-/// looked at together, and some twice where that saves looking at single ones.
+/// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes.
 fn is_visible(value: &[u8], least: u8) -> bool {
-    let special = |b: u8| (b < least) | (b >= 0x7f) | (b == b'"') | (b == b'\\');
-    let none = |bytes: &[u8]| bytes.iter().fold(0, |found, b| found | u8::from(special(*b))) == 0;
-    if let (Some(first), Some(last)) = (value.first_chunk::<16>(), value.last_chunk::<16>()) {
-        let (between, _) = value.get(16..).unwrap_or_default().as_chunks::<16>();
-        return none(first) && between.iter().all(|chunk| none(chunk)) && none(last);
-    }
-    match (value.first_chunk::<8>(), value.last_chunk::<8>()) {
-        (Some(first), Some(last)) => none(first) && none(last),
-        _ => value.iter().all(|b| !special(*b)),
-    }
+    !any_of(value, |b| (b < least) | (b >= 0x7f) | (b == b'"') | (b == b'\\'))
 }
 
 fn escaped_text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {

@@ -65,17 +65,16 @@ impl Object<'_> {
 
     fn millis(&mut self, key: &str, time: Option<Duration>) {
         match time {
-            Some(time) => self.between_quotes(key, |out| field::millis(out, time)),
+            Some(time) => self.between_quotes(key, |object| field::millis(object.out, time)),
             None => self.null(key),
         }
     }
 
     /// A value whose text needs no escaping.
-    fn between_quotes(&mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) {
-        let out = self.key(key);
-        out.push(b'"');
-        write(out);
-        out.push(b'"');
+    fn between_quotes(&mut self, key: &str, write: impl FnOnce(&mut Self)) {
+        self.key(key).push(b'"');
+        write(self);
+        self.out.push(b'"');
     }
 
     fn string(&mut self, key: &str, value: Option<impl AsRef<[u8]>>) {
@@ -88,9 +87,7 @@ impl Object<'_> {
     fn address(&mut self, key: &str, end: End, value: Option<Address<'_>>) {
         match value {
             Some(Address::Ip(address)) => {
-                self.key(key).push(b'"');
-                self.shown.address(self.out, end, address);
-                self.out.push(b'"');
+                self.between_quotes(key, |object| object.shown.address(object.out, end, address));
             }
             Some(Address::Unix(path)) => self.string(key, Some(path)),
             None => self.null(key),

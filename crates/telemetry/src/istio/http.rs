@@ -246,7 +246,7 @@ impl HttpHandle {
         HttpRecord {
             handle: self.clone(),
             started,
-            ended: None,
+            took: None,
             protocol: RequestProtocol::Http,
             response_code: 0,
             response_flags: "-",
@@ -287,8 +287,8 @@ impl HttpHandle {
 pub struct HttpRecord {
     handle: HttpHandle,
     started: Instant,
-    /// When it ended, where that is known already; else when the record is dropped.
-    pub ended: Option<Instant>,
+    /// How long it took, where that is known already; else until the record is dropped.
+    pub took: Option<Duration>,
     /// What it speaks.
     pub protocol: RequestProtocol,
     /// The status of the response.
@@ -329,7 +329,7 @@ impl Drop for HttpRecord {
             response_flags: self.response_flags,
             security: self.handle.0.security,
         };
-        let took = self.ended.unwrap_or_else(recent).saturating_duration_since(self.started);
+        let took = self.took.unwrap_or_else(|| recent().saturating_duration_since(self.started));
         self.handle.with_outcome(outcome, |cells| {
             cells.duration.observe(&Buckets::MILLISECONDS, micros(took));
             cells.request_bytes.observe(&Buckets::BYTES, self.request_bytes);

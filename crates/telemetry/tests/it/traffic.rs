@@ -103,7 +103,7 @@ fn histograms_are_golden() {
     let started = Instant::now();
     for (micros, request, response) in [(499, 0, 3), (501, 400, 20_000), (7_500_000, 5_000_000, 100)] {
         let mut record = http.start(started);
-        record.ended = Some(started + Duration::from_micros(micros));
+        record.took = Some(Duration::from_micros(micros));
         (record.response_code, record.request_bytes, record.response_bytes) = (200, request, response);
     }
     let text = registry.encode_to_string(Format::Text).replace(ISTIO_PAIR, "PAIR");
