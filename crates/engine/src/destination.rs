@@ -71,6 +71,8 @@ impl Connect<'_> {
 /// The endpoints for one service port and subset.
 #[derive(Debug)]
 pub struct Cluster {
+    /// In Istio's notation.
+    name: Box<str>,
     host: Arc<HostUnit>,
     unit: Arc<EndpointUnit>,
     port: u16,
@@ -178,7 +180,9 @@ impl Cluster {
             |pool| breaker::Limits { pool, breaker: states.breaker(&host.host, port, subset.as_ref()) };
         let limits = policy.pool.map(breaker).map(Arc::new);
         let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
+        let name = format!("outbound|{port}|{}|{}", subset.as_deref().unwrap_or_default(), host.host).into();
         Ok(Self {
+            name,
             host,
             unit,
             port,
@@ -196,6 +200,12 @@ impl Cluster {
             table,
             turn,
         })
+    }
+
+    /// The name in Istio's notation, as logs have it: `outbound|PORT|SUBSET|HOST`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The service.

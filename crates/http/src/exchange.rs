@@ -126,6 +126,17 @@ impl Incoming {
         }
     }
 
+    /// Whether all of it has arrived, read or not, so that the sender can't break it off any more.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        match &self.0 {
+            Source::Whole(_) => true,
+            Source::H1(source) => source.is_here(),
+            Source::H2(source) => source.is_here(),
+            _ => self.is_ended(),
+        }
+    }
+
     /// Lets frames have [`LARGE_BUFFER`](crate::limits::LARGE_BUFFER) bytes, for whoever writes them on before asking for
     /// another; others hold them, and what they may hold is bounded in frames of a usual size.
     pub(crate) fn hand_out_large(&mut self) {

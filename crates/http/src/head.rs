@@ -18,7 +18,8 @@ mod tests;
 
 use bytes::is_name_byte;
 pub(crate) use bytes::{
-    any_of, digits, is_control, is_lower_token, is_target_byte, is_token_byte, position_of, token_len,
+    any_of, digits, is_control, is_lower_token, is_target_byte, is_token_byte, plain_name_len, position_of,
+    token_len,
 };
 pub use fields::Fields;
 pub(crate) use fields::has_control;
@@ -223,7 +224,8 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
             (host, rest.get(1..).unwrap_or_default())
         }
         None => {
-            let name = bytes.iter().position(|b| !is_name_byte(*b)).unwrap_or(bytes.len());
+            let (plain, rest) = bytes.split_at_checked(plain_name_len(bytes)).unwrap_or_default();
+            let name = plain.len() + rest.iter().take_while(|b| is_name_byte(**b)).count();
             bytes.split_at_checked(name).unwrap_or_default()
         }
     };

@@ -435,14 +435,7 @@ impl To<'_> {
     pub(crate) fn write_name(&self, out: &mut Vec<u8>) {
         let mut put = |part: &str| out.extend_from_slice(part.as_bytes());
         match self {
-            To::Cluster { cluster, .. } => {
-                put("outbound|");
-                put(itoa::Buffer::new().format(cluster.port()));
-                put("|");
-                put(cluster.subset().unwrap_or_default());
-                put("|");
-                put(cluster.host().host.as_str());
-            }
+            To::Cluster { cluster, .. } => put(cluster.name()),
             To::Application { port, .. } => {
                 put("inbound|");
                 put(itoa::Buffer::new().format(*port));

@@ -9,8 +9,8 @@ pub fn position_of(bytes: &[u8], stops: impl Fn(u8) -> bool) -> Option<usize> {
         for (found, byte) in found.iter_mut().zip(chunk) {
             *found = if stops(byte) { 0xff } else { 0 };
         }
-        let found = u128::from_le_bytes(found);
-        (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+        let at = u128::from_le_bytes(found).trailing_zeros() / 8;
+        (at < 16).then_some(at as usize)
     };
     let (chunks, rest) = bytes.as_chunks::<16>();
     for (number, chunk) in chunks.iter().enumerate() {

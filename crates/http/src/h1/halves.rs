@@ -58,6 +58,11 @@ impl Incoming {
         self.state == Receive::Ended
     }
 
+    /// See [`crate::exchange::Incoming::is_here`].
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_ended() || (self.state == Receive::Open && self.conn.borrow().has_rest())
+    }
+
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Frame> {
         match self.state {
             Receive::Open => {}

@@ -65,6 +65,11 @@ impl Incoming {
         state.hearing == Hearing::Ended && state.body.is_empty() && state.trailers.is_none()
     }
 
+    /// See [`crate::exchange::Incoming::is_here`].
+    pub(crate) fn is_here(&self) -> bool {
+        self.failed.is_none() && self.reader.stream.state.borrow().hearing == Hearing::Ended
+    }
+
     /// See [`crate::exchange::Incoming::poll_stalled`].
     pub(crate) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let conn = self.reader.stream.conn();

@@ -62,6 +62,14 @@ pub(crate) fn token_len(bytes: &[u8]) -> usize {
     }
 }
 
+/// How many of the first bytes are what nearly all names of hosts consist of: small letters, digits, `-` and `.`.
+pub(crate) fn plain_name_len(bytes: &[u8]) -> usize {
+    let is_other = |byte: u8| {
+        !((byte.wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte == b'-') | (byte == b'.'))
+    };
+    position_of(bytes, is_other).unwrap_or(bytes.len())
+}
+
 /// A control character, TAB and DEL among them.
 pub(crate) const fn is_control(byte: u8) -> bool {
     (byte < 0x20) | (byte == 0x7f)

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::Rejected;
-use crate::head::is_authority;
+use crate::head::{is_authority, plain_name_len};
 use crate::limits::AUTHORITY_BYTES;
 
 /// Whether this is the normal form, as nearly all are: a name or IPv4 address, and a port of at most four digits.
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    let name = bytes.iter().take_while(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')).count();
+    let name = plain_name_len(bytes);
     let ends_well = name.checked_sub(1).and_then(|last| bytes.get(last)).is_some_and(|last| *last != b'.');
     let port = match bytes.get(name..) {
         Some([]) => true,

@@ -39,7 +39,7 @@ impl Forwarding<'_> {
         let outcome = outcome(head.status(), grpc_status, service_time);
         let tunnels = is_tunnel(request, head.status());
         let in_flight = match in_flight {
-            Some(in_flight) if tunnels || incoming.is_ended() || outcome.is_failure() => {
+            Some(in_flight) if tunnels || incoming.is_here() || outcome.is_failure() => {
                 in_flight.learn(now, outcome);
                 Some((in_flight, None))
             }

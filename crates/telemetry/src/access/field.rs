@@ -138,7 +138,8 @@ fn bounded(value: &[u8]) -> (&[u8], bool) {
 /// outside quotes so do spaces.
 pub(super) fn text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {
     let (value, cut) = bounded(value);
-    if is_visible(value, if quoted { b' ' } else { b'!' }) {
+    let is_plain = if quoted { is_visible::<b' '>(value) } else { is_visible::<b'!'>(value) };
+    if is_plain {
         out.extend_from_slice(value);
     } else {
         escaped_text(out, value, quoted);
@@ -151,7 +152,7 @@ pub(super) fn text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {
 /// Whether a value between quotes is written as it is, in each format. What is true of a whole is true of its parts.
 #[must_use]
 pub fn is_plain(value: &[u8]) -> bool {
-    is_visible(value, b' ')
+    is_visible::<b' '>(value)
 }
 
 /// Appends a value of which [`is_plain`] is true.
@@ -160,9 +161,10 @@ pub(super) fn plain(out: &mut Vec<u8>, value: &[u8]) {
     if value.len() <= ACCESS_FIELD { out.extend_from_slice(value) } else { text(out, value, true) }
 }
 
-/// Whether there is nothing to escape: visible ASCII from `least` on, but for quotes and backslashes.
-fn is_visible(value: &[u8], least: u8) -> bool {
-    !any_of(value, |b| (b < least) | (b >= 0x7f) | (b == b'"') | (b == b'\\'))
+/// Whether there is nothing to escape: visible ASCII from `LEAST` on, but for quotes and backslashes, which are found by the
+/// lesser of two differences since that takes one comparison.
+fn is_visible<const LEAST: u8>(value: &[u8]) -> bool {
+    !any_of(value, |b| (b.wrapping_sub(LEAST) >= 0x7f - LEAST) | ((b ^ b'"').min(b ^ b'\\') == 0))
 }
 
 fn escaped_text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {

@@ -135,6 +135,12 @@ impl Conn {
         Decoder::check_chunked(&self.input.bytes)
     }
 
+    /// Whether the rest of the body that is being received has been read from the socket, as far as that is known.
+    pub(in crate::h1) fn has_rest(&self) -> bool {
+        let Reading::Body(decoder) = &self.reading else { return false };
+        decoder.at_most().is_some_and(|rest| rest <= self.input.bytes.len() as u64)
+    }
+
     /// The next frame of the body that is being received: one of [`LARGE_BUFFER`] bytes at most if the caller
     /// `takes_large` ones, else of [`BULK_BUFFER`].
     pub(in crate::h1) fn poll_frame(&mut self, takes_large: bool, cx: &mut Context<'_>) -> Poll<Frame> {

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::h1::parse::is_forbidden_trailer;
 use crate::h2::hpack::{Encoder, Indexing, indexing};
-use crate::head::{Connect, Fields, Framing, RequestHead, ResponseHead, Scheme, digits};
+use crate::head::{Connect, Fields, Framing, RequestHead, ResponseHead, Scheme, any_of, digits};
 
 /// Writes the block of a request's head.
 pub(in crate::h2) fn request(head: &RequestHead, encoder: &mut Encoder, out: &mut Vec<u8>) {
@@ -105,8 +105,7 @@ pub(in crate::h2) fn trailers(trailers: &HeaderMap, encoder: &mut Encoder, out: 
 /// Percent-encodes the characters that clients send over HTTP/1 although no URI may hold them (RFC 3986 §2), and that
 /// strict servers refuse. Decoded, the target is the same.
 fn encode_excluded(target: &[u8]) -> Cow<'_, [u8]> {
-    let is_excluded = |byte: &u8| matches!(byte, b'"' | b'<' | b'>' | b'`');
-    if !target.iter().any(is_excluded) {
+    if !any_of(target, |byte| (byte == b'"') | (byte == b'<') | (byte == b'>') | (byte == b'`')) {
         return Cow::Borrowed(target);
     }
     let mut text = Vec::with_capacity(target.len() + 8);
