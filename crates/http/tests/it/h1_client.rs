@@ -119,6 +119,25 @@ async fn an_end_is_seen_before_the_event_loop_tells_of_it() {
 }
 
 #[tokio::test]
+async fn an_answer_is_here_once_its_sender_cannot_break_it_off() {
+    for (answer, is_here) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\n\r\nok", false),
+        // Which chunk is the last is known when it is read.
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false),
+    ] {
+        let (mut peer, io) = duplex(1024);
+        let mut connection = client(io);
+        write(&mut peer, answer).await;
+        let (_outgoing, mut response) = connection.send(&get()).expect("open");
+        let Ok(Answer::Final(_, incoming)) = in_time(response.head()).await else { panic!("{answer:?}") };
+        assert_eq!(incoming.is_here(), is_here, "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_may_end_with_the_connection_only_where_nothing_else_tells_its_length() {
     for (answer, expected) in [
         ("HTTP/1.1 200 OK\r\n\r\nok", Ok("ok")),

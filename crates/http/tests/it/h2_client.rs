@@ -96,6 +96,27 @@ async fn a_request_with_body_trailers_and_interim_answers() {
 }
 
 #[tokio::test]
+async fn an_answer_is_here_once_its_end_has_come() {
+    local_set(async {
+        let (mut client, mut accepted) = start(10).await;
+        for is_whole in [true, false] {
+            let (_outgoing, mut response) =
+                client.send(&head(Method::GET, Framing::None)).await.expect("sent");
+            let (_request, mut respond) = in_time(accepted.recv()).await.expect("a request");
+            let mut send = respond.send_response(ok(), false).expect("sent");
+            send.send_data(Bytes::from_static(b"world"), is_whole).expect("sent");
+            let Ok(Answer::Final(_, mut incoming)) = in_time(response.head()).await else {
+                panic!("an answer")
+            };
+            assert_eq!((incoming.is_here(), incoming.is_ended()), (is_whole, false));
+            let Frame::Data(_) = in_time(incoming.frame()).await else { panic!("data") };
+            assert_eq!((incoming.is_here(), incoming.is_ended()), (is_whole, is_whole));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn values_that_are_in_no_table_arrive_all_the_same() {
     local_set(async {
         let (mut client, mut accepted) = start(10).await;
