@@ -176,9 +176,10 @@ impl Cluster {
         candidates.append(&mut waiting);
         let turn = AtomicU64::new(states.spread(u64::from(port)));
         let subset = subset.map(|subset| Arc::clone(&subset.name));
-        let breaker =
-            |pool| breaker::Limits { pool, breaker: states.breaker(&host.host, port, subset.as_ref()) };
-        let limits = policy.pool.map(breaker).map(Arc::new);
+        let limits = policy.pool.map(|pool| {
+            let breaker = states.breaker(&host.host, port, subset.as_ref());
+            Arc::new(breaker::Limits { pool, breaker })
+        });
         let (budget, retry_limits) = (states.budget(&host.host, port), Limits::of(&policy));
         let name = format!("outbound|{port}|{}|{}", subset.as_deref().unwrap_or_default(), host.host).into();
         Ok(Self {

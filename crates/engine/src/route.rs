@@ -190,10 +190,11 @@ impl Router {
         source: &RouteSource<'_>,
         explain: &mut E,
     ) -> Option<(&CompiledRule, &Candidate)> {
+        let path = request.path_bytes();
         let mut winner = None;
         for candidate in &self.candidates {
             let Some(compiled) = self.rules.get(candidate.rule) else { continue };
-            let unmet = candidate.unmet(request, source);
+            let unmet = candidate.unmet(path, request, source);
             explain.tell(|| Event::Rule {
                 origin: compiled.rule.origin.clone(),
                 name: compiled.rule.name.clone(),

@@ -224,8 +224,8 @@ pub(crate) fn is_authority(bytes: &[u8]) -> bool {
             (host, rest.get(1..).unwrap_or_default())
         }
         None => {
-            let (plain, rest) = bytes.split_at_checked(plain_name_len(bytes)).unwrap_or_default();
-            let name = plain.len() + rest.iter().take_while(|b| is_name_byte(**b)).count();
+            let plain = plain_name_len(bytes);
+            let name = plain + bytes.iter().skip(plain).take_while(|b| is_name_byte(**b)).count();
             bytes.split_at_checked(name).unwrap_or_default()
         }
     };

@@ -61,13 +61,13 @@ fn a_quick_round_gives_every_figure() {
 }
 
 /// User instructions per request that are too many, by figure, of the binary that tests run. It is optimized
-/// less than a release, so only changes of these figures mean something: a twentieth above what they are. From
-/// run to run they differ by a fiftieth.
+/// less than a release, so only changes of these figures mean something: about a tenth above the most that was counted.
+/// Counts of the same code differ by up to 6 % between builds and runs.
 const TOO_MANY: [(&str, f64); 4] = [
-    ("http1.user_per_request", 34_500.0),
-    ("http1.user_per_request_with_all", 43_500.0),
-    ("http2.user_per_request", 48_200.0),
-    ("http2.user_per_request_with_all", 58_600.0),
+    ("http1.user_per_request", 31_700.0),
+    ("http1.user_per_request_with_all", 40_900.0),
+    ("http2.user_per_request", 47_700.0),
+    ("http2.user_per_request_with_all", 58_500.0),
 ];
 
 /// Bytes of an idle connection that are too many: in plaintext, and by mutual TLS. A quarter above what they are; the aims

@@ -100,10 +100,15 @@ impl Candidate {
 
     /// The first condition that does not hold, the cheap ones first; `None` for a match.
     #[inline]
-    pub(super) fn unmet(&self, request: &impl RequestView, source: &RouteSource<'_>) -> Option<Condition> {
+    pub(super) fn unmet(
+        &self,
+        path: &[u8],
+        request: &impl RequestView,
+        source: &RouteSource<'_>,
+    ) -> Option<Condition> {
         let path_matches = |rule: &Path| match self.ignore_case {
-            false => rule.matches(request.path_bytes()),
-            true => rule.matches_ignoring_case(request.path_bytes()),
+            false => rule.matches(path),
+            true => rule.matches_ignoring_case(path),
         };
         if !self.path.as_ref().is_none_or(path_matches) {
             return Some(Condition::Path);
