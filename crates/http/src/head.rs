@@ -144,8 +144,12 @@ pub const fn is_managed(name: &str) -> bool {
 
 /// The name of a field that the proxy itself writes: well-formed and not [managed](is_managed), which the compiler has
 /// checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known(&'static str);
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    text: &'static str,
+    /// Made while compiling.
+    name: Name<'static>,
+}
 
 impl Known {
     /// A name, for a constant.
@@ -162,18 +166,13 @@ impl Known {
             at += 1;
         }
         assert!(!bytes.is_empty() && bytes.len() < 256 && !is_managed(name), "not a field to set");
-        Self(name)
+        Self { text: name, name: Name::of(bytes) }
     }
 
     /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.0
-    }
-
-    #[inline]
-    fn tagged(self) -> Name<'static> {
-        Name::of(self.0.as_bytes())
+        self.text
     }
 }
 

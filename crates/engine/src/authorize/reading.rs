@@ -37,12 +37,12 @@ pub(super) fn decoded(path: &str) -> Option<Vec<u8>> {
 
 /// Whether anything in the path could be read in another way.
 fn is_suspicious(path: &[u8]) -> bool {
-    let mut after_slash = false;
-    path.iter().any(|byte| {
-        let suspicious = matches!(byte, b'%' | b'\\' | b';') || (after_slash && matches!(byte, b'/' | b'.'));
-        after_slash = *byte == b'/';
-        suspicious
-    })
+    // Every byte is looked at, without a branch: nearly always there is nothing to find.
+    let (found, _) = path.iter().fold((false, false), |(found, after_slash), byte| {
+        let is_special = matches!(byte, b'%' | b'\\' | b';') | (after_slash & matches!(byte, b'/' | b'.'));
+        (found | is_special, *byte == b'/')
+    });
+    found
 }
 
 #[cfg(test)]

@@ -182,15 +182,19 @@ impl CompiledSource {
 
     /// The name of the first clause that does not hold.
     fn unmet<R: RequestView>(&self, sense: Sense, facts: &Facts<'_, R>) -> Option<&'static str> {
-        let text =
-            |clause, value: Option<&str>| holds(clause, sense, |rule: &Text| text_matches(rule, value));
+        let text = |clause: &Clause<Text>, value: Option<&str>| {
+            holds(clause, sense, |rule| text_matches(rule, value))
+        };
         let net = |clause, ip| holds(clause, sense, |net| net_contains(net, ip));
         let identity = facts.identity();
-        let account = identity.and_then(SpiffeId::service_account);
-        let is_account = |(namespace, name): &(Arc<str>, Arc<str>)| Some(account == Some((namespace, name)));
+        // The parts of an account are looked for only where a clause asks for them.
+        let is_namespace = |rule: &Text| text_matches(rule, facts.namespace());
+        let is_account = |(namespace, name): &(Arc<str>, Arc<str>)| {
+            Some(identity.and_then(SpiffeId::service_account) == Some((namespace, name)))
+        };
         if !text(&self.principals, identity.map(SpiffeId::principal)) {
             Some("principals")
-        } else if !text(&self.namespaces, facts.namespace()) {
+        } else if !holds(&self.namespaces, sense, is_namespace) {
             Some("namespaces")
         } else if !holds(&self.service_accounts, sense, is_account) {
             Some("service accounts")

@@ -185,7 +185,8 @@ pub enum Wish {
 }
 
 impl Wish {
-    const NAMES: [(&str, Self); 9] = [
+    /// Each with its field, in lower case.
+    pub const FIELDS: [(&'static str, Self); 9] = [
         ("x-envoy-retry-on", Self::On),
         ("x-envoy-retry-grpc-on", Self::On),
         ("x-envoy-max-retries", Self::Attempts),
@@ -196,12 +197,6 @@ impl Wish {
         ("x-envoy-hedge-on-per-try-timeout", Self::Hedge),
         (EXPECTED_TIMEOUT, Self::Expected),
     ];
-
-    /// The wish that a field is, by its name in any case.
-    #[must_use]
-    pub fn of(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, wish)| *wish)
-    }
 }
 
 impl Wishes {

@@ -53,10 +53,15 @@ pub(crate) struct Name<'n> {
 
 impl<'n> Name<'n> {
     #[inline]
-    pub(crate) fn of(text: &'n [u8]) -> Self {
-        let len = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        let [first, last] = [text.first(), text.last()].map(|byte| byte.map_or(0, |byte| byte | 0x20));
-        Self { tag: Tag(u32::from(len) | u32::from(first) << 16 | u32::from(last) << 24), text }
+    #[allow(clippy::cast_possible_truncation, reason = "what is longer counts as 64 KiB")]
+    pub(crate) const fn of(text: &'n [u8]) -> Self {
+        let len = if text.len() < 0xffff { text.len() as u32 } else { 0xffff };
+        let (first, last) = match text {
+            [] => (0, 0),
+            [only] => (*only | 0x20, *only | 0x20),
+            [first, .., last] => (*first | 0x20, *last | 0x20),
+        };
+        Self { tag: Tag(len | (first as u32) << 16 | (last as u32) << 24), text }
     }
 }
 
@@ -145,7 +150,7 @@ impl Lines {
 
     /// Whether a line may have this name. In line, as are those who ask: mostly there is nothing more to do.
     #[inline]
-    fn may_have(&self, name: Name<'_>) -> bool {
+    pub(crate) fn may_have(&self, name: Name<'_>) -> bool {
         self.tags & name.tag.bit() != 0
     }
 

@@ -24,38 +24,41 @@ const GRPC: Known = Known::new(GRPC_TIMEOUT);
 
 const MARK: Known = Known::new(Mark::HEADER);
 
-const PRIVATE: &[u8] = b"x-envoy-";
+/// What may be wished for, by the fields' names.
+#[allow(clippy::indexing_slicing, reason = "in a constant, what is outside doesn't compile")]
+const WISHES: [(Known, Wish); Wish::FIELDS.len()] = {
+    let mut known = [(EXPECTED, Wish::Expected); Wish::FIELDS.len()];
+    let mut at = 0;
+    while at < known.len() {
+        let (name, wish) = Wish::FIELDS[at];
+        known[at] = (Known::new(name), wish);
+        at += 1;
+    }
+    known
+};
 
 /// Takes a request's wishes off it. `waited` is for how long it was held up.
 pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Option<Box<Wishes>> {
-    if !head.fields().names().any(|name| wish(name).is_some()) {
-        return None;
-    }
-    let mut wishes = Wishes::default();
-    for (wish, value) in
-        head.fields().iter().filter_map(|(name, value)| Some((wish(name.as_bytes())?, value)))
-    {
+    let mut wishes: Option<Box<Wishes>> = None;
+    for (name, wish) in &WISHES {
+        if !head.fields().has(*name) {
+            continue;
+        }
         let counts = match path {
             Path::Outbound(_) => true,
-            Path::Inbound(_) => path.is_from_proxy() && wish == Wish::Expected,
+            Path::Inbound(_) => path.is_from_proxy() && *wish == Wish::Expected,
             Path::Gateway(_) => false,
         };
         if counts {
-            wishes.note(wish, value);
+            let wishes = wishes.get_or_insert_default();
+            head.fields().get_all(name.as_str()).for_each(|value| wishes.note(*wish, value));
         }
+        head.fields_mut().unset(*name);
     }
-    wishes.wait(waited);
-    head.fields_mut().remove_where(|name| wish(name).is_some());
-    (wishes != Wishes::default()).then(|| Box::new(wishes))
-}
-
-/// The wish that a field is. Few fields are even of Envoy's.
-fn wish(name: &[u8]) -> Option<Wish> {
-    let prefix = name.get(..PRIVATE.len())?;
-    if !prefix.eq_ignore_ascii_case(PRIVATE) {
-        return None;
+    if let Some(wishes) = &mut wishes {
+        wishes.wait(waited);
     }
-    std::str::from_utf8(name).ok().and_then(Wish::of)
+    wishes.filter(|wishes| **wishes != Wishes::default())
 }
 
 /// How long a gRPC client waits, after it has `waited`.
