@@ -31,10 +31,16 @@ pub struct Field<'a> {
     /// The first index at which the static table has this name (RFC 7541 Appendix A), or 0 if it doesn't: the same
     /// for the same name, however it was sent.
     pub known: u8,
+    /// What [`Sink::is_plain`] has said of name and value, now or when they came into the table.
+    pub is_plain: bool,
 }
 
 /// Takes the fields of a block in their order.
 pub trait Sink {
+    /// Whether these texts of a field have nothing that would have to be looked at each time that they come: it is asked
+    /// once, and remembered with what goes into the table. The static table's fields are plain without being asked about.
+    fn is_plain(name: &[u8], value: &[u8]) -> bool;
+
     /// The next field.
     fn field(&mut self, field: Field<'_>);
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::table::{Found, Table};
+use super::table::{Found, Memo, Table};
 use super::{CompressionError, Field, Sink, huffman, integer, statics, words};
 
 /// The table's size before either side says otherwise (RFC 9113 §6.5.2).
@@ -97,8 +97,8 @@ impl Decoder {
             match first {
                 0x80.. => {
                     let index = integer::decode(first & 0x7f, 0x7f, &mut input)? as usize;
-                    let Found { name, value, known } = self.entry(index)?;
-                    hand_over(Field { name, value, known, never_indexed: false }, limit, sink);
+                    let Found { name, value, memo: Memo { known, is_plain } } = self.entry(index)?;
+                    hand_over(Field { name, value, known, is_plain, never_indexed: false }, limit, sink);
                 }
                 0x20..=0x3f => return Err(CompressionError::UpdatePlace),
                 _ => self.literal(first, &mut input, limit, scratch, sink)?,
@@ -108,13 +108,13 @@ impl Decoder {
     }
 
     /// A literal field (RFC 7541 §6.2).
-    fn literal(
+    fn literal<S: Sink>(
         &mut self,
         first: u8,
         input: &mut &[u8],
         limit: usize,
         scratch: &mut Scratch,
-        sink: &mut impl Sink,
+        sink: &mut S,
     ) -> Result<(), CompressionError> {
         let is_inserted = first & 0x40 != 0;
         let mask = if is_inserted { 0x3f } else { 0x0f };
@@ -135,11 +135,13 @@ impl Decoder {
             Some(named) => named,
             None => {
                 let entry = self.entry(index)?;
-                (entry.name, entry.known)
+                (entry.name, entry.memo.known)
             }
         };
+        let is_plain = is_kept && S::is_plain(name, value);
         if is_kept {
-            hand_over(Field { name, value, known, never_indexed: first & 0xf0 == 0x10 }, limit, sink);
+            let never_indexed = first & 0xf0 == 0x10;
+            hand_over(Field { name, value, known, is_plain, never_indexed }, limit, sink);
         } else {
             sink.too_large();
         }
@@ -147,8 +149,8 @@ impl Decoder {
             _ if !is_inserted => {}
             // What is above the limits is above the table's size, and empties it (RFC 7541 §4.4).
             _ if !is_kept => self.table.clear(),
-            Some((name, known)) => self.table.insert(name, value, known),
-            None => self.table.insert_named_as(index - statics::LEN - 1, value),
+            Some((name, known)) => self.table.insert(name, value, Memo { known, is_plain }),
+            None => self.table.insert_named_as(index - statics::LEN - 1, value, is_plain),
         }
         Ok(())
     }
@@ -161,7 +163,7 @@ impl Decoder {
             None => statics::entry(index).map(|entry| Found {
                 name: entry.name,
                 value: entry.value,
-                known: entry.known,
+                memo: Memo { known: entry.known, is_plain: true },
             }),
         };
         found.ok_or(CompressionError::Index)

@@ -3,7 +3,7 @@
 //! Strings go out as they are, which is legal: the Huffman code costs both ends more cycles for each byte than all else
 //! here, and saves bytes only of what the table doesn't hold. What repeats is in the table after a request or two.
 
-use super::table::{Found, OVERHEAD, Table};
+use super::table::{Found, Memo, OVERHEAD, Table};
 use super::{integer, statics, words};
 
 /// The table's size before the peer says otherwise, and the most that is used of what it allows: fields of many
@@ -155,8 +155,8 @@ impl Encoder {
             index.alias(name_hash);
         }
         match age {
-            Some(age) => self.table.insert_named_as(age, value),
-            None => self.table.insert(name, value, known),
+            Some(age) => self.table.insert_named_as(age, value, false),
+            None => self.table.insert(name, value, Memo { known, is_plain: false }),
         }
         literal(Form::Indexed, named, name, value, out);
     }

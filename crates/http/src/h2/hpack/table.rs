@@ -28,7 +28,16 @@ struct Entry {
     start: u32,
     name: u32,
     value: u32,
-    known: u8,
+    memo: Memo,
+}
+
+/// What is remembered of an entry beside its texts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memo {
+    /// The first index of its name in the static table, or 0.
+    pub(super) known: u8,
+    /// What the sink has said of it, where there is one.
+    pub(super) is_plain: bool,
 }
 
 impl Entry {
@@ -37,12 +46,12 @@ impl Entry {
     }
 }
 
-/// An entry's texts, and the first index of its name in the static table, or 0.
+/// An entry's texts, and what is remembered of them.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a> {
     pub(super) name: &'a [u8],
     pub(super) value: &'a [u8],
-    pub(super) known: u8,
+    pub(super) memo: Memo,
 }
 
 impl Table {
@@ -76,7 +85,7 @@ impl Table {
         let (start, name) = (entry.start as usize, entry.name as usize);
         let (name, value) =
             self.bytes.get(start..start + name + entry.value as usize)?.split_at_checked(name)?;
-        Some(Found { name, value, known: entry.known })
+        Some(Found { name, value, memo: entry.memo })
     }
 
     #[inline]
@@ -85,28 +94,29 @@ impl Table {
     }
 
     /// Inserts an entry, or empties the table if it is too large for it (RFC 7541 §4.4).
-    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], known: u8) {
+    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], memo: Memo) {
         if self.admits(name.len() + value.len()) {
             self.make_room(name.len() + value.len());
             let start = self.bytes.len();
             self.bytes.extend_from_slice(name);
-            self.push(start, name.len(), value, known);
+            self.push(start, name.len(), value, memo);
         }
     }
 
     /// The same with the name of the entry that so many newer ones follow, which the insertion may evict.
-    pub(super) fn insert_named_as(&mut self, age: usize, value: &[u8]) {
+    pub(super) fn insert_named_as(&mut self, age: usize, value: &[u8], is_plain: bool) {
         let Some(named) = self.entry(age) else { return };
         let (from, name) = (named.start as usize, named.name as usize);
+        let memo = Memo { is_plain, ..named.memo };
         if self.bytes.capacity() - self.bytes.len() < name + value.len() {
             let name = self.bytes.get(from..from + name).unwrap_or_default().to_vec();
-            return self.insert(&name, value, named.known);
+            return self.insert(&name, value, memo);
         }
         if self.admits(name + value.len()) {
             // Evicting has left the bytes where they are.
             let start = self.bytes.len();
             self.bytes.extend_from_within(from..from + name);
-            self.push(start, name, value, named.known);
+            self.push(start, name, value, memo);
         }
     }
 
@@ -135,10 +145,10 @@ impl Table {
     }
 
     /// Adds the value and the entry; its name is at the end of the buffer.
-    fn push(&mut self, start: usize, name: usize, value: &[u8], known: u8) {
+    fn push(&mut self, start: usize, name: usize, value: &[u8], memo: Memo) {
         self.bytes.extend_from_slice(value);
         let [start, name, value] = [start, name, value.len()].map(position);
-        self.entries.push_back(Entry { start, name, value, known });
+        self.entries.push_back(Entry { start, name, value, memo });
     }
 
     fn make_room(&mut self, texts: usize) {

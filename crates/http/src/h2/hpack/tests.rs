@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::table::Table;
+use super::table::{Memo, Table};
 use super::*;
 
 /// A field's name and value, and whether it is never to be indexed.
@@ -15,7 +15,14 @@ type Line = (Vec<u8>, Vec<u8>, bool);
 struct Fields(Vec<Option<Line>>);
 
 impl Sink for Fields {
+    fn is_plain(name: &[u8], value: &[u8]) -> bool {
+        (name.len() + value.len()).is_multiple_of(2)
+    }
+
     fn field(&mut self, field: Field<'_>) {
+        let in_static = (1..=statics::LEN).filter_map(statics::entry);
+        let is_static = in_static.into_iter().any(|e| (e.name, e.value) == (field.name, field.value));
+        assert!(field.is_plain == Self::is_plain(field.name, field.value) || is_static && field.is_plain);
         let known = statics::index_of(field.name, words::hash(0, field.name));
         assert_eq!(field.known, known, "{}", field.name.escape_ascii());
         self.0.push(Some((field.name.to_vec(), field.value.to_vec(), field.never_indexed)));
@@ -302,9 +309,10 @@ fn a_name_may_be_of_the_entry_that_goes() {
     // Two entries fill the table; the third has the name of the older one and evicts it.
     let mut table = Table::new(2 * (32 + 8));
     for round in 0..50_u8 {
-        table.insert(b"name", b"aaaa", 0);
-        table.insert(b"othe", b"bbbb", 0);
-        table.insert_named_as(1, &[round; 4]);
+        let memo = Memo { known: 0, is_plain: true };
+        table.insert(b"name", b"aaaa", memo);
+        table.insert(b"othe", b"bbbb", memo);
+        table.insert_named_as(1, &[round; 4], false);
         let newest = table.get(0).unwrap();
         assert_eq!((newest.name, newest.value), (&b"name"[..], &[round; 4][..]));
         assert_eq!(table.get(1).unwrap().name, b"othe");

@@ -86,6 +86,10 @@ pub(in crate::h2) struct Reading {
 }
 
 impl Sink for Reading {
+    fn is_plain(name: &[u8], value: &[u8]) -> bool {
+        check(name, value).is_ok()
+    }
+
     fn field(&mut self, field: Field<'_>) {
         if self.fault.is_none()
             && let Err(fault) = self.take(&field)
@@ -129,19 +133,13 @@ impl Reading {
         if self.size > self.most_bytes {
             return Err(Fault::TooLarge);
         }
-        if has_control(value) {
-            return Err(Fault::Malformed("a field value with a control character"));
+        if !field.is_plain {
+            check(name, value)?;
         }
         if let Some(b':') = name.first() {
             return self.take_pseudo(field);
         }
         self.begun = true;
-        if field.known == 0 && !is_lower_token(name) {
-            return Err(Fault::Malformed("a field name that isn't a lower-case token"));
-        }
-        if is_blank(value.first()) || is_blank(value.last()) {
-            return Err(Fault::Malformed("a field value with blanks at its ends"));
-        }
         let kind = match field.known {
             0 => self.classify(name, value)?,
             known => self.classify_known(known, value)?,
@@ -441,6 +439,23 @@ impl Fault {
             Self::TooLarge => "too many fields or bytes in a head",
         }
     }
+}
+
+/// What is wrong with a field whatever it means. Values of pseudo fields have rules of their own.
+fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    if has_control(value) {
+        return Err(Fault::Malformed("a field value with a control character"));
+    }
+    if name.first() == Some(&b':') {
+        return Ok(());
+    }
+    if !is_lower_token(name) {
+        return Err(Fault::Malformed("a field name that isn't a lower-case token"));
+    }
+    if is_blank(value.first()) || is_blank(value.last()) {
+        return Err(Fault::Malformed("a field value with blanks at its ends"));
+    }
+    Ok(())
 }
 
 /// Whether a value's first or last byte can't be one (RFC 9113 §8.2.1).

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::read::{Fault, Reading};
 use crate::h1::encode;
 use crate::h1::parse::{Limits, Parsed, request};
-use crate::h2::hpack::{Decoder, Encoder, Indexing};
+use crate::h2::hpack::{Decoder, Encoder, Field, Indexing, Sink};
 use crate::head::{Fields, Framing, RequestHead, ResponseHead, Scheme, is_managed};
 
 fn parsed(text: &str) -> RequestHead {
@@ -20,8 +20,11 @@ fn parsed(text: &str) -> RequestHead {
 /// What a block holds, as `name=value`.
 fn told(write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) -> Vec<String> {
     struct Told(Vec<String>);
-    impl crate::h2::hpack::Sink for Told {
-        fn field(&mut self, field: crate::h2::hpack::Field<'_>) {
+    impl Sink for Told {
+        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+            true
+        }
+        fn field(&mut self, field: Field<'_>) {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
             self.0.push(format!("{}={}", text(field.name), text(field.value)));
         }
@@ -48,14 +51,66 @@ fn reading(fields: &[(&str, &str)]) -> Reading {
     reading
 }
 
+/// Reads blocks of one connection, each with these fields, and says what was wrong with each.
+fn faults(blocks: &[&[(&str, &str)]]) -> Vec<Option<Fault>> {
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4096));
+    let mut read = |fields: &&[(&str, &str)]| {
+        let mut block = Vec::new();
+        encoder.begin(&mut block);
+        for (name, value) in *fields {
+            encoder.field(name.as_bytes(), value.as_bytes(), Indexing::Indexed, &mut block);
+        }
+        let mut reading = Reading::new(4096, 10);
+        decoder.decode(&block, 4096, &mut reading).expect("well-formed");
+        reading.trailers().err()
+    };
+    blocks.iter().map(&mut read).collect()
+}
+
+#[test]
+fn what_is_wrong_with_a_field_of_the_table_is_wrong_as_often_as_it_comes() {
+    let (good, bad) = (("x-one", "good"), ("x-one", "b\0d"));
+    let control = Some(Fault::Malformed("a field value with a control character"));
+    let blocks: [&[_]; 7] = [&[good], &[bad], &[bad], &[bad], &[good], &[good, bad], &[good]];
+    assert_eq!(faults(&blocks), [None, control, control, control, None, control, None]);
+    let name = Some(Fault::Malformed("a field name that isn't a lower-case token"));
+    assert_eq!(faults(&[[("x one", "good")].as_slice(); 3]), [name; 3]);
+    let blanks = Some(Fault::Malformed("a field value with blanks at its ends"));
+    assert_eq!(faults(&[[("x-one", "good ")].as_slice(); 3]), [blanks; 3]);
+}
+
+#[test]
+fn nothing_is_wrong_with_the_static_table() {
+    struct Told(usize);
+    impl Sink for Told {
+        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+            false
+        }
+        fn field(&mut self, field: Field<'_>) {
+            assert!(field.is_plain && Reading::is_plain(field.name, field.value));
+            self.0 += 1;
+        }
+        fn too_large(&mut self) {
+            panic!("too large");
+        }
+    }
+    let block: Vec<u8> = (1..=61).map(|index| 0x80 | index).collect();
+    let mut told = Told(0);
+    Decoder::new(4096).decode(&block, 4096, &mut told).expect("well-formed");
+    assert_eq!(told.0, 61);
+}
+
 /// The fields of a block that go into no table, after a block of secrets was read as it is told and written again.
 fn passed_on(
     fields: &[(&str, &str)],
     write: impl FnOnce(Reading, &mut Encoder, &mut Vec<u8>),
 ) -> Vec<String> {
     struct Secrets(Vec<String>);
-    impl crate::h2::hpack::Sink for Secrets {
-        fn field(&mut self, field: crate::h2::hpack::Field<'_>) {
+    impl Sink for Secrets {
+        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+            true
+        }
+        fn field(&mut self, field: Field<'_>) {
             if field.never_indexed {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
                 self.0.push(format!("{}={}", text(field.name), text(field.value)));
@@ -276,8 +331,11 @@ fn responses_are_checked() {
 #[test]
 fn secrets_stay_secrets() {
     struct Marks(Vec<(Vec<u8>, bool)>);
-    impl crate::h2::hpack::Sink for Marks {
-        fn field(&mut self, field: crate::h2::hpack::Field<'_>) {
+    impl Sink for Marks {
+        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+            true
+        }
+        fn field(&mut self, field: Field<'_>) {
             self.0.push((field.name.to_vec(), field.never_indexed));
         }
         fn too_large(&mut self) {}
