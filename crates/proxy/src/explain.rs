@@ -247,6 +247,7 @@ pub(crate) async fn explain(
             "forward".clone_into(&mut explanation.outcome);
             explanation.destination = Some(plan.to.name());
             let waited = fault::waited(injected);
+            let edited = plan.edit(&mut head);
             let wishes = hints::take(&path, &mut head, waited);
             let rule = view.mesh.as_deref().map(|mesh| mesh.repeat).unwrap_or_default();
             let mut terms = Terms::new(&plan.settings, head.method(), rule, wishes.as_deref());
@@ -254,7 +255,7 @@ pub(crate) async fn explain(
             terms.timeout = nearest([terms.timeout, grpc]);
             terms.tell(&mut transcript);
             let left = nearest([terms.timeout, terms.per_try]);
-            let sent = plan.edit(&mut head).map(|()| {
+            let sent = edited.map(|()| {
                 hints::mark_try(&path, &plan.to, &mut head, 1, left, grpc.is_some());
                 explanation.request = Some(Sent::new(&head));
             });

@@ -10,6 +10,9 @@ const METHODS: [&str; 7] = ["GET", "GET", "POST", "PUT", "DELETE", "HEAD", "FOO"
 const NAMES: [&str; 3] = ["x-a", "x-b", "x-team"];
 const VALUES: [&str; 6] = ["1", "2", "one", "One", "1,2", "operators"];
 
+/// What some routes add. It ends at the proxy that routes.
+pub(super) const WISH: &str = "x-envoy-max-retries";
+
 /// Hosts of the mesh, as its own workloads may write them.
 const INSIDE: [&str; 12] = [
     "shop",
@@ -202,7 +205,8 @@ fn istio_rule(rng: &mut Rng, host: &str, index: usize) -> Value {
         rule.insert("rewrite".to_owned(), serde_json::from_str(rewrite).unwrap());
     }
     if rng.u8(..3) == 0 {
-        let edits = json!({"request": {"set": {"x-a": "1"}, "add": {"x-b": "added"}, "remove": ["x-team"]}});
+        let set = json!({"x-a": "1", WISH: "1"});
+        let edits = json!({"request": {"set": set, "add": {"x-b": "added"}, "remove": ["x-team"]}});
         rule.insert("headers".to_owned(), edits);
     }
     rule.into()
@@ -295,7 +299,8 @@ fn gateway_rule(rng: &mut Rng, name: &str, index: usize) -> Value {
             rule["filters"] = json!([{"type": "URLRewrite", "urlRewrite": rewrite}]);
         }
         2 => {
-            let edits = json!({"set": [{"name": "x-a", "value": "1"}], "add": [{"name": "x-b", "value": "added"}], "remove": ["x-team"]});
+            let set = json!([{"name": "x-a", "value": "1"}, {"name": WISH, "value": "1"}]);
+            let edits = json!({"set": set, "add": [{"name": "x-b", "value": "added"}], "remove": ["x-team"]});
             rule["filters"] = json!([{"type": "RequestHeaderModifier", "requestHeaderModifier": edits}]);
         }
         _ => {}
