@@ -62,8 +62,7 @@ impl Table {
     }
 
     fn entry(&self, index: usize) -> Result<(Vec<u8>, Vec<u8>), Lost> {
-        if let Some(line) = STATICS.lines().nth(index.checked_sub(1).ok_or(Lost)?) {
-            let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        if let Some((name, value)) = statics().nth(index.checked_sub(1).ok_or(Lost)?) {
             return Ok((name.into(), value.into()));
         }
         self.entries.get(index - 62).cloned().ok_or(Lost)
@@ -78,10 +77,19 @@ impl Table {
     }
 }
 
+/// The static table's fields.
+fn statics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    STATICS.lines().map(|line| line.split_once('=').unwrap_or((line, "")))
+}
+
+/// Whether the static table has this very field.
+pub(crate) fn is_static(name: &[u8], value: &[u8]) -> bool {
+    statics().any(|own| (own.0.as_bytes(), own.1.as_bytes()) == (name, value))
+}
+
 /// The static table's index of a name, or 0.
 pub(crate) fn known(name: &[u8]) -> usize {
-    let is_it = |line: &str| line.split('=').next().is_some_and(|own| own.as_bytes() == name);
-    STATICS.lines().position(is_it).map_or(0, |at| at + 1)
+    statics().position(|(own, _)| own.as_bytes() == name).map_or(0, |at| at + 1)
 }
 
 /// An integer whose prefix has so many bits, in at most four bytes more.

@@ -31,15 +31,16 @@ pub struct Field<'a> {
     /// The first index at which the static table has this name (RFC 7541 Appendix A), or 0 if it doesn't: the same
     /// for the same name, however it was sent.
     pub known: u8,
-    /// What [`Sink::is_plain`] has said of name and value, now or when they came into the table.
+    /// What [`Sink::is_plain`] has said of it, now or when it came into the table.
     pub is_plain: bool,
 }
 
 /// Takes the fields of a block in their order.
 pub trait Sink {
-    /// Whether these texts of a field have nothing that would have to be looked at each time that they come: it is asked
-    /// once, and remembered with what goes into the table. The static table's fields are plain without being asked about.
-    fn is_plain(name: &[u8], value: &[u8]) -> bool;
+    /// Whether there is nothing in a field's texts that would have to be looked at each time that they come: it is asked
+    /// before they are handed over, and remembered with what goes into the table. What isn't worth looking at isn't
+    /// plain: a block of few bytes can have many long names. The static table's fields are plain without being asked about.
+    fn is_plain(&self, field: &Field<'_>) -> bool;
 
     /// The next field.
     fn field(&mut self, field: Field<'_>);

@@ -150,7 +150,7 @@ impl Lines {
 
     /// Whether a line may have this name. In line, as are those who ask: mostly there is nothing more to do.
     #[inline]
-    pub(crate) fn may_have(&self, name: Name<'_>) -> bool {
+    fn may_have(&self, name: Name<'_>) -> bool {
         self.tags & name.tag.bit() != 0
     }
 

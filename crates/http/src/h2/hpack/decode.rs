@@ -108,13 +108,13 @@ impl Decoder {
     }
 
     /// A literal field (RFC 7541 §6.2).
-    fn literal<S: Sink>(
+    fn literal(
         &mut self,
         first: u8,
         input: &mut &[u8],
         limit: usize,
         scratch: &mut Scratch,
-        sink: &mut S,
+        sink: &mut impl Sink,
     ) -> Result<(), CompressionError> {
         let is_inserted = first & 0x40 != 0;
         let mask = if is_inserted { 0x3f } else { 0x0f };
@@ -138,10 +138,11 @@ impl Decoder {
                 (entry.name, entry.memo.known)
             }
         };
-        let is_plain = is_kept && S::is_plain(name, value);
+        let mut field = Field { name, value, known, is_plain: false, never_indexed: first & 0xf0 == 0x10 };
+        field.is_plain = is_kept && sink.is_plain(&field);
+        let is_plain = field.is_plain;
         if is_kept {
-            let never_indexed = first & 0xf0 == 0x10;
-            hand_over(Field { name, value, known, is_plain, never_indexed }, limit, sink);
+            hand_over(field, limit, sink);
         } else {
             sink.too_large();
         }

@@ -15,14 +15,14 @@ type Line = (Vec<u8>, Vec<u8>, bool);
 struct Fields(Vec<Option<Line>>);
 
 impl Sink for Fields {
-    fn is_plain(name: &[u8], value: &[u8]) -> bool {
-        (name.len() + value.len()).is_multiple_of(2)
+    fn is_plain(&self, field: &Field<'_>) -> bool {
+        (field.name.len() + field.value.len()).is_multiple_of(2)
     }
 
     fn field(&mut self, field: Field<'_>) {
         let in_static = (1..=statics::LEN).filter_map(statics::entry);
         let is_static = in_static.into_iter().any(|e| (e.name, e.value) == (field.name, field.value));
-        assert!(field.is_plain == Self::is_plain(field.name, field.value) || is_static && field.is_plain);
+        assert!(field.is_plain == self.is_plain(&field) || is_static && field.is_plain);
         let known = statics::index_of(field.name, words::hash(0, field.name));
         assert_eq!(field.known, known, "{}", field.name.escape_ascii());
         self.0.push(Some((field.name.to_vec(), field.value.to_vec(), field.never_indexed)));

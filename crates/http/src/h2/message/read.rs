@@ -86,8 +86,9 @@ pub(in crate::h2) struct Reading {
 }
 
 impl Sink for Reading {
-    fn is_plain(name: &[u8], value: &[u8]) -> bool {
-        check(name, value).is_ok()
+    fn is_plain(&self, field: &Field<'_>) -> bool {
+        // Beyond the limits nothing is looked at.
+        self.fault.is_none() && self.size + size(field) <= self.most_bytes && check(field).is_ok()
     }
 
     fn field(&mut self, field: Field<'_>) {
@@ -129,12 +130,12 @@ impl Reading {
 
     fn take(&mut self, field: &Field<'_>) -> Result<(), Fault> {
         let Field { name, value, .. } = *field;
-        self.size += name.len() + value.len() + FIELD_COST;
+        self.size += size(field);
         if self.size > self.most_bytes {
             return Err(Fault::TooLarge);
         }
         if !field.is_plain {
-            check(name, value)?;
+            check(field)?;
         }
         if let Some(b':') = name.first() {
             return self.take_pseudo(field);
@@ -441,15 +442,21 @@ impl Fault {
     }
 }
 
+/// What a field counts for the limits.
+fn size(field: &Field<'_>) -> usize {
+    field.name.len() + field.value.len() + FIELD_COST
+}
+
 /// What is wrong with a field whatever it means. Values of pseudo fields have rules of their own.
-fn check(name: &[u8], value: &[u8]) -> Result<(), Fault> {
+fn check(field: &Field<'_>) -> Result<(), Fault> {
+    let Field { name, value, known, .. } = *field;
     if has_control(value) {
         return Err(Fault::Malformed("a field value with a control character"));
     }
     if name.first() == Some(&b':') {
         return Ok(());
     }
-    if !is_lower_token(name) {
+    if known == 0 && !is_lower_token(name) {
         return Err(Fault::Malformed("a field name that isn't a lower-case token"));
     }
     if is_blank(value.first()) || is_blank(value.last()) {

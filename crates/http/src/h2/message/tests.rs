@@ -21,7 +21,7 @@ fn parsed(text: &str) -> RequestHead {
 fn told(write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) -> Vec<String> {
     struct Told(Vec<String>);
     impl Sink for Told {
-        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+        fn is_plain(&self, _: &Field<'_>) -> bool {
             true
         }
         fn field(&mut self, field: Field<'_>) {
@@ -80,14 +80,26 @@ fn what_is_wrong_with_a_field_of_the_table_is_wrong_as_often_as_it_comes() {
 }
 
 #[test]
+fn nothing_is_looked_at_beyond_the_limits() {
+    let field = |value| Field { name: b"x-one", value, never_indexed: false, known: 0, is_plain: false };
+    let mut reading = Reading::new(100, 10);
+    assert!(reading.is_plain(&field(&[b'a'; 63])));
+    assert!(!reading.is_plain(&field(&[b'a'; 64])));
+    reading.field(field(&[b'a'; 20]));
+    assert!(reading.is_plain(&field(b"a")) && !reading.is_plain(&field(&[b'a'; 7])));
+    reading.field(field(b"\0"));
+    assert!(!reading.is_plain(&field(b"a")), "the block is refused already");
+}
+
+#[test]
 fn nothing_is_wrong_with_the_static_table() {
     struct Told(usize);
     impl Sink for Told {
-        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+        fn is_plain(&self, _: &Field<'_>) -> bool {
             false
         }
         fn field(&mut self, field: Field<'_>) {
-            assert!(field.is_plain && Reading::is_plain(field.name, field.value));
+            assert!(field.is_plain && Reading::new(4096, 10).is_plain(&field));
             self.0 += 1;
         }
         fn too_large(&mut self) {
@@ -107,7 +119,7 @@ fn passed_on(
 ) -> Vec<String> {
     struct Secrets(Vec<String>);
     impl Sink for Secrets {
-        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+        fn is_plain(&self, _: &Field<'_>) -> bool {
             true
         }
         fn field(&mut self, field: Field<'_>) {
@@ -332,7 +344,7 @@ fn responses_are_checked() {
 fn secrets_stay_secrets() {
     struct Marks(Vec<(Vec<u8>, bool)>);
     impl Sink for Marks {
-        fn is_plain(_: &[u8], _: &[u8]) -> bool {
+        fn is_plain(&self, _: &Field<'_>) -> bool {
             true
         }
         fn field(&mut self, field: Field<'_>) {
