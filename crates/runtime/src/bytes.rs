@@ -1,29 +1,48 @@
 //! Many bytes looked at together.
 
-/// Where the first byte is that `stops`, sixteen at a time: without a branch in `stops`, they are looked at by a few
-/// instructions.
+/// Where the first byte is that `stops`: sixteen are looked at by a few instructions, as long as there is no branch in
+/// `stops`. Some are looked at twice where that saves looking at single ones.
 #[inline]
 pub fn position_of(bytes: &[u8], stops: impl Fn(u8) -> bool) -> Option<usize> {
-    let first_of = |chunk: [u8; 16]| {
-        let mut found = [0; 16];
-        for (found, byte) in found.iter_mut().zip(chunk) {
-            *found = if stops(byte) { 0xff } else { 0 };
-        }
-        let at = u128::from_le_bytes(found).trailing_zeros() / 8;
-        (at < 16).then_some(at as usize)
-    };
-    let (chunks, rest) = bytes.as_chunks::<16>();
-    for (number, chunk) in chunks.iter().enumerate() {
-        if let Some(at) = first_of(*chunk) {
+    let Some(last) = bytes.last_chunk::<16>() else { return position_of_few(bytes, &stops) };
+    for (number, chunk) in bytes.as_chunks::<16>().0.iter().enumerate() {
+        if let Some(at) = first_of_16(chunk, &stops) {
             return Some(number * 16 + at);
         }
     }
-    match bytes.last_chunk::<16>() {
-        // Some of them have been seen, and don't stop.
-        Some(last) => first_of(*last).map(|at| bytes.len() - 16 + at),
-        None => rest.iter().position(|byte| stops(*byte)),
-    }
+    first_of_16(last, &stops).map(|at| bytes.len() - 16 + at)
 }
+
+/// The same of less than sixteen.
+#[inline(always)]
+fn position_of_few(bytes: &[u8], stops: &impl Fn(u8) -> bool) -> Option<usize> {
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        return first_of_8(first, stops).or_else(|| first_of_8(last, stops).map(|at| bytes.len() - 8 + at));
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        return first_of_4(first, stops).or_else(|| first_of_4(last, stops).map(|at| bytes.len() - 4 + at));
+    }
+    bytes.iter().position(|byte| stops(*byte))
+}
+
+/// Defines where the first of so many bytes is that stops, by a number of as many.
+macro_rules! first_of {
+    ($name:ident, $len:literal, $number:ty) => {
+        #[inline(always)]
+        fn $name(chunk: &[u8; $len], stops: &impl Fn(u8) -> bool) -> Option<usize> {
+            let mut found = [0; $len];
+            for (found, byte) in found.iter_mut().zip(chunk) {
+                *found = if stops(*byte) { 0xff } else { 0 };
+            }
+            let at = <$number>::from_le_bytes(found).trailing_zeros() as usize / 8;
+            (at < $len).then_some(at)
+        }
+    };
+}
+
+first_of!(first_of_16, 16, u128);
+first_of!(first_of_8, 8, u64);
+first_of!(first_of_4, 4, u32);
 
 /// Whether one of the bytes is `wanted`: sixteen are looked at by a few instructions, as long as there is no branch in
 /// `wanted`. Some are looked at twice where that saves looking at single ones.
