@@ -119,8 +119,8 @@ pub(crate) const BUGS: &[Bug] = &[
         target: "h2_server",
         what: "the name of a field of HTTP/2 may have capitals",
         file: "crates/http/src/h2/message/read.rs",
-        right: "if field.known == 0 && !is_lower_token(name) {",
-        wrong: "if field.known == 0 && !is_lower_token(&name.to_ascii_lowercase()) {",
+        right: "if known == 0 && !is_lower_token(name) {",
+        wrong: "if known == 0 && !is_lower_token(&name.to_ascii_lowercase()) {",
     },
     Bug {
         name: "uncounted-window",
@@ -153,6 +153,14 @@ pub(crate) const BUGS: &[Bug] = &[
         file: "crates/http/src/h2/hpack/table.rs",
         right: "self.evict_to(max);\n        if max == 0 {",
         wrong: "if max == 0 {",
+    },
+    Bug {
+        name: "plain-by-name",
+        target: "hpack",
+        what: "an entry that takes its name from another is remembered as plain where that one is",
+        file: "crates/http/src/h2/hpack/table.rs",
+        right: "let memo = Memo { is_plain, ..named.memo };",
+        wrong: "let _unused = is_plain;\n        let memo = named.memo;",
     },
     Bug {
         name: "cut-request-line",
