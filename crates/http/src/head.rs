@@ -142,13 +142,13 @@ pub const fn is_managed(name: &str) -> bool {
     )
 }
 
-/// The name of a field that the proxy itself writes: well-formed and not [managed](is_managed), which the compiler has
+/// The name of a field that the proxy itself writes or takes away: well-formed and not [managed](is_managed), which the compiler has
 /// checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     text: &'static str,
-    /// Made while compiling.
-    name: Name<'static>,
+    /// The same with its tag, made while compiling.
+    tagged: Name<'static>,
 }
 
 impl Known {
@@ -166,7 +166,7 @@ impl Known {
             at += 1;
         }
         assert!(!bytes.is_empty() && bytes.len() < 256 && !is_managed(name), "not a field to set");
-        Self { text: name, name: Name::of(bytes) }
+        Self { text: name, tagged: Name::of(bytes) }
     }
 
     /// The name.

@@ -59,7 +59,7 @@ fn common(core: &Core, head: &mut RequestHead) -> Result<(), Failure> {
         head.clear_upgrade();
     }
     normalize::request(head, PathMode::default())?;
-    if head.fields().get(REQUEST_ID.as_str()).is_none() {
+    if !head.fields().has(REQUEST_ID) {
         core.with_request_id(|id| head.fields_mut().put(REQUEST_ID, id))
             .map_err(|_managed| Failure::Internal)?;
     }

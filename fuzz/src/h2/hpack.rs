@@ -43,14 +43,15 @@ struct Reader {
 struct Taken(Vec<Option<naive::Field>>);
 
 impl Sink for Taken {
+    /// Something that about half of all fields are.
     fn is_plain(&self, field: &Field<'_>) -> bool {
-        is_plain(field.value)
+        field.value.first().is_none_or(|first| first.is_multiple_of(2))
     }
 
     fn field(&mut self, field: Field<'_>) {
         // The static table's fields are plain whatever a sink says.
         let is_static = naive::is_static(field.name, field.value);
-        assert!(field.is_plain == is_plain(field.value) || is_static && field.is_plain);
+        assert!(field.is_plain == self.is_plain(&field) || is_static && field.is_plain);
         assert_eq!(usize::from(field.known), naive::known(field.name), "{}", field.name.escape_ascii());
         self.0.push(Some((field.name.to_vec(), field.value.to_vec(), field.never_indexed)));
     }
@@ -58,11 +59,6 @@ impl Sink for Taken {
     fn too_large(&mut self) {
         self.0.push(None);
     }
-}
-
-/// What the next reader could want to know of a value, here something that about half of them are.
-fn is_plain(value: &[u8]) -> bool {
-    value.first().is_none_or(|first| first.is_multiple_of(2))
 }
 
 impl Reader {

@@ -1,5 +1,6 @@
 //! One rule of a policy, compiled, and the facts it is held against.
 
+use std::cell::LazyCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -187,11 +188,10 @@ impl CompiledSource {
         };
         let net = |clause, ip| holds(clause, sense, |net| net_contains(net, ip));
         let identity = facts.identity();
-        // The parts of an account are looked for only where a clause asks for them.
-        let is_namespace = |rule: &Text| text_matches(rule, facts.namespace());
-        let is_account = |(namespace, name): &(Arc<str>, Arc<str>)| {
-            Some(identity.and_then(SpiffeId::service_account) == Some((namespace, name)))
-        };
+        // Looked for once, where a clause asks for it.
+        let account = LazyCell::new(|| identity.and_then(SpiffeId::service_account));
+        let is_namespace = |rule: &Text| text_matches(rule, account.map(|(namespace, _)| namespace));
+        let is_account = |(namespace, name): &(Arc<str>, Arc<str>)| Some(*account == Some((namespace, name)));
         if !text(&self.principals, identity.map(SpiffeId::principal)) {
             Some("principals")
         } else if !holds(&self.namespaces, sense, is_namespace) {

@@ -40,7 +40,9 @@ pub trait Sink {
     /// Whether there is nothing in a field's texts that would have to be looked at each time that they come: it is asked
     /// before they are handed over, and remembered with what goes into the table. What isn't worth looking at isn't
     /// plain: a block of few bytes can have many long names. The static table's fields are plain without being asked about.
-    fn is_plain(&self, field: &Field<'_>) -> bool;
+    fn is_plain(&self, _field: &Field<'_>) -> bool {
+        false
+    }
 
     /// The next field.
     fn field(&mut self, field: Field<'_>);

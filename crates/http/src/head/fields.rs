@@ -64,27 +64,27 @@ impl Fields {
     #[inline]
     pub fn put(&mut self, name: Known, value: &[u8]) -> Result<(), InvalidField> {
         check_value(value)?;
-        self.0.replace(name.name, value, Kind::Verbatim);
+        self.0.replace(name.tagged, value, Kind::Verbatim);
         Ok(())
     }
 
     /// As [`Self::put`], for a number, which is always well-formed.
     #[inline]
     pub fn put_number(&mut self, name: Known, number: u64) {
-        self.0.replace(name.name, digits::<10>(number, &mut [0; 20]), Kind::Verbatim);
+        self.0.replace(name.tagged, digits::<10>(number, &mut [0; 20]), Kind::Verbatim);
     }
 
     /// Whether there is a line of this name.
     #[inline]
     #[must_use]
     pub fn has(&self, name: Known) -> bool {
-        self.0.first(name.name).is_some()
+        self.0.first(name.tagged).is_some()
     }
 
     /// As [`Self::remove`], for a name that is known not to be managed.
     #[inline]
     pub fn unset(&mut self, name: Known) -> bool {
-        self.0.remove(name.name)
+        self.0.remove(name.tagged)
     }
 
     /// Adds a line.

@@ -93,7 +93,7 @@ pub(crate) fn mark_try(
 /// Takes a mark off an answer, and returns it where it is to be believed.
 pub(super) fn take_mark(way: &Way, head: &mut ResponseHead) -> Option<Mark> {
     let mark = Mark::from_value(head.fields().get(Mark::HEADER)?);
-    head.fields_mut().remove(Mark::HEADER);
+    head.fields_mut().unset(MARK);
     mark.filter(|_| matches!(way, Way::Native { .. }))
 }
 

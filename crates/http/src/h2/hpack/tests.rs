@@ -20,8 +20,8 @@ impl Sink for Fields {
     }
 
     fn field(&mut self, field: Field<'_>) {
-        let in_static = (1..=statics::LEN).filter_map(statics::entry);
-        let is_static = in_static.into_iter().any(|e| (e.name, e.value) == (field.name, field.value));
+        let mut statics = (1..=statics::LEN).filter_map(statics::entry);
+        let is_static = statics.any(|entry| (entry.name, entry.value) == (field.name, field.value));
         assert!(field.is_plain == self.is_plain(&field) || is_static && field.is_plain);
         let known = statics::index_of(field.name, words::hash(0, field.name));
         assert_eq!(field.known, known, "{}", field.name.escape_ascii());

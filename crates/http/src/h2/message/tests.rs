@@ -21,9 +21,6 @@ fn parsed(text: &str) -> RequestHead {
 fn told(write: impl FnOnce(&mut Encoder, &mut Vec<u8>)) -> Vec<String> {
     struct Told(Vec<String>);
     impl Sink for Told {
-        fn is_plain(&self, _: &Field<'_>) -> bool {
-            true
-        }
         fn field(&mut self, field: Field<'_>) {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
             self.0.push(format!("{}={}", text(field.name), text(field.value)));
@@ -95,9 +92,6 @@ fn nothing_is_looked_at_beyond_the_limits() {
 fn nothing_is_wrong_with_the_static_table() {
     struct Told(usize);
     impl Sink for Told {
-        fn is_plain(&self, _: &Field<'_>) -> bool {
-            false
-        }
         fn field(&mut self, field: Field<'_>) {
             assert!(field.is_plain && Reading::new(4096, 10).is_plain(&field));
             self.0 += 1;
@@ -119,9 +113,6 @@ fn passed_on(
 ) -> Vec<String> {
     struct Secrets(Vec<String>);
     impl Sink for Secrets {
-        fn is_plain(&self, _: &Field<'_>) -> bool {
-            true
-        }
         fn field(&mut self, field: Field<'_>) {
             if field.never_indexed {
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -344,9 +335,6 @@ fn responses_are_checked() {
 fn secrets_stay_secrets() {
     struct Marks(Vec<(Vec<u8>, bool)>);
     impl Sink for Marks {
-        fn is_plain(&self, _: &Field<'_>) -> bool {
-            true
-        }
         fn field(&mut self, field: Field<'_>) {
             self.0.push((field.name.to_vec(), field.never_indexed));
         }
