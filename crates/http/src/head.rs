@@ -18,8 +18,7 @@ mod tests;
 
 use bytes::is_name_byte;
 pub(crate) use bytes::{
-    any_of, digits, is_control, is_lower_token, is_target_byte, is_token_byte, plain_name_len, position_of,
-    token_len,
+    any_of, is_control, is_lower_token, is_target_byte, is_token_byte, plain_name_len, position_of, token_len,
 };
 pub use fields::Fields;
 pub(crate) use fields::has_control;

@@ -6,7 +6,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use leno_model::request::RequestView;
 
-use crate::head::{Connect, Framing, RequestHead, ResponseHead, Version, digits};
+use crate::head::{Connect, Framing, RequestHead, ResponseHead, Version};
 
 /// Room for what a head's own lines need besides its fields, and for a small body behind it.
 const STEP: usize = 512;
@@ -163,15 +163,14 @@ fn response_framing(
     }
 }
 
-/// Writes the line before a chunk's data.
+/// Writes the line before a chunk's data. Formatting machinery would cost more than all else about a short chunk.
 pub(crate) fn chunk_size(size: usize, out: &mut Vec<u8>) {
-    number::<16>(size as u64, out);
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = size >> (place * 4) & 0xf;
+        out.push(b"0123456789abcdef".get(digit).copied().unwrap_or_default());
+    }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes a number in a base up to sixteen.
-fn number<const BASE: u64>(number: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(digits::<BASE>(number, &mut [0; 20]));
 }
 
 /// Writes the last chunk and the trailers, without those that can't be any.
@@ -187,7 +186,7 @@ pub(crate) fn last_chunk(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
 
 fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"content-length: ");
-    number::<10>(length, out);
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -202,13 +201,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_they_are_read() {
-        for value in [0, 1, 9, 10, 15, 16, 255, 4096, 1 << 60, u64::MAX] {
-            let (mut ten, mut sixteen) = (Vec::new(), Vec::new());
-            number::<10>(value, &mut ten);
-            number::<16>(value, &mut sixteen);
-            assert_eq!(ten, value.to_string().as_bytes());
-            assert_eq!(sixteen, format!("{value:x}").as_bytes());
+    fn sizes_are_written_as_they_are_read() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 256, 4095, 4096, 1 << 60, usize::MAX] {
+            let mut line = Vec::new();
+            chunk_size(value, &mut line);
+            assert_eq!(line, format!("{value:x}\r\n").as_bytes());
         }
     }
 }

@@ -75,23 +75,6 @@ pub(crate) const fn is_control(byte: u8) -> bool {
     (byte < 0x20) | (byte == 0x7f)
 }
 
-/// The digits of a number in a base up to sixteen. Formatting machinery would be most of the cost of a short field.
-pub(crate) fn digits<const BASE: u64>(number: u64, place: &mut [u8; 20]) -> &[u8] {
-    let mut rest = number;
-    let mut start = place.len();
-    for place in place.iter_mut().rev() {
-        start -= 1;
-        #[allow(clippy::cast_possible_truncation, reason = "below the base")]
-        let digit = (rest % BASE) as u8;
-        *place = if digit < 10 { b'0' + digit } else { b'a' - 10 + digit };
-        rest /= BASE;
-        if rest == 0 {
-            break;
-        }
-    }
-    place.get(start..).unwrap_or_default()
-}
-
 /// `tchar` of RFC 9110 §5.6.2.
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     is(byte, TOKEN)
@@ -145,13 +128,5 @@ mod tests {
         let expected: Vec<u8> = (b'!'..=b'~').filter(|byte| *byte != b'#').collect();
         assert_eq!(ok, expected);
         assert!(!is_lower_token(b""));
-    }
-
-    #[test]
-    fn digits_are_those_of_the_base() {
-        for number in [0, 9, 10, 15, 16, 99, 100, 255, 120_000, u64::MAX] {
-            assert_eq!(digits::<10>(number, &mut [0; 20]), number.to_string().as_bytes());
-            assert_eq!(digits::<16>(number, &mut [0; 20]), format!("{number:x}").as_bytes());
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::bytes::{any_of, digits, is_lower_token};
+use super::bytes::{any_of, is_lower_token};
 use super::spans::{Kind, Name, Span, Spans};
 use super::{Framing, InvalidField, Known, is_managed};
 
@@ -71,7 +71,7 @@ impl Fields {
     /// As [`Self::put`], for a number, which is always well-formed.
     #[inline]
     pub fn put_number(&mut self, name: Known, number: u64) {
-        self.0.replace(name.tagged, digits::<10>(number, &mut [0; 20]), Kind::Verbatim);
+        self.0.replace(name.tagged, itoa::Buffer::new().format(number).as_bytes(), Kind::Verbatim);
     }
 
     /// Whether there is a line of this name.
@@ -144,8 +144,7 @@ impl Fields {
         let name = Name::of(b"content-length");
         self.0.remove(name);
         if let Framing::Length(length) = framing {
-            let mut place = [0; 20];
-            self.0.push(name, digits::<10>(length, &mut place), Kind::Managed, false);
+            self.0.push(name, itoa::Buffer::new().format(length).as_bytes(), Kind::Managed, false);
         }
     }
 }

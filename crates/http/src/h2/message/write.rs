@@ -6,7 +6,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::h1::parse::is_forbidden_trailer;
 use crate::h2::hpack::{Encoder, Indexing, indexing};
-use crate::head::{Connect, Fields, Framing, RequestHead, ResponseHead, Scheme, any_of, digits};
+use crate::head::{Connect, Fields, Framing, RequestHead, ResponseHead, Scheme, any_of};
 
 /// Writes the block of a request's head.
 pub(in crate::h2) fn request(head: &RequestHead, encoder: &mut Encoder, out: &mut Vec<u8>) {
@@ -85,7 +85,8 @@ fn fields(
         encoder.field(name, value, indexing, out);
     }
     if let Framing::Length(length) = framing {
-        encoder.field(b"content-length", digits::<10>(length, &mut [0; 20]), Indexing::Passing, out);
+        let mut digits = itoa::Buffer::new();
+        encoder.field(b"content-length", digits.format(length).as_bytes(), Indexing::Passing, out);
     }
 }
 
