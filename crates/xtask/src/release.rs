@@ -44,6 +44,10 @@ const EVERYTHING: [&str; 6] = [
     "--everything",
 ];
 
+/// Lets LLVM solve for how often each block runs. What it does otherwise takes each loop to have one entry, and those in the
+/// state machines that async functions become have several: it takes their hot paths for cold ones.
+const FREQUENCIES: &str = "-Cllvm-args=-use-iterative-bfi-inference";
+
 /// See the module.
 pub(crate) fn run() -> Result<ExitCode> {
     bench::require_root("a release is profiled while it serves", "sudo -E cargo xtask release")?;
@@ -79,7 +83,9 @@ pub(crate) fn run() -> Result<ExitCode> {
     let shown = output(Command::new(&profdata).args(["show", "--all-functions", "--counts"]).arg(&profile))?;
     let order = folder.join("order");
     fs::write(&order, order::of(&shown)).with_context(|| format!("can't write {}", order.display()))?;
-    let leno = compiler.build(&guided_build, &guided, &compiler.ordering(&order))?;
+    let mut last = compiler.ordering(&order);
+    last.push(FREQUENCIES.to_owned());
+    let leno = compiler.build(&guided_build, &guided, &last)?;
     let dist = bench::dist();
     install(&leno, &dist)?;
     output::line(&format!("release: {}", dist.join("leno").display()));
@@ -145,12 +151,12 @@ impl Compiler {
         vec![file, "-Clink-arg=-Wl,--no-warn-symbol-ordering".to_owned()]
     }
 
-    /// Builds `leno` with flags of its own, and others for the linker; says where it is. The target is named so that the flags
-    /// don't reach what runs while it is built. All else is the same for both builds: counts are found by symbols, which
-    /// depend on it.
-    fn build(&self, folder: &Path, flags: &str, link: &[String]) -> Result<PathBuf> {
+    /// Builds `leno` with flags of its own, and others for the last step, in which all crates are optimized together and linked;
+    /// says where it is. The target is named so that the flags don't reach what runs while it is built. All else is the same
+    /// for both builds: counts are found by symbols, which depend on it.
+    fn build(&self, folder: &Path, flags: &str, last: &[String]) -> Result<PathBuf> {
         let mut build = cargo(&["rustc", "--release", "--package", "leno", "--bin", "leno"]);
-        build.args(["--target", &self.host]).arg("--target-dir").arg(folder).arg("--").args(link);
+        build.args(["--target", &self.host]).arg("--target-dir").arg(folder).arg("--").args(last);
         succeed(build.env("RUSTFLAGS", flags))?;
         Ok(folder.join(&self.host).join("release/leno"))
     }
