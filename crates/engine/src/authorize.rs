@@ -134,7 +134,7 @@ impl Authorizer {
         explain: &mut impl Explain,
     ) -> Verdict<'_> {
         let verdict = self.judge(&Facts::new(peer, request), explain);
-        let request_path = request.filter(|_| self.reads_paths).map(RequestView::path);
+        let request_path = request.filter(|_| self.reads_paths).map(RequestView::path_bytes);
         let Some(decoded) = request_path.and_then(reading::decoded) else { return verdict };
         explain.tell(|| Event::Reading { path: String::from_utf8_lossy(&decoded).into_owned() });
         verdict.and(self.judge(&Facts::new(peer, request).with_path(&decoded), explain))

@@ -32,7 +32,7 @@ pub(super) struct Facts<'a, R> {
 
 impl<'a, R: RequestView> Facts<'a, R> {
     pub(super) fn new(peer: &'a Peer, request: Option<&'a R>) -> Self {
-        Self { peer, request, path: request.map_or(b"", |request| request.path().as_bytes()) }
+        Self { peer, request, path: request.map_or(b"", RequestView::path_bytes) }
     }
 
     /// The same with another reading of the path.

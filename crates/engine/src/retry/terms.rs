@@ -202,16 +202,16 @@ impl Wish {
 impl Wishes {
     /// Takes note of a field. What isn't well-formed wishes for nothing, as with Envoy.
     pub fn note(&mut self, wish: Wish, value: &[u8]) {
-        let Ok(text) = std::str::from_utf8(value) else { return };
-        let words = || text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let text = || std::str::from_utf8(value).unwrap_or_default();
+        let words = || text().split(',').map(str::trim).filter(|word| !word.is_empty());
         match wish {
             Wish::On => self.on = self.on.union(words().filter_map(Condition::from_name).collect()),
-            Wish::Attempts => self.attempts = text.parse().ok(),
+            Wish::Attempts => self.attempts = text().parse().ok(),
             Wish::Statuses => self.statuses.extend(words().filter_map(|word| word.parse::<u16>().ok())),
             Wish::Headers => self.headers.extend(words().map(|word| Arc::from(word.to_ascii_lowercase()))),
             Wish::Timeout => self.timeout = deadline::read_milliseconds(value),
             Wish::PerTry => self.per_try = deadline::read_milliseconds(value),
-            Wish::Hedge => self.hedge_on_per_try = text.parse().ok(),
+            Wish::Hedge => self.hedge_on_per_try = text().parse().ok(),
             Wish::Expected => {
                 self.expected = deadline::read_milliseconds(value).filter(|left| !left.is_zero());
             }

@@ -87,6 +87,12 @@ impl Fields {
         self.0.remove(name.tagged)
     }
 
+    /// As [`Self::unset`], and shows every value that was there, in order.
+    #[inline]
+    pub fn take(&mut self, name: Known, show: impl FnMut(&[u8])) -> bool {
+        self.0.take(name.tagged, show)
+    }
+
     /// Adds a line.
     ///
     /// # Errors

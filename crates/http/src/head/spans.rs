@@ -217,13 +217,20 @@ impl Spans {
 
     #[inline]
     pub(crate) fn remove(&mut self, name: Name<'_>) -> bool {
-        self.lines.may_have(name) && self.remove_all(name)
+        self.take(name, |_value| {})
     }
 
-    fn remove_all(&mut self, name: Name<'_>) -> bool {
+    /// Removes every line of a name, and shows their values; whether there was one.
+    #[inline]
+    pub(crate) fn take(&mut self, name: Name<'_>, show: impl FnMut(&[u8])) -> bool {
+        self.lines.may_have(name) && self.take_all(name, show)
+    }
+
+    fn take_all(&mut self, name: Name<'_>, mut show: impl FnMut(&[u8])) -> bool {
         let Self { buffer, lines } = self;
         let mut found = false;
         for line in lines.iter_mut().filter(|line| line.is_named(buffer, name)) {
+            show(line.value.of(buffer));
             line.kind = Kind::Gone;
             found = true;
         }

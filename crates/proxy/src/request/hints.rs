@@ -40,20 +40,17 @@ const WISHES: [(Known, Wish); Wish::FIELDS.len()] = {
 /// Takes a request's wishes off it. `waited` is for how long it was held up.
 pub(crate) fn take(path: &Path, head: &mut RequestHead, waited: Duration) -> Option<Box<Wishes>> {
     let mut wishes: Option<Box<Wishes>> = None;
+    let counts = |wish| match path {
+        Path::Outbound(_) => true,
+        Path::Inbound(_) => path.is_from_proxy() && wish == Wish::Expected,
+        Path::Gateway(_) => false,
+    };
     for (name, wish) in &WISHES {
-        if !head.fields().has(*name) {
-            continue;
-        }
-        let counts = match path {
-            Path::Outbound(_) => true,
-            Path::Inbound(_) => path.is_from_proxy() && *wish == Wish::Expected,
-            Path::Gateway(_) => false,
-        };
-        if counts {
-            let wishes = wishes.get_or_insert_default();
-            head.fields().get_all(name.as_str()).for_each(|value| wishes.note(*wish, value));
-        }
-        head.fields_mut().unset(*name);
+        head.fields_mut().take(*name, |value| {
+            if counts(*wish) {
+                wishes.get_or_insert_default().note(*wish, value);
+            }
+        });
     }
     if let Some(wishes) = &mut wishes {
         wishes.wait(waited);
