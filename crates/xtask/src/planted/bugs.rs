@@ -63,8 +63,8 @@ pub(crate) const BUGS: &[Bug] = &[
         target: "http1_relay",
         what: "chunk sizes are sent on in decimal",
         file: "crates/http/src/h1/encode.rs",
-        right: "number::<16>(size as u64, out);",
-        wrong: "number::<10>(size as u64, out);",
+        right: "let digit = size >> (place * 4) & 0xf;",
+        wrong: "let digit = size / 10_usize.pow(place) % 10;",
     },
     Bug {
         name: "length-of-get",
