@@ -141,8 +141,8 @@ pub const fn is_managed(name: &str) -> bool {
     )
 }
 
-/// The name of a field that the proxy itself writes or takes away: well-formed and not [managed](is_managed), which the compiler has
-/// checked.
+/// The name of a field that the proxy itself writes or takes away: well-formed and not [managed](is_managed), which the
+/// compiler has checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
     text: &'static str,
