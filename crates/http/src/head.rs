@@ -15,6 +15,7 @@ mod response;
 pub(crate) mod spans;
 #[cfg(test)]
 mod tests;
+pub(crate) mod words;
 
 use bytes::is_name_byte;
 pub(crate) use bytes::{

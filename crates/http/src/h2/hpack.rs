@@ -11,7 +11,6 @@ mod huffman;
 mod integer;
 mod statics;
 mod table;
-mod words;
 
 #[cfg(test)]
 mod tests;

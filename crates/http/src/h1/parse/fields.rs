@@ -5,6 +5,7 @@ use super::line::{FieldLine, Next, field_line};
 use super::{Limits, Refusal, Stop, length};
 use crate::head::Version;
 use crate::head::spans::{Kind, Line, Lines, Name, Span};
+use crate::head::words::is_named;
 
 /// Lines that a head is expected to have; more make the vector grow.
 const EXPECTED_LINES: usize = 20;
@@ -52,44 +53,44 @@ impl Section {
         // The first letter, in lower case, tells nearly all names from those below; comparing them costs more.
         let first = name.first().map_or(0, |first| first | 0x20);
         match (name.len(), first) {
-            (2, b't') if is(name, b"te") => {
+            (2, b't') if is_named(name, b"te") => {
                 self.te_trailers |=
                     value.split(|b| *b == b',').any(|v| v.trim_ascii().eq_ignore_ascii_case(b"trailers"));
                 return Ok(Kind::Gone);
             }
-            (4, b'h') if is(name, b"host") => {
+            (4, b'h') if is_named(name, b"host") => {
                 if self.host.replace(span).is_some() {
                     return Err(Refusal::HostRepeated);
                 }
                 return Ok(Kind::Gone);
             }
-            (6, b'e') if is(name, b"expect") => {
+            (6, b'e') if is_named(name, b"expect") => {
                 let repeated = self.expect.replace(span).is_some();
                 if repeated || !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
                 }
             }
-            (7, b'u') if is(name, b"upgrade") => {
+            (7, b'u') if is_named(name, b"upgrade") => {
                 self.upgrade.get_or_insert(span);
                 return Ok(Kind::Gone);
             }
-            (10, b'c') if is(name, b"connection") => {
+            (10, b'c') if is_named(name, b"connection") => {
                 self.options.add(value, line.value_start)?;
                 return Ok(Kind::Gone);
             }
-            (10, b'k') if is(name, b"keep-alive") => return Ok(Kind::Gone),
-            (14, b'c') if is(name, b"content-length") => {
+            (10, b'k') if is_named(name, b"keep-alive") => return Ok(Kind::Gone),
+            (14, b'c') if is_named(name, b"content-length") => {
                 if self.length.replace(length(value)?).is_some() {
                     return Err(Refusal::LengthRepeated);
                 }
                 return Ok(Kind::Managed);
             }
-            (14, b'h') if is(name, b"http2-settings") => return Ok(Kind::Gone),
+            (14, b'h') if is_named(name, b"http2-settings") => return Ok(Kind::Gone),
             // CGI-like interfaces can't tell these from the real ones.
             (14, b'c') if name.eq_ignore_ascii_case(b"content_length") => return Err(Refusal::FieldName),
             (17, b't') if name.eq_ignore_ascii_case(b"transfer_encoding") => return Err(Refusal::FieldName),
-            (16, b'p') if is(name, b"proxy-connection") => return Ok(Kind::Gone),
-            (17, b't') if is(name, b"transfer-encoding") => {
+            (16, b'p') if is_named(name, b"proxy-connection") => return Ok(Kind::Gone),
+            (17, b't') if is_named(name, b"transfer-encoding") => {
                 // Several lines form one list (RFC 9110 §5.3), so a second one is another coding.
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Refusal::Encoding);
@@ -135,34 +136,5 @@ impl Section {
     /// Whether the connection may carry another message (RFC 9112 §9.3).
     pub(super) fn is_persistent(&self, version: Version) -> bool {
         !self.options.close && (version != Version::Http10 || self.options.keep_alive)
-    }
-}
-
-/// Whether a token is this name, of small letters, digits and dashes, without regard to case. No other byte of a token becomes
-/// one of those by the bit that makes letters small.
-fn is<const LEN: usize>(token: &[u8], name: &[u8; LEN]) -> bool {
-    let Ok(token) = <&[u8; LEN]>::try_from(token) else { return false };
-    token.iter().zip(name).fold(0, |difference, (byte, small)| difference | ((byte | 0x20) ^ small)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is;
-    use crate::head::is_token_byte;
-
-    #[test]
-    fn names_are_compared_without_regard_to_case_alone() {
-        for byte in (0..=u8::MAX).filter(|byte| is_token_byte(*byte)) {
-            for (at, small) in b"http2-settings".iter().enumerate() {
-                let mut token = *b"HTTP2-settings";
-                token[at] = byte;
-                assert_eq!(
-                    is(&token, b"http2-settings"),
-                    byte.eq_ignore_ascii_case(small),
-                    "{byte:?} at {at}"
-                );
-            }
-        }
-        assert!(!is(b"hos", b"host") && !is(b"hosts", b"host"));
     }
 }

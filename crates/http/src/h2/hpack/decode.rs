@@ -3,7 +3,8 @@
 use std::cell::Cell;
 
 use super::table::{Found, Memo, Table};
-use super::{CompressionError, Field, Sink, huffman, integer, statics, words};
+use super::{CompressionError, Field, Sink, huffman, integer, statics};
+use crate::head::words;
 
 /// The table's size before either side says otherwise (RFC 9113 §6.5.2).
 const FIRST_TABLE: usize = 4096;

@@ -4,7 +4,8 @@
 //! here, and saves bytes only of what the table doesn't hold. What repeats is in the table after a request or two.
 
 use super::table::{Found, Memo, OVERHEAD, Table};
-use super::{integer, statics, words};
+use super::{integer, statics};
+use crate::head::words;
 
 /// The table's size before the peer says otherwise, and the most that is used of what it allows: fields of many
 /// connections are to fit in the processor's cache (RFC 9113 §6.5.2).

@@ -1,6 +1,6 @@
 //! The static table (RFC 7541 Appendix A).
 
-use super::words;
+use crate::head::words;
 
 /// Entries of the static table; the first of the dynamic one has the next index.
 pub(super) const LEN: usize = 61;

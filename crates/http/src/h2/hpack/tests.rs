@@ -23,7 +23,7 @@ impl Sink for Fields {
         let mut statics = (1..=statics::LEN).filter_map(statics::entry);
         let is_static = statics.any(|entry| (entry.name, entry.value) == (field.name, field.value));
         assert!(field.is_plain == self.is_plain(&field) || is_static && field.is_plain);
-        let known = statics::index_of(field.name, words::hash(0, field.name));
+        let known = statics::index_of(field.name, crate::head::words::hash(0, field.name));
         assert_eq!(field.known, known, "{}", field.name.escape_ascii());
         self.0.push(Some((field.name.to_vec(), field.value.to_vec(), field.never_indexed)));
     }

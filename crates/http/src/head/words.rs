@@ -6,7 +6,7 @@ const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// A hash of `bytes`, continued from that of what comes before them. Whoever chooses the bytes can make hashes equal, so
 /// that equal ones prove nothing, and what is found by one must be found in a bounded number of steps.
 #[inline]
-pub(super) const fn hash(before: u64, bytes: &[u8]) -> u64 {
+pub(crate) const fn hash(before: u64, bytes: &[u8]) -> u64 {
     let mut state = before ^ bytes.len() as u64;
     let Some(last) = bytes.last_chunk::<16>() else {
         return match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -53,7 +53,7 @@ const BLANKS: u64 = u64::from_ne_bytes([b' '; 8]);
 
 /// Whether two texts are the same. Most are short, so that a call of `memcmp` would be most of the cost.
 #[inline]
-pub(super) fn are_same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn are_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
@@ -70,7 +70,7 @@ pub(super) fn are_same(a: &[u8], b: &[u8]) -> bool {
 /// Whether a field name is `name` in any case, where `name` has lower-case letters, digits and dashes only. Control
 /// characters, which no field name has, may be taken for these.
 #[inline]
-pub(super) fn is_named(bytes: &[u8], name: &[u8]) -> bool {
+pub(crate) fn is_named(bytes: &[u8], name: &[u8]) -> bool {
     const fn lower(word: u64) -> u64 {
         word | BLANKS
     }
@@ -89,7 +89,7 @@ pub(super) fn is_named(bytes: &[u8], name: &[u8]) -> bool {
 
 /// Whether all bytes are such as lower-case names consist of. It is false for some that aren't letters too, such as `_`.
 #[inline]
-pub(super) fn is_lower(bytes: &[u8]) -> bool {
+pub(crate) fn is_lower(bytes: &[u8]) -> bool {
     let all = match bytes.last_chunk::<8>() {
         Some(last) => {
             let words = bytes.as_chunks::<8>().0.iter();
@@ -101,7 +101,7 @@ pub(super) fn is_lower(bytes: &[u8]) -> bool {
 }
 
 /// The text in lower case, in `place`, unless it is too large for that.
-pub(super) fn lower<'p>(bytes: &[u8], place: &'p mut [u8; 64]) -> Option<&'p [u8]> {
+pub(crate) fn lower<'p>(bytes: &[u8], place: &'p mut [u8; 64]) -> Option<&'p [u8]> {
     const fn all(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
@@ -124,6 +124,7 @@ pub(super) fn lower<'p>(bytes: &[u8], place: &'p mut [u8; 64]) -> Option<&'p [u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::is_token_byte;
 
     #[test]
     fn texts_are_the_same_only_if_each_byte_is() {
@@ -143,6 +144,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn names_are_told_from_other_tokens() {
+        for byte in (0..=u8::MAX).filter(|byte| is_token_byte(*byte)) {
+            for (at, small) in b"http2-settings".iter().enumerate() {
+                let mut token = *b"HTTP2-settings";
+                token[at] = byte;
+                assert_eq!(
+                    is_named(&token, b"http2-settings"),
+                    byte.eq_ignore_ascii_case(small),
+                    "{byte:?} at {at}"
+                );
+            }
+        }
+        assert!(!is_named(b"hos", b"host") && !is_named(b"hosts", b"host"));
     }
 
     #[test]
