@@ -19,10 +19,10 @@ pub(crate) mod words;
 
 use bytes::is_name_byte;
 pub(crate) use bytes::{
-    any_of, is_control, is_lower_token, is_target_byte, is_token_byte, plain_name_len, position_of, token_len,
+    any_of, controls, is_lower_token, is_token_byte, outside_targets, plain_name_len, position_of, token_len,
 };
-pub use fields::Fields;
 pub(crate) use fields::has_control;
+pub use fields::{Fields, Value};
 pub use request::RequestHead;
 pub(crate) use request::RequestParts;
 pub use response::ResponseHead;

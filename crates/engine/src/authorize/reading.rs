@@ -34,14 +34,29 @@ pub(super) fn decoded(path: &[u8]) -> Option<Vec<u8>> {
     (reading != path).then_some(reading)
 }
 
+/// Bytes that can be read in another way: by themselves, or right after a slash.
+const ALONE: u8 = 1;
+const SLASH: u8 = 2;
+const AFTER_SLASH: u8 = 4;
+
+#[allow(clippy::indexing_slicing, reason = "in a constant, an index out of range doesn't compile")]
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    (table[b'%' as usize], table[b'\\' as usize], table[b';' as usize]) = (ALONE, ALONE, ALONE);
+    (table[b'/' as usize], table[b'.' as usize]) = (SLASH | AFTER_SLASH, AFTER_SLASH);
+    table
+};
+
 /// Whether anything in the path could be read in another way.
 fn is_suspicious(path: &[u8]) -> bool {
     // Every byte is looked at, without a branch: nearly always there is nothing to find.
-    let (found, _) = path.iter().fold((false, false), |(found, after_slash), byte| {
-        let is_special = matches!(byte, b'%' | b'\\' | b';') | (after_slash & matches!(byte, b'/' | b'.'));
-        (found | is_special, *byte == b'/')
+    #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
+    let (found, _) = path.iter().fold((0, 0), |(found, before), byte| {
+        let class = CLASSES[usize::from(*byte)];
+        // A slash before it stands where what may follow one does.
+        (found | class & (ALONE | before << 1 & AFTER_SLASH), class)
     });
-    found
+    found != 0
 }
 
 #[cfg(test)]

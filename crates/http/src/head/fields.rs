@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::bytes::{any_of, is_lower_token};
+use super::bytes::{any_of, controls, is_lower_token};
 use super::spans::{Kind, Name, Span, Spans};
 use super::{Framing, InvalidField, Known, is_managed};
 
@@ -12,6 +12,34 @@ use super::{Framing, InvalidField, Known, is_managed};
 /// Names are given in lower case and compared without regard to case. Several lines may have one name.
 #[derive(Clone)]
 pub struct Fields(pub(crate) Spans);
+
+/// A value that is known to be well-formed, for what is written into many heads.
+#[derive(Clone)]
+pub struct Value(Box<[u8]>);
+
+impl Value {
+    /// A copy of these bytes.
+    ///
+    /// # Errors
+    /// If they aren't well-formed.
+    pub fn new(value: &[u8]) -> Result<Self, InvalidField> {
+        check_value(value)?;
+        Ok(Self(value.into()))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Value {
+    /// Its length only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} bytes)", self.0.len())
+    }
+}
 
 impl Fields {
     pub(crate) fn empty() -> Self {
@@ -66,6 +94,12 @@ impl Fields {
         check_value(value)?;
         self.0.replace(name.tagged, value, Kind::Verbatim);
         Ok(())
+    }
+
+    /// As [`Self::put`], for a value that is known to be well-formed.
+    #[inline]
+    pub fn put_value(&mut self, name: Known, value: &Value) {
+        self.0.replace(name.tagged, value.as_bytes(), Kind::Verbatim);
     }
 
     /// As [`Self::put`], for a number, which is always well-formed.
@@ -179,5 +213,5 @@ fn check_value(value: &[u8]) -> Result<(), InvalidField> {
 
 /// Whether there is a control character other than TAB.
 pub(crate) fn has_control(value: &[u8]) -> bool {
-    any_of(value, |byte| ((byte < 0x20) & (byte != b'\t')) | (byte == 0x7f))
+    any_of(value, |bytes| controls(bytes) & !bytes.are(b'\t'))
 }

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use http::Method;
 use leno_model::request::RequestView;
 
-use super::{Connect, Fields, Framing, InvalidField, Scheme, Text, Version, is_authority, is_target_byte};
+use super::{
+    Connect, Fields, Framing, InvalidField, Scheme, Text, Version, any_of, is_authority, outside_targets,
+};
 
 /// The head of a request: as large as a pointer, since it is moved some dozen times on its way through a proxy.
 #[derive(Clone, Debug)]
@@ -118,7 +120,7 @@ impl RequestHead {
     /// target can't hold.
     pub fn set_target(&mut self, target: &str) -> Result<(), InvalidField> {
         let asterisk = target == "*" && self.parts.method == Method::OPTIONS;
-        if !(asterisk || target.starts_with('/')) || !target.bytes().all(is_target_byte) {
+        if !(asterisk || target.starts_with('/')) || any_of(target.as_bytes(), outside_targets) {
             return Err(InvalidField::Target);
         }
         self.parts.query_at = memchr::memchr(b'?', target.as_bytes()).and_then(|at| u32::try_from(at).ok());

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::starts_with;
-use crate::head::{InvalidField, Known, RequestHead};
+use crate::head::{InvalidField, Known, RequestHead, Value};
 use crate::limits::XFCC_BYTES;
 
 /// The field's name.
@@ -45,15 +45,15 @@ pub struct Element<'a> {
     pub dns: &'a [&'a str],
 }
 
-/// An [`Element`] as text, which is the same for every request of a connection.
+/// An [`Element`] as a field value, which is the same for every request of a connection; or why it can't be one.
 #[derive(Clone, Debug)]
-pub struct Written(Box<str>);
+pub struct Written(Result<Value, InvalidField>);
 
 impl Element<'_> {
     /// The element as text, to be made once per connection.
     #[must_use]
     pub fn write(&self) -> Written {
-        Written(self.to_string().into())
+        Written(Value::new(self.to_string().as_bytes()))
     }
 }
 
@@ -102,15 +102,22 @@ pub fn apply(head: &mut RequestHead, mode: Mode, presented: Option<&Written>) ->
             fields.remove(NAME);
             return Ok(());
         }
-        (Mode::AppendForward | Mode::SanitizeSet, Some(Written(element))) => element.as_bytes(),
+        (Mode::AppendForward | Mode::SanitizeSet, Some(Written(element))) => element,
+    };
+    let Ok(element) = element else {
+        fields.remove(NAME);
+        return Err(InvalidField::Value);
     };
     let chain = match fields.joined(NAME).filter(|before| mode == Mode::AppendForward && !before.is_empty()) {
         // A chain that has grown beyond reason says nothing; the last hop's word is the one that counts.
-        Some(before) if before.len() + element.len() < XFCC_BYTES => {
-            Some([&before, &b","[..], element].concat())
+        Some(before) if before.len() + element.as_bytes().len() < XFCC_BYTES => {
+            Some([&before, &b","[..], element.as_bytes()].concat())
         }
         _ => None,
     };
-    fields.remove(NAME);
-    fields.put(FIELD, chain.as_deref().unwrap_or(element))
+    match chain {
+        Some(chain) => return fields.put(FIELD, &chain),
+        None => fields.put_value(FIELD, element),
+    }
+    Ok(())
 }

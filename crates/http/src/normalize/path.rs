@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use leno_runtime::bytes::{Sixteen, any_after};
+
 use super::{PathMode, Rejected};
 
 /// The normal form of a path that begins with `/`, without its query. Borrows where the path is normal already.
@@ -17,16 +19,15 @@ pub fn path(path: &str, mode: PathMode) -> Result<Cow<'_, str>, Rejected> {
     if normal == path { Ok(Cow::Borrowed(path)) } else { Ok(Cow::Owned(normal)) }
 }
 
-/// Whether nothing in the path could need a change: one look at each byte, which most requests end with.
+/// Whether nothing in the path could need a change, which most requests end with.
 pub(super) fn is_plain(path: &[u8], mode: PathMode) -> bool {
-    let mut previous = 0;
-    let changes = |byte: u8, previous: u8| match byte {
-        b'%' | b'\\' | b'"' | b'<' | b'>' | b'`' => true,
-        b'.' => previous == b'/',
-        b'/' => previous == b'/' && mode != PathMode::Base,
-        _ => false,
+    let last = if mode == PathMode::Base { b'.' } else { b'/' };
+    let changes = |before: Sixteen, bytes: Sixteen| {
+        let encoded = bytes.are(b'%') | bytes.are(b'\\') | bytes.are(b'"');
+        let excluded = bytes.are(b'<') | bytes.are(b'>') | bytes.are(b'`');
+        encoded | excluded | (before.are(b'/') & bytes.are_from(b'.', last))
     };
-    path.iter().all(|byte| !changes(*byte, std::mem::replace(&mut previous, *byte)))
+    !any_after(path, changes)
 }
 
 /// Decodes what need not be encoded, encodes what must be, and turns backslashes.

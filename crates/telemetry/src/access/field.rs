@@ -161,10 +161,9 @@ pub(super) fn plain(out: &mut Vec<u8>, value: &[u8]) {
     if value.len() <= ACCESS_FIELD { out.extend_from_slice(value) } else { text(out, value, true) }
 }
 
-/// Whether there is nothing to escape: visible ASCII from `LEAST` on, but for quotes and backslashes, which are found by the
-/// lesser of two differences since that takes one comparison.
+/// Whether there is nothing to escape: visible ASCII from `LEAST` on, but for quotes and backslashes.
 fn is_visible<const LEAST: u8>(value: &[u8]) -> bool {
-    !any_of(value, |b| (b.wrapping_sub(LEAST) >= 0x7f - LEAST) | ((b ^ b'"').min(b ^ b'\\') == 0))
+    !any_of(value, |bytes| !bytes.are_from(LEAST, b'~') | bytes.are(b'"') | bytes.are(b'\\'))
 }
 
 fn escaped_text(out: &mut Vec<u8>, value: &[u8], quoted: bool) {

@@ -1,7 +1,7 @@
 //! One field line (RFC 9112 §5): name, colon, value, CRLF.
 
 use super::{Refusal, Stop};
-use crate::head::{is_control, position_of, token_len};
+use crate::head::{controls, position_of, token_len};
 
 /// A field line.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +76,7 @@ pub(super) fn line_end(bytes: &[u8], start: usize) -> Result<usize, Stop> {
 /// How long the line is that the bytes begin with, without its CRLF.
 #[inline]
 fn line_len(bytes: &[u8]) -> Result<usize, Stop> {
-    let at = position_of(bytes, is_control).ok_or(Stop::NeedMore)?;
+    let at = position_of(bytes, controls).ok_or(Stop::NeedMore)?;
     match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         Some(b"\r\n") => Ok(at),
         _ => behind_tabs(bytes, at),
@@ -96,7 +96,7 @@ fn behind_tabs(bytes: &[u8], mut at: usize) -> Result<usize, Stop> {
             _ => return Err(Refusal::Control.into()),
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        at += position_of(rest, is_control).ok_or(Stop::NeedMore)?;
+        at += position_of(rest, controls).ok_or(Stop::NeedMore)?;
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         fn chunks_find_what_bytes_find(bytes: Vec<u8>, start in 0_usize..4) {
             let slow = bytes.iter().enumerate().skip(start).find(|(_, b)| **b < 0x20 || **b == 0x7f).map(|(at, _)| at);
             let rest = bytes.get(start..).unwrap_or_default();
-            prop_assert_eq!(position_of(rest, is_control).map(|at| start + at), slow);
+            prop_assert_eq!(position_of(rest, controls).map(|at| start + at), slow);
         }
     }
 }

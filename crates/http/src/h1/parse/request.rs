@@ -9,7 +9,7 @@ use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, Text, Version, is_authority, is_protocol,
-    is_target_byte, position_of,
+    outside_targets, position_of,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -105,7 +105,7 @@ impl RequestLine {
             .map_err(|_invalid| Refusal::Method)?;
         let start = method_end + 1;
         let rest = bytes.get(start..).unwrap_or_default();
-        let Some(len) = position_of(rest, |byte| !is_target_byte(byte)) else { return Err(Stop::NeedMore) };
+        let Some(len) = position_of(rest, outside_targets) else { return Err(Stop::NeedMore) };
         if rest.get(len) != Some(&b' ') {
             // Tells a missing version (HTTP/0.9) and stray control characters from a malformed target.
             let end = line_end(bytes, start)?;

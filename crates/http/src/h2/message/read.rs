@@ -8,7 +8,7 @@ use crate::h2::hpack::{Field, Sink};
 use crate::head::spans::{Kind, Line, Lines, Name, Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text, Version,
-    any_of, has_control, is_authority, is_lower_token, is_protocol, is_target_byte,
+    any_of, has_control, is_authority, is_lower_token, is_protocol, outside_targets,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -332,7 +332,7 @@ impl Reading {
         };
         let text = span.of(&self.spans.buffer);
         let asterisk = text == b"*" && *method == Method::OPTIONS;
-        if !(text.starts_with(b"/") || asterisk) || any_of(text, |byte| !is_target_byte(byte)) {
+        if !(text.starts_with(b"/") || asterisk) || any_of(text, outside_targets) {
             return Err(Fault::Refused("malformed :path"));
         }
         let query_at = memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok());

@@ -106,7 +106,7 @@ pub(in crate::h2) fn trailers(trailers: &HeaderMap, encoder: &mut Encoder, out: 
 /// Percent-encodes the characters that clients send over HTTP/1 although no URI may hold them (RFC 3986 §2), and that
 /// strict servers refuse. Decoded, the target is the same.
 fn encode_excluded(target: &[u8]) -> Cow<'_, [u8]> {
-    if !any_of(target, |byte| (byte == b'"') | (byte == b'<') | (byte == b'>') | (byte == b'`')) {
+    if !any_of(target, |b| b.are(b'"') | b.are(b'<') | b.are(b'>') | b.are(b'`')) {
         return Cow::Borrowed(target);
     }
     let mut text = Vec::with_capacity(target.len() + 8);
