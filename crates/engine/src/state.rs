@@ -310,7 +310,14 @@ impl InFlight {
         self.learn(now, outcome);
     }
 
-    /// An answer has begun after this time, and its body follows. How it ends is learnt when it does.
+    /// An answer has begun.
+    pub fn heard(&self) {
+        if self.unanswered.replace(false) {
+            self.state.unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The same after this time, and its body follows. How it ends is learnt when it does.
     pub fn begun(&self, now: Instant, latency: Duration) {
         self.heard();
         let elapsed = now.saturating_duration_since(self.state.epoch);
@@ -323,12 +330,6 @@ impl InFlight {
         self.state.finish(now, outcome);
         if let Some(detector) = &self.detector {
             detector.observe(&self.state, now, outcome);
-        }
-    }
-
-    fn heard(&self) {
-        if self.unanswered.replace(false) {
-            self.state.unanswered.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -19,7 +19,8 @@ pub(crate) mod words;
 
 use bytes::is_name_byte;
 pub(crate) use bytes::{
-    any_of, controls, is_lower_token, is_token_byte, outside_targets, plain_name_len, position_of, token_len,
+    any_of, controls, is_lower_token, is_token_byte, outside_targets, plain_name_len, position_of, query_at,
+    token_len,
 };
 pub(crate) use fields::has_control;
 pub use fields::{Fields, Value};

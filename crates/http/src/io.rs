@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Empty, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::limits::RELAY_BUFFER;
@@ -28,6 +28,12 @@ pub use unread::Unread;
 pub trait Io: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The TCP socket that the bytes come from and go to, as far as wrappers tell.
     fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Bytes before those of another duplex, and that duplex, for whoever can do without a wrapper from then on; what is
+    /// left is at its end.
+    fn unwrap_prefix(&mut self) -> Option<(Bytes, Box<dyn Io>)> {
         None
     }
 }
@@ -42,9 +48,15 @@ impl Io for UnixStream {}
 
 impl Io for DuplexStream {}
 
+impl Io for Empty {}
+
 impl<T: Io + ?Sized> Io for Box<T> {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         (**self).socket()
+    }
+
+    fn unwrap_prefix(&mut self) -> Option<(Bytes, Box<dyn Io>)> {
+        (**self).unwrap_prefix()
     }
 }
 
@@ -166,7 +178,16 @@ impl AsyncRead for Prefixed {
 
 forward_writes!(Prefixed, io);
 
-forward_socket!(Prefixed, io);
+impl Io for Prefixed {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.io.socket()
+    }
+
+    fn unwrap_prefix(&mut self) -> Option<(Bytes, Box<dyn Io>)> {
+        let io = std::mem::replace(&mut self.io, Box::new(tokio::io::empty()));
+        Some((std::mem::take(&mut self.prefix), io))
+    }
+}
 
 /// Goes on reading by `read` after `first` bytes, as long as pieces are full TLS records and there is `room` for another:
 /// a session hands out one at a time, and more may be here. An error is for whoever reads next, since what came before it

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use leno_model::failure::Failure;
 
@@ -34,7 +35,8 @@ impl ClientConnection {
     #[must_use]
     pub fn new(io: Box<dyn Io>, config: &Config) -> Self {
         let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: Scheme::Http };
-        let conn = Rc::new(RefCell::new(Conn::new(io, Side::Client, limits, config.budget.clone())));
+        let conn =
+            Rc::new(RefCell::new(Conn::new(io, Bytes::new(), Side::Client, limits, config.budget.clone())));
         Self { conn, idle_since: Cell::new(Some(Instant::now())) }
     }
 

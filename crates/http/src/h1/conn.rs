@@ -12,6 +12,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use leno_model::failure::Failure;
 
 use super::body::Decoder;
@@ -120,10 +121,17 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(io: Box<dyn Io>, side: Side, limits: Limits, budget: Option<Budget>) -> Self {
+    /// `first` was read already.
+    pub(super) fn new(
+        io: Box<dyn Io>,
+        first: Bytes,
+        side: Side,
+        limits: Limits,
+        budget: Option<Budget>,
+    ) -> Self {
         Self {
             io: Some(io),
-            input: Input::new(budget),
+            input: Input::new(first, budget),
             output: Output::default(),
             side,
             limits,

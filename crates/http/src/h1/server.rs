@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Method;
 use leno_model::failure::Failure;
 
@@ -79,9 +80,11 @@ enum Stage {
 impl ServerConnection {
     /// Takes over a socket.
     #[must_use]
-    pub fn new(io: Box<dyn Io>, config: Rc<Config>) -> Self {
+    pub fn new(mut io: Box<dyn Io>, config: Rc<Config>) -> Self {
         let limits = Limits { bytes: config.head_bytes, fields: config.head_fields, scheme: config.scheme };
-        let conn = Conn::new(io, Side::Server, limits, config.budget.clone());
+        // Otherwise every read and write would go through the wrapper.
+        let (first, io) = io.unwrap_prefix().unwrap_or((Bytes::new(), io));
+        let conn = Conn::new(io, first, Side::Server, limits, config.budget.clone());
         let drain = conn.drain.clone();
         let conn = Rc::new(RefCell::new(conn));
         Self {

@@ -93,6 +93,11 @@ pub(crate) fn outside_targets(bytes: Sixteen) -> Found {
     !bytes.are_from(b'!', b'~') | bytes.are(b'#')
 }
 
+/// Where the query of a target begins.
+pub(crate) fn query_at(target: &[u8]) -> Option<u32> {
+    position_of(target, |bytes| bytes.are(b'?')).and_then(|at| u32::try_from(at).ok())
+}
+
 /// Bytes of a registered name (RFC 3986 §3.2.2) that occur in host names; `%` would need decoding and never occurs.
 pub(crate) fn is_name_byte(byte: u8) -> bool {
     is(byte, NAME)

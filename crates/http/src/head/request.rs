@@ -7,6 +7,7 @@ use leno_model::request::RequestView;
 
 use super::{
     Connect, Fields, Framing, InvalidField, Scheme, Text, Version, any_of, is_authority, outside_targets,
+    query_at,
 };
 
 /// The head of a request: as large as a pointer, since it is moved some dozen times on its way through a proxy.
@@ -123,7 +124,7 @@ impl RequestHead {
         if !(asterisk || target.starts_with('/')) || any_of(target.as_bytes(), outside_targets) {
             return Err(InvalidField::Target);
         }
-        self.parts.query_at = memchr::memchr(b'?', target.as_bytes()).and_then(|at| u32::try_from(at).ok());
+        self.parts.query_at = query_at(target.as_bytes());
         self.parts.target = Text::Owned(target.into());
         Ok(())
     }

@@ -39,12 +39,16 @@ impl Forwarding<'_> {
         let outcome = outcome(head.status(), grpc_status, service_time);
         let tunnels = is_tunnel(request, head.status());
         let in_flight = match in_flight {
-            Some(in_flight) if tunnels || incoming.is_here() || outcome.is_failure() => {
+            Some(in_flight) if tunnels || outcome.is_failure() => {
                 in_flight.learn(now, outcome);
                 Some((in_flight, None))
             }
             Some(in_flight) => {
-                in_flight.begun(now, service_time);
+                // From what is here as a whole is learnt once it was sent on: nobody is to wait for that.
+                match incoming.is_here() {
+                    true => in_flight.heard(),
+                    false => in_flight.begun(now, service_time),
+                }
                 Some((in_flight, Some(outcome)))
             }
             None => None,

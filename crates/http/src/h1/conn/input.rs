@@ -40,9 +40,9 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(budget: Option<Budget>) -> Self {
+    pub(super) fn new(bytes: Bytes, budget: Option<Budget>) -> Self {
         Self {
-            bytes: Bytes::new(),
+            bytes,
             partial: Vec::new(),
             reservation: None,
             budget,
@@ -274,7 +274,7 @@ impl Conn {
 
     /// Reads and drops whatever comes; how many bytes, or 0 at the end.
     pub(in crate::h1) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input = Input::new(None);
+        self.input = Input::new(Bytes::new(), None);
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
         let mut lease = Lease::take();
         let mut buf = ReadBuf::new(&mut lease);
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn reads_grow_while_they_are_filled() {
-        let mut input = Input::new(None);
+        let mut input = Input::new(Bytes::new(), None);
         for (last, usual, large) in [
             (0, RELAY_BUFFER, RELAY_BUFFER),
             (RELAY_BUFFER - 1, RELAY_BUFFER, RELAY_BUFFER),

@@ -9,7 +9,7 @@ use super::{Limits, Parsed, Refusal, Stop};
 use crate::head::spans::{Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, Text, Version, is_authority, is_protocol,
-    outside_targets, position_of,
+    outside_targets, position_of, query_at,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -180,7 +180,7 @@ impl Target {
             Text::Span(span) => span.of(bytes),
             Text::Owned(text) => text.as_bytes(),
         };
-        memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok())
+        query_at(text)
     }
 }
 

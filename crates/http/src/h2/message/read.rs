@@ -8,7 +8,7 @@ use crate::h2::hpack::{Field, Sink};
 use crate::head::spans::{Kind, Line, Lines, Name, Span, Spans};
 use crate::head::{
     Connect, Fields, Framing, RequestHead, RequestParts, ResponseHead, ResponseParts, Scheme, Text, Version,
-    any_of, has_control, is_authority, is_lower_token, is_protocol, outside_targets,
+    any_of, has_control, is_authority, is_lower_token, is_protocol, outside_targets, query_at,
 };
 use crate::limits::METHOD_BYTES;
 
@@ -335,8 +335,7 @@ impl Reading {
         if !(text.starts_with(b"/") || asterisk) || any_of(text, outside_targets) {
             return Err(Fault::Refused("malformed :path"));
         }
-        let query_at = memchr::memchr(b'?', text).and_then(|at| u32::try_from(at).ok());
-        Ok((Text::Span(span), query_at))
+        Ok((Text::Span(span), query_at(text)))
     }
 
     /// What follows the head.
