@@ -9,13 +9,12 @@
 //! Streams of HBONE come from connections of their own. A request's connection may be such a stream: then the limits that
 //! are set for the destination count the streams, which are what it sees as connections.
 
+mod key;
 mod shared;
 
 use std::cell::{Cell, RefCell};
-use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leno_capture::socket::has_arrived;
@@ -25,79 +24,27 @@ use leno_http::limits::H2_PING_INTERVAL;
 use leno_http::server::Protocol;
 use leno_http::{h1, h2};
 use leno_model::failure::Failure;
-use leno_model::name::Host;
-use leno_model::service::Address;
-use leno_model::spiffe::SpiffeId;
 use leno_runtime::clock::{Clock, recent};
 use leno_telemetry::metric::{Gauge, Held};
 use tokio::sync::Notify;
 
 use crate::circuit::{Circuit, Place};
-use crate::dial::{Dialled, SocketSettings};
+use crate::dial::Dialled;
 use crate::limits::{
     POOL_IDLE, POOL_IDLE_PER_KEY, STREAMS_PER_CONNECTION, TUNNEL_GROWN_WINDOW, TUNNEL_PING, TUNNEL_WINDOW,
     TUNNELS_PER_CONNECTION,
 };
 use crate::proof::Proof;
 use crate::table::Table;
+use key::OwnKey;
+pub(crate) use key::{Key, TunnelKey};
 use shared::{Shared, Terms};
-
-/// What two requests must have in common to share a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    /// The epoch of our certificate; 0 in plaintext. A new certificate means new connections.
-    pub(crate) epoch: u64,
-    /// Who must be at the other end.
-    pub(crate) peer: Option<SpiffeId>,
-    /// Whether it is a tunnel: then the application itself may be at its end.
-    pub(crate) tunnel: bool,
-    /// The endpoint's uid, where it is one of the mesh.
-    pub(crate) endpoint: Option<Arc<str>>,
-    /// The workload's address and port.
-    pub(crate) target: SocketAddr,
-    /// The service by which it was chosen; the other side counts by it.
-    pub(crate) service: Option<Host>,
-    /// What is spoken.
-    pub(crate) protocol: Protocol,
-    /// Settings of TLS towards the outside, by name; connections with different ones aren't shared.
-    pub(crate) outside: Option<Arc<str>>,
-    /// What a connection begins with to say who the client is; then it is that client's alone.
-    pub(crate) first: Option<Arc<[u8]>>,
-}
-
-impl Hash for Key {
-    /// Of what tells nearly all keys apart and costs little: a request looks its connection up by one.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.target.ip() {
-            IpAddr::V4(ip) => state.write_u32(ip.to_bits()),
-            IpAddr::V6(ip) => state.write_u128(ip.to_bits()),
-        }
-        state.write_u16(self.target.port());
-        state.write_u8(u8::from(self.protocol == Protocol::Http2));
-        self.first.hash(state);
-    }
-}
-
-/// What two streams of HBONE must have in common to share a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TunnelKey {
-    /// The epoch of our certificate.
-    pub(crate) epoch: u64,
-    /// Who we are.
-    pub(crate) own: SpiffeId,
-    /// Who must be at the other end.
-    pub(crate) peer: SpiffeId,
-    /// The peer's proxy.
-    pub(crate) address: Address,
-    /// What the socket is made with.
-    pub(crate) socket: SocketSettings,
-}
 
 /// What a request wants of a connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'w> {
     /// What it must have in common with others.
-    pub(crate) key: &'w Key,
+    pub(crate) key: Key<'w>,
     /// A kept one has rested for less than this. Less than [`POOL_IDLE`] is for what can't be repeated.
     pub(crate) rest: Duration,
     /// By which certificates and lifetimes are judged. It is read where there are any.
@@ -114,8 +61,8 @@ pub(crate) struct Pool {
     tunnel_config: Rc<Config>,
     /// Counts connections.
     open: Gauge,
-    single: RefCell<Table<Key, Rc<Bucket>>>,
-    shared: RefCell<Table<Key, Rc<Shared>>>,
+    single: RefCell<Table<OwnKey, Rc<Bucket>>>,
+    shared: RefCell<Table<OwnKey, Rc<Shared>>>,
     tunnels: RefCell<Table<TunnelKey, Rc<Shared>>>,
 }
 
@@ -281,7 +228,10 @@ impl Pool {
     {
         match wanted.key.protocol {
             Protocol::Http1 => self.single(wanted, dial).await,
-            Protocol::Http2 => shared::of(&self.shared, wanted.key).lease(self.terms(&wanted), dial).await,
+            Protocol::Http2 => {
+                let shared = shared::of(&self.shared, &wanted.key, || wanted.key.into());
+                shared.lease(self.terms(&wanted), dial).await
+            }
         }
     }
 
@@ -289,12 +239,12 @@ impl Pool {
     pub(crate) fn kept(&self, wanted: &Wanted<'_>) -> Option<Lease> {
         match wanted.key.protocol {
             Protocol::Http1 => {
-                let bucket = self.single.borrow().get(wanted.key).map(Rc::clone)?;
+                let bucket = self.single.borrow().get(&wanted.key).map(Rc::clone)?;
                 limit(&bucket.circuit, wanted.circuit);
                 bucket.lease(wanted)
             }
             Protocol::Http2 => {
-                let shared = self.shared.borrow().get(wanted.key).map(Rc::clone)?;
+                let shared = self.shared.borrow().get(&wanted.key).map(Rc::clone)?;
                 shared.kept(&self.terms(wanted))
             }
         }
@@ -314,7 +264,7 @@ impl Pool {
     {
         let (config, open) = (&self.tunnel_config, &self.open);
         let terms = Terms { most: TUNNELS_PER_CONNECTION, clock, circuit: None, config, open };
-        shared::of(&self.tunnels, key).lease(terms, dial).await
+        shared::of(&self.tunnels, key, || key.clone()).lease(terms, dial).await
     }
 
     async fn single<F>(&self, wanted: Wanted<'_>, dial: F) -> Result<Lease, Failure>
@@ -353,11 +303,11 @@ impl Pool {
         Ok(Lease::new(Leased::new(connection, facts), false, Owner::Bucket(bucket)))
     }
 
-    fn bucket(&self, key: &Key) -> Rc<Bucket> {
+    fn bucket(&self, key: Key<'_>) -> Rc<Bucket> {
         let mut single = self.single.borrow_mut();
-        match single.get(key) {
+        match single.get(&key) {
             Some(bucket) => Rc::clone(bucket),
-            None => Rc::clone(single.entry(key.clone()).or_default()),
+            None => Rc::clone(single.entry(key.into()).or_default()),
         }
     }
 
@@ -514,7 +464,7 @@ mod tests {
     use super::*;
     use crate::limits::POOL_IDLE_UNREPEATABLE;
 
-    fn key() -> Key {
+    fn key() -> Key<'static> {
         Key {
             epoch: 0,
             peer: None,
@@ -545,7 +495,7 @@ mod tests {
             .detach();
             Ok(Dialled { io: Box::new(io), local: None, until: None, proof: None })
         };
-        pool.lease(Wanted { key: &key(), rest, clock: Clock::system(), circuit: None }, dial)
+        pool.lease(Wanted { key: key(), rest, clock: Clock::system(), circuit: None }, dial)
             .await
             .unwrap()
             .reused

@@ -269,21 +269,21 @@ fn external(address: SocketAddr, egress: Option<&(Address, SpiffeId)>) -> Chosen
 
 impl Chosen {
     /// What another request must have in common with this one to share its connection.
-    pub(crate) fn key(&self, local: &Local, protocol: Protocol) -> Key {
+    pub(crate) fn key(&self, local: &Local, protocol: Protocol) -> Key<'_> {
         let peer = match &self.way {
-            Way::Native { expected, .. } | Way::Hbone { expected, .. } => Some(expected.clone()),
+            Way::Native { expected, .. } | Way::Hbone { expected, .. } => Some(expected),
             Way::Plain(_) | Way::Application { .. } | Way::Outside { .. } => None,
         };
         Key {
             epoch: if peer.is_some() { local.identities.epoch() } else { 0 },
             peer,
             tunnel: matches!(self.way, Way::Hbone { .. }),
-            endpoint: self.uid().cloned(),
+            endpoint: self.uid(),
             target: self.target,
-            service: self.service.clone(),
+            service: self.service.as_ref(),
             protocol,
-            outside: self.outside.clone(),
-            first: self.first.clone(),
+            outside: self.outside.as_ref(),
+            first: self.first.as_ref(),
         }
     }
 

@@ -115,7 +115,7 @@ mod tests {
             let bytes = [before.as_bytes(), &[byte], after.as_bytes()].concat();
             let is_control = |byte: &u8| byte.is_ascii_control();
             prop_assert_eq!(position_of(&bytes, controls), bytes.iter().position(is_control));
-            prop_assert_eq!(any_of(&bytes, controls), bytes.iter().any(|b| is_control(b)));
+            prop_assert_eq!(any_of(&bytes, controls), bytes.iter().any(is_control));
             let is_lower = bytes.iter().all(|b| is_token_byte(*b) && !b.is_ascii_uppercase());
             prop_assert_eq!(is_lower_token(&bytes), is_lower);
         }

@@ -19,7 +19,7 @@ use super::{Facts, Lease, Leased, Owner, limit, within};
 use crate::circuit::Circuit;
 use crate::dial::Dialled;
 use crate::limits::POOL_IDLE;
-use crate::table::Table;
+use crate::table::{Equivalent, Table};
 
 /// What a stream wants of a connection.
 #[derive(Clone, Copy)]
@@ -72,8 +72,12 @@ impl Streams {
     }
 }
 
-/// The connections of a key.
-pub(super) fn of<K: Clone + Eq + Hash>(table: &RefCell<Table<K, Rc<Shared>>>, key: &K) -> Rc<Shared> {
+/// The connections of a key, which are kept by what `own` makes of it.
+pub(super) fn of<K, S>(table: &RefCell<Table<K, Rc<Shared>>>, key: &S, own: impl FnOnce() -> K) -> Rc<Shared>
+where
+    K: Eq + Hash,
+    S: Equivalent<K> + Hash,
+{
     let mut table = table.borrow_mut();
     if let Some(shared) = table.get(key) {
         return Rc::clone(shared);
@@ -86,7 +90,7 @@ pub(super) fn of<K: Clone + Eq + Hash>(table: &RefCell<Table<K, Rc<Shared>>>, ke
         circuit: RefCell::default(),
         room: Notify::new(),
     });
-    table.insert(key.clone(), Rc::clone(&new));
+    table.insert(own(), Rc::clone(&new));
     new
 }
 

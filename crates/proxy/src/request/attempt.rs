@@ -19,7 +19,7 @@ use leno_runtime::place::boxed;
 use crate::core::Core;
 use crate::limits::{POOL_IDLE, POOL_IDLE_UNREPEATABLE};
 use crate::local::Local;
-use crate::pool::{Key, Lease, Wanted};
+use crate::pool::{Lease, Wanted};
 use crate::upstream::Chosen;
 
 /// What a try is about.
@@ -40,11 +40,10 @@ pub(super) struct Attempt<'t> {
 
 impl<'t> Attempt<'t> {
     /// What it wants of a connection.
-    fn wanted<'w>(&self, local: &Local, key: &'w Key) -> Wanted<'w>
-    where
-        't: 'w,
-    {
-        Wanted { key, rest: self.rest, clock: local.clock, circuit: self.chosen.circuit.as_ref() }
+    fn wanted(&self, local: &Local) -> Wanted<'t> {
+        let Self { chosen, protocol, rest, .. } = *self;
+        let key = chosen.key(local, protocol);
+        Wanted { key, rest, clock: local.clock, circuit: chosen.circuit.as_ref() }
     }
 }
 
@@ -150,15 +149,13 @@ async fn connect(
 
 /// A connection that is ready for another request.
 fn kept(core: &Core, local: &Local, attempt: &Attempt<'_>) -> Option<Lease> {
-    let key = attempt.chosen.key(local, attempt.protocol);
-    core.pool.kept(&attempt.wanted(local, &key))
+    core.pool.kept(&attempt.wanted(local))
 }
 
 /// Waits for a connection, or makes one.
 async fn lease(core: &Core, local: &Local, attempt: &Attempt<'_>) -> Result<Lease, Failure> {
-    let key = attempt.chosen.key(local, attempt.protocol);
     let dialling = async || attempt.chosen.dial(core, local).await;
-    core.pool.lease(attempt.wanted(local, &key), dialling).await
+    core.pool.lease(attempt.wanted(local), dialling).await
 }
 
 /// Waits for the answer's head while the body goes up.

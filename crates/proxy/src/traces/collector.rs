@@ -122,11 +122,10 @@ impl Link {
         let chosen = upstream::choose(&self.core, &to, spoken, upstream::Client::default(), &[])?;
         let tls = if endpoint.tls { Some(self.tls(spoken)?) } else { None };
         let mut key = chosen.key(&self.local, protocol);
-        if let Some(tls) = &tls {
-            key.outside = Some(Arc::clone(&tls.fingerprint));
-        }
+        let fingerprint = tls.as_ref().map(|tls| Arc::clone(&tls.fingerprint));
+        key.outside = fingerprint.as_ref().or(key.outside);
         let wanted =
-            Wanted { key: &key, rest: POOL_IDLE, clock: self.local.clock, circuit: chosen.circuit.as_ref() };
+            Wanted { key, rest: POOL_IDLE, clock: self.local.clock, circuit: chosen.circuit.as_ref() };
         let dialling = async || {
             let dialled = chosen.dial(&self.core, &self.local).await?;
             let Some(Client { config, name, .. }) = tls else { return Ok::<_, Failure>(dialled) };
