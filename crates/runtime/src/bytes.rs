@@ -18,12 +18,6 @@ impl Sixteen {
         Self(u8x16::new(bytes))
     }
 
-    /// Less than sixteen bytes, and zeros after.
-    #[inline(always)]
-    fn of_few(bytes: &[u8]) -> Self {
-        Self::of(few(bytes).to_le_bytes())
-    }
-
     /// Which are this byte.
     #[inline(always)]
     #[must_use]
@@ -86,7 +80,7 @@ impl Not for Found {
 #[inline]
 pub fn position_of(bytes: &[u8], wanted: impl Fn(Sixteen) -> Found) -> Option<usize> {
     let Some(last) = bytes.last_chunk() else {
-        return lowest(wanted(Sixteen::of_few(bytes)).bits()).filter(|at| *at < bytes.len());
+        return lowest(wanted(Sixteen::of(few(bytes).to_le_bytes())).bits()).filter(|at| *at < bytes.len());
     };
     for (number, chunk) in bytes.as_chunks().0.iter().enumerate() {
         if let Some(at) = lowest(wanted(Sixteen::of(*chunk)).bits()) {
@@ -112,14 +106,11 @@ pub fn any_after(bytes: &[u8], wanted: impl Fn(Sixteen, Sixteen) -> Found) -> bo
         let found = wanted(Sixteen::of((number << 8).to_le_bytes()), Sixteen::of(number.to_le_bytes()));
         return lowest(found.bits()).is_some_and(|at| at < bytes.len());
     };
-    let before = u128::from_le_bytes(*first) << 8;
-    let at_first = wanted(Sixteen::of(before.to_le_bytes()), Sixteen::of(*first)).bits();
-    // All others have one before them: the chunks of those, and of those after them.
-    let (befores, others) = (bytes.split_last().map_or(bytes, |(_, befores)| befores), bytes.get(1..));
-    let others = others.unwrap_or_default();
     let is_in =
         |before: &[u8; 16], chunk: &[u8; 16]| wanted(Sixteen::of(*before), Sixteen::of(*chunk)).bits() != 0;
-    at_first != 0
+    // All but the first have one before them: the chunks of those, and of all but the last.
+    let ([befores @ .., _], [_, others @ ..]) = (bytes, bytes) else { return false };
+    is_in(&(u128::from_le_bytes(*first) << 8).to_le_bytes(), first)
         || befores.as_chunks().0.iter().zip(others.as_chunks().0).any(|(before, chunk)| is_in(before, chunk))
         || matches!((befores.last_chunk(), others.last_chunk()), (Some(b), Some(chunk)) if is_in(b, chunk))
 }

@@ -104,20 +104,21 @@ pub fn apply(head: &mut RequestHead, mode: Mode, presented: Option<&Written>) ->
         }
         (Mode::AppendForward | Mode::SanitizeSet, Some(Written(element))) => element,
     };
-    let Ok(element) = element else {
-        fields.remove(NAME);
-        return Err(InvalidField::Value);
-    };
-    let chain = match fields.joined(NAME).filter(|before| mode == Mode::AppendForward && !before.is_empty()) {
+    let before = fields.joined(NAME).filter(|before| mode == Mode::AppendForward && !before.is_empty());
+    let chain = match (before, element) {
         // A chain that has grown beyond reason says nothing; the last hop's word is the one that counts.
-        Some(before) if before.len() + element.as_bytes().len() < XFCC_BYTES => {
+        (Some(before), Ok(element)) if before.len() + element.as_bytes().len() < XFCC_BYTES => {
             Some([&before, &b","[..], element.as_bytes()].concat())
         }
         _ => None,
     };
-    match chain {
-        Some(chain) => return fields.put(FIELD, &chain),
-        None => fields.put_value(FIELD, element),
+    fields.remove(NAME);
+    match (chain, element) {
+        (Some(chain), _) => fields.put(FIELD, &chain),
+        (None, Ok(element)) => {
+            fields.put_value(FIELD, element);
+            Ok(())
+        }
+        (None, Err(invalid)) => Err(*invalid),
     }
-    Ok(())
 }
